@@ -1,0 +1,180 @@
+//! What a counter counts, as labels and as text in the file.
+
+use super::OTHER;
+use std::{fmt, str::FromStr};
+use telemetry::method;
+
+/// Separates the parts of a key; a control character, which no label holds.
+const SEPARATOR: &str = "\u{1f}";
+
+/// Why a component could not answer; the values of the label `reason`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ComponentFailure {
+    /// The guest trapped; counted once for each instance that was lost.
+    Trap,
+    /// The guest did not answer in time.
+    Timeout,
+    /// No instance could be created.
+    Instantiation,
+    /// All places for requests were taken.
+    Overload,
+}
+
+impl ComponentFailure {
+    /// All of them.
+    pub const ALL: [Self; 4] = [
+        Self::Trap,
+        Self::Timeout,
+        Self::Instantiation,
+        Self::Overload,
+    ];
+
+    /// Returns the value of the label `reason`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Trap => "trap",
+            Self::Timeout => "timeout",
+            Self::Instantiation => "instantiation",
+            Self::Overload => "overload",
+        }
+    }
+}
+
+/// Values of the label `http_status`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Status {
+    /// A status, such as `404`.
+    Code(u16),
+    /// All statuses that begin with a digit, such as `5xx`; matches `5..` as its members do.
+    Class(u16),
+}
+
+impl Status {
+    /// The classes of every status a response can have.
+    pub const CLASSES: [Self; 9] = [
+        Self::Class(1),
+        Self::Class(2),
+        Self::Class(3),
+        Self::Class(4),
+        Self::Class(5),
+        Self::Class(6),
+        Self::Class(7),
+        Self::Class(8),
+        Self::Class(9),
+    ];
+
+    /// Returns the class that a status belongs to.
+    pub fn class(self) -> Self {
+        match self {
+            Self::Code(code) => Self::Class((code / 100).clamp(1, 9)),
+            Self::Class(_) => self,
+        }
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Code(code) => write!(f, "{code}"),
+            Self::Class(class) => write!(f, "{class}xx"),
+        }
+    }
+}
+
+impl FromStr for Status {
+    type Err = std::num::ParseIntError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.strip_suffix("xx") {
+            Some(class) => class.parse().map(Self::Class),
+            None => text.parse().map(Self::Code),
+        }
+    }
+}
+
+/// Labels of `app_requests_total`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RequestLabels {
+    /// Route template, `unmatched`, `unreported` or `other`.
+    pub endpoint: String,
+    /// HTTP method, `_OTHER` or `other`.
+    pub method: &'static str,
+    /// HTTP status.
+    pub status: Status,
+}
+
+/// What a slot of the file counts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Key {
+    Requests(RequestLabels),
+    Latency(String),
+    Errors,
+    Failures(ComponentFailure),
+    Overflowed,
+}
+
+impl Key {
+    pub(super) fn encode(&self) -> String {
+        match self {
+            Self::Requests(RequestLabels {
+                endpoint,
+                method,
+                status,
+            }) => ["requests", method, &status.to_string(), endpoint].join(SEPARATOR),
+            Self::Latency(endpoint) => ["latency", endpoint].join(SEPARATOR),
+            Self::Errors => "errors".into(),
+            Self::Failures(failure) => ["failures", failure.as_str()].join(SEPARATOR),
+            Self::Overflowed => "overflowed".into(),
+        }
+    }
+
+    pub(super) fn decode(text: &str) -> Option<Self> {
+        let parts: Vec<_> = text.split(SEPARATOR).collect();
+        Some(match parts[..] {
+            ["requests", method, status, endpoint] => Self::Requests(RequestLabels {
+                endpoint: endpoint.into(),
+                method: if method == OTHER {
+                    OTHER
+                } else {
+                    method::normalize(method)
+                },
+                status: status.parse().ok()?,
+            }),
+            ["latency", endpoint] => Self::Latency(endpoint.into()),
+            ["errors"] => Self::Errors,
+            ["failures", reason] => {
+                let known = ComponentFailure::ALL
+                    .into_iter()
+                    .find(|known| known.as_str() == reason);
+                Self::Failures(known?)
+            }
+            ["overflowed"] => Self::Overflowed,
+            _ => return None,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_reads_back_as_written() {
+        let labels = |method, status| RequestLabels {
+            endpoint: "/items/{id}".into(),
+            method,
+            status,
+        };
+        for key in [
+            Key::Requests(labels("GET", Status::Code(404))),
+            Key::Requests(labels(OTHER, Status::Class(5))),
+            Key::Latency("unmatched".into()),
+            Key::Errors,
+            Key::Failures(ComponentFailure::Overload),
+            Key::Overflowed,
+        ] {
+            assert_eq!(Key::decode(&key.encode()), Some(key));
+        }
+        assert_eq!(Key::decode("something\u{1f}else"), None);
+    }
+}

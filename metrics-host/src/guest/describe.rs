@@ -1,0 +1,74 @@
+//! The one request that the host itself sends to a component: which routes do you have?
+
+use super::{Trigger, workers::Ticket};
+use anyhow::{Context, Result, anyhow};
+use http::{Request, StatusCode, header};
+use http_body_util::{BodyExt, Empty, Limited};
+use std::{
+    convert::Infallible,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+use telemetry::{Route, Vocabulary, inline};
+use tokio::sync::Semaphore;
+use wasmtime_wasi_http::handler::{InstantiationError, Request as GuestRequest};
+
+/// Longest list of routes, in bytes.
+const MAX_VOCABULARY: usize = 256 << 10;
+
+/// Returns the routes that the component behind `trigger` has, or the trigger's own if it does not say.
+pub(super) async fn routes(trigger: &Trigger, timeout: Duration) -> Result<Vec<Route>> {
+    match tokio::time::timeout(timeout, ask(trigger)).await {
+        Ok(Ok(Some(vocabulary))) => return Ok(vocabulary.routes),
+        Ok(Ok(None)) => {}
+        Ok(Err(error)) => match error.downcast::<InstantiationError<Ticket>>() {
+            Ok(InstantiationError { error, .. }) => {
+                return Err(anyhow!("{error:#}"))
+                    .context("cannot create an instance of the component");
+            }
+            Err(error) => tracing::warn!(
+                error = format!("{error:#}"),
+                "the component failed to list its routes"
+            ),
+        },
+        Err(_) => tracing::warn!("the component did not list its routes within {timeout:?}"),
+    }
+    Ok(vec![Route {
+        method: "GET".into(),
+        route: trigger.route.clone(),
+        status: 200,
+    }])
+}
+
+async fn ask(trigger: &Trigger) -> wasmtime::Result<Option<Vocabulary>> {
+    let ticket = Ticket {
+        permit: Arc::new(Semaphore::new(1)).try_acquire_owned()?,
+        taken_by: Arc::new(OnceLock::new()),
+    };
+    let response = trigger
+        .handler
+        .handle(ticket, request(&trigger.route)?)
+        .await?;
+    let says_so = response
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|content_type| content_type == Vocabulary::CONTENT_TYPE);
+    if response.status() != StatusCode::OK || !says_so {
+        return Ok(None);
+    }
+    let body = Limited::new(response.into_body(), MAX_VOCABULARY)
+        .collect()
+        .await
+        .map_err(|error| wasmtime::format_err!("cannot read the routes: {error}"))?;
+    Ok(Some(Vocabulary::from_json(&body.to_bytes())?))
+}
+
+fn request(route: &str) -> wasmtime::Result<GuestRequest> {
+    let path = route.strip_suffix("...").unwrap_or(route);
+    let body = Empty::new()
+        .map_err(|never: Infallible| match never {})
+        .boxed_unsync();
+    Ok(Request::get(format!("http://localhost{path}"))
+        .header(inline::DESCRIBE_HEADER, "routes")
+        .body(body)?)
+}

@@ -1,0 +1,230 @@
+//! The instances of a component: how they are created, how many requests each takes, and when each ends.
+
+use super::instance::{Component, GuestState};
+use crate::{
+    aggregate::{Aggregate, ComponentFailure},
+    config::GuestLimits,
+    self_stats::SelfStats,
+};
+use std::{
+    pin::Pin,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    },
+    task::{Context, Poll},
+    time::{Duration, Instant},
+};
+use tokio::{
+    sync::{OwnedSemaphorePermit, watch},
+    time::Sleep,
+};
+use wasmtime::{Engine, Store, StoreContextMut, component::GuestTaskId};
+use wasmtime_wasi_http::{
+    WasiHttpView,
+    handler::{
+        HandlerState, Instance, ProxyPre, ShouldAccept, WorkerExpiration, WorkerState, WorkerStatus,
+    },
+};
+
+/// How long an instance without work is kept.
+const IDLE: Duration = Duration::from_secs(10);
+/// The handler expires requests by itself; this much later the instance goes with them, in case it is so busy
+/// that it never gets to that.
+const SECOND_LINE: Duration = Duration::from_secs(1);
+
+/// Creates instances of one component.
+pub(super) struct Workers {
+    pub engine: Engine,
+    pub proxy: ProxyPre<GuestState>,
+    pub component: Arc<Component>,
+    pub aggregate: Arc<Aggregate>,
+    pub stats: Arc<SelfStats>,
+    pub created: AtomicU64,
+    /// Turns true when instances without work are to end at once.
+    pub stopping: watch::Receiver<bool>,
+    /// Held by every instance, so that its closing tells that none is left.
+    pub alive: watch::Sender<()>,
+}
+
+/// What becomes of an instance, for the requests in it.
+#[derive(Debug)]
+pub(super) struct Fate {
+    /// Name of the instance in the log.
+    pub instance: Arc<str>,
+    /// Set before the instance is stopped because it took too long.
+    expired: AtomicBool,
+    /// Why it ended, once it has.
+    end: watch::Sender<Option<Arc<str>>>,
+}
+
+/// What travels with a request to its instance.
+#[derive(Debug)]
+pub(super) struct Ticket {
+    /// Given back once the guest has answered or its time is up, even if the client left.
+    pub permit: OwnedSemaphorePermit,
+    /// Tells the sender which instance took the request.
+    pub taken_by: Arc<OnceLock<Arc<Fate>>>,
+}
+
+impl Fate {
+    /// Returns whether the instance was stopped because it took too long.
+    pub(super) fn is_expired(&self) -> bool {
+        self.expired.load(Relaxed)
+    }
+
+    /// Waits for the instance's end and returns why it came: for a trap, with the guest's backtrace.
+    pub(super) async fn end(&self) -> Option<Arc<str>> {
+        let mut end = self.end.subscribe();
+        end.wait_for(Option::is_some).await.ok()?.clone()
+    }
+}
+
+impl HandlerState for Workers {
+    type StoreData = GuestState;
+    type WorkerExpiration = Expiration;
+    type WorkerState = Worker;
+
+    async fn instantiate(&self) -> wasmtime::Result<Instance<GuestState, Expiration, Worker>> {
+        let number = self.created.fetch_add(1, Relaxed);
+        let name: Arc<str> = format!("{}-{number}", self.component.id).into();
+        let mut store = self.component.store(&self.engine, &name);
+        let proxy = self.proxy.instantiate_async(&mut store).await?;
+        self.stats.instances_started.inc();
+        self.stats.instances.inc();
+        let fate = Arc::new(Fate {
+            instance: name,
+            expired: AtomicBool::new(false),
+            end: watch::Sender::new(None),
+        });
+        let limits = self.component.limits;
+        let mut stopping = self.stopping.clone();
+        Ok(Instance {
+            store,
+            proxy,
+            view: GuestState::http,
+            expiration: Expiration {
+                request_timeout: limits.request_timeout,
+                fate: Arc::clone(&fate),
+                timer: Box::pin(tokio::time::sleep(IDLE)),
+                stop: Some(Box::pin(async move {
+                    // An error means that nobody can ask for it any more.
+                    _ = stopping.wait_for(|stop| *stop).await;
+                })),
+            },
+            state: Worker {
+                limits,
+                fate,
+                aggregate: Arc::clone(&self.aggregate),
+                stats: Arc::clone(&self.stats),
+                _alive: self.alive.subscribe(),
+            },
+        })
+    }
+}
+
+/// Decides when an instance ends.
+pub(super) struct Expiration {
+    request_timeout: Duration,
+    fate: Arc<Fate>,
+    /// Fires no later than the instance has to end; often earlier, and is then set again.
+    timer: Pin<Box<Sleep>>,
+    stop: Option<Pin<Box<dyn Future<Output = ()> + Send + Sync>>>,
+}
+
+impl WorkerExpiration for Expiration {
+    fn poll(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        status: WorkerStatus,
+        since: Instant,
+    ) -> Poll<()> {
+        let this = &mut *self;
+        if let Some(stop) = &mut this.stop
+            && stop.as_mut().poll(cx).is_ready()
+        {
+            this.stop = None;
+        }
+        let idle = status == WorkerStatus::Idle;
+        let deadline = since
+            + match status {
+                WorkerStatus::Idle if this.stop.is_none() => Duration::ZERO,
+                WorkerStatus::Idle => IDLE,
+                WorkerStatus::Requests | WorkerStatus::PostReturn => {
+                    this.request_timeout + SECOND_LINE
+                }
+            };
+        // A later deadline is looked at when the timer fires: setting it for every request would cost more.
+        if deadline < this.timer.deadline().into_std() {
+            this.timer.as_mut().reset(deadline.into());
+        }
+        while this.timer.as_mut().poll(cx).is_ready() {
+            if Instant::now() >= deadline {
+                this.fate.expired.store(!idle, Relaxed);
+                return Poll::Ready(());
+            }
+            this.timer.as_mut().reset(deadline.into());
+        }
+        Poll::Pending
+    }
+}
+
+/// One instance at work.
+pub(super) struct Worker {
+    limits: GuestLimits,
+    fate: Arc<Fate>,
+    aggregate: Arc<Aggregate>,
+    stats: Arc<SelfStats>,
+    _alive: watch::Receiver<()>,
+}
+
+impl WorkerState for Worker {
+    type StoreData = GuestState;
+    type RequestData = Ticket;
+
+    fn should_accept_request(&self, concurrent: usize, total: usize) -> ShouldAccept {
+        if total >= self.limits.instance_reuse {
+            ShouldAccept::Never
+        } else if concurrent >= self.limits.instance_concurrency {
+            ShouldAccept::No
+        } else {
+            ShouldAccept::Yes
+        }
+    }
+
+    fn on_request_start(
+        &self,
+        _store: StoreContextMut<'_, GuestState>,
+        ticket: Ticket,
+        _task: GuestTaskId,
+    ) -> Pin<Box<dyn Future<Output = ()> + 'static + Send + Sync>> {
+        // Each ticket is for one request, so nobody else has set it.
+        _ = ticket.taken_by.set(Arc::clone(&self.fate));
+        let time_is_up = tokio::time::sleep(self.limits.request_timeout);
+        Box::pin(async move {
+            let _permit = ticket.permit;
+            time_is_up.await;
+        })
+    }
+
+    fn drop(&self, store: Store<GuestState>, result: wasmtime::Result<()>) {
+        // First, so that its slot and its output are free for those who wait for the end.
+        drop(store);
+        let end = match result {
+            Ok(()) => "it was no longer needed".to_owned(),
+            Err(_) if self.fate.is_expired() => {
+                tracing::warn!(
+                    instance = &*self.fate.instance,
+                    "instance stopped: its work took too long"
+                );
+                "it took too long".to_owned()
+            }
+            Err(error) => {
+                self.aggregate.record_failure(ComponentFailure::Trap);
+                format!("{error:?}")
+            }
+        };
+        self.fate.end.send_replace(Some(end.into()));
+        self.stats.instances.dec();
+    }
+}

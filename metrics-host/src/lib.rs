@@ -1,0 +1,28 @@
+//! Hosts Spin HTTP components and turns their telemetry into Prometheus metrics: every request counted once.
+//!
+//! ```text
+//! client → server → guest::Edge → trigger → instance      serve: the edge counts what the client reads
+//!                        └────────────┐
+//! component ─ OTLP → server → Ingest ─┴→ Aggregate → exposition → Prometheus
+//! ```
+//!
+//! [`app::App`] binds and wires all of it; every other module knows only those to its right.
+
+pub mod aggregate;
+pub mod app;
+pub mod build_info;
+pub mod config;
+pub mod counter_file;
+pub mod exposition;
+pub mod guest;
+pub mod health;
+pub mod health_check;
+pub mod ingest;
+pub mod logging;
+pub mod metric;
+pub mod operations;
+mod reply;
+pub mod self_stats;
+pub mod server;
+pub mod state_dir;
+pub mod status;

@@ -1,0 +1,110 @@
+//! Every metric that is exposed: name, help, type, labels, as data. Nothing else names a metric.
+
+/// Types of the exposition format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Only grows.
+    Counter,
+    /// Goes up and down.
+    Gauge,
+    /// Buckets with the bounds of [`telemetry::histogram::BOUNDS_SECONDS`].
+    Histogram,
+}
+
+/// A metric with its labels.
+#[derive(Clone, Copy, Debug)]
+pub struct Family {
+    /// Name, with its unit, and `_total` on counters.
+    pub name: &'static str,
+    /// What it counts.
+    pub help: &'static str,
+    /// Type.
+    pub kind: Kind,
+    /// Names of its labels.
+    pub labels: &'static [&'static str],
+}
+
+macro_rules! families {
+    ($($(#[$doc:meta])* $constant:ident = $kind:ident $name:literal [$($label:literal),*] $help:literal;)*) => {
+        $($(#[$doc])* pub const $constant: Family = Family {
+            name: $name,
+            help: $help,
+            kind: Kind::$kind,
+            labels: &[$($label),*],
+        };)*
+
+        /// All of them.
+        pub const ALL: &[Family] = &[$($constant),*];
+    };
+}
+
+families! {
+    /// Counted once each, by whoever answered.
+    REQUESTS = Counter "app_requests_total" ["method", "endpoint", "http_status"] "HTTP requests by what the client was answered.";
+    /// By whoever counts the request.
+    LATENCY = Histogram "app_request_latency_seconds" ["endpoint"] "Time from the arrival of a request to its answer.";
+    /// A handler's error or a trap's victim; a plain 4xx or a readiness 503 is none.
+    ERRORS = Counter "app_errors_total" [] "Requests that ended in an internal exception.";
+    /// See [`crate::aggregate::ComponentFailure`].
+    COMPONENT_FAILURES = Counter "app_component_failures_total" ["reason"] "Times a component could not answer: instances lost to a trap, requests that timed out, found no instance or no place.";
+    /// Always 1.
+    APP_BUILD_INFO = Gauge "app_build_info" ["name", "version", "revision"] "The application: its name and version, and the start of its component's SHA-256 where it is hosted here.";
+
+    /// Always 1.
+    BUILD_INFO = Gauge "metrics_host_build_info" ["version", "revision"] "metrics-host: its version and commit.";
+    /// Acknowledged and counted.
+    BATCHES = Counter "metrics_host_ingest_batches_total" [] "Batches of telemetry that were counted.";
+    /// Acknowledged and not counted again.
+    DUPLICATES = Counter "metrics_host_ingest_duplicate_batches_total" [] "Batches of telemetry that had been counted before.";
+    /// What a sender numbered and never delivered.
+    GAPS = Counter "metrics_host_ingest_missing_batches_total" [] "Batches of telemetry that a sender skipped.";
+    /// See [`crate::ingest`].
+    REJECTED = Counter "metrics_host_ingest_rejected_total" ["reason"] "Requests to the OTLP ingest that were refused.";
+    /// 0 until the first.
+    LAST_BATCH = Gauge "metrics_host_ingest_last_batch_timestamp_seconds" [] "When the last batch of telemetry was counted, in seconds since the Unix epoch.";
+    /// How many senders a retry can be recognised of.
+    SENDERS = Gauge "metrics_host_ingest_senders" [] "Instances whose last batch is remembered.";
+    /// A retry of theirs would count twice.
+    SENDERS_FORGOTTEN = Counter "metrics_host_ingest_senders_forgotten_total" [] "Instances whose last batch was forgotten to bound memory.";
+    /// Of the `app_*` families.
+    SERIES = Gauge "metrics_host_series" [] "Series of the application's metrics.";
+    /// Alert on it: their labels are lost.
+    OVERFLOWED = Counter "metrics_host_series_overflow_total" [] "Requests counted under \"other\" because their labels did not fit.";
+    /// What is shown is then older than what is known.
+    SYNC_FAILURES = Counter "metrics_host_state_sync_failures_total" [] "Scrapes answered with earlier counts because the disk refused the latest.";
+    /// Listeners: `api`, `metrics`, `otlp`.
+    CONNECTIONS = Gauge "metrics_host_connections" ["listener"] "Open connections.";
+    /// See `--max-connections`.
+    CONNECTIONS_REFUSED = Counter "metrics_host_connections_refused_total" ["listener"] "Connections beyond the limit, answered 503 or closed.";
+    /// Saturation: see `--max-concurrent-requests`.
+    IN_FLIGHT = Gauge "metrics_host_requests_in_flight" [] "Requests inside components.";
+    /// The limit that `metrics_host_requests_in_flight` meets.
+    IN_FLIGHT_LIMIT = Gauge "metrics_host_requests_in_flight_limit" [] "Requests that may be inside components at one time.";
+    /// Live Wasm instances.
+    INSTANCES = Gauge "metrics_host_instances" [] "Instances of components.";
+    /// One each reuse limit, trap or time-out.
+    INSTANCES_STARTED = Counter "metrics_host_instances_started_total" [] "Instances of components that were created.";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_follow_the_conventions() {
+        for family in ALL {
+            assert_eq!(
+                family.name.ends_with("_total"),
+                family.kind == Kind::Counter,
+                "{}",
+                family.name
+            );
+            assert!(family.name.starts_with("app_") || family.name.starts_with("metrics_host_"));
+            assert!(family.help.ends_with('.'), "{}", family.name);
+        }
+        let mut names: Vec<_> = ALL.iter().map(|family| family.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), ALL.len());
+    }
+}

@@ -1,0 +1,122 @@
+//! What happened since the last hand-over: one histogram per series, however many requests.
+
+use crate::{Histogram, method};
+use std::{collections::BTreeMap, time::Duration};
+
+/// One answered request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Observation {
+    /// Where it is counted.
+    pub series: Series,
+    /// From the arrival of the head to the answer.
+    pub duration: Duration,
+}
+
+/// Requests that are told apart.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Series {
+    /// One of [`method::KNOWN`] or [`method::OTHER`].
+    pub method: &'static str,
+    /// Route template.
+    pub route: String,
+    /// HTTP status.
+    pub status: u16,
+    /// Class of the internal exception, if there was one.
+    pub error: Option<String>,
+}
+
+impl Series {
+    /// Creates a series; an unknown method becomes [`method::OTHER`].
+    pub fn new(method: &str, route: &str, status: u16, error: Option<&str>) -> Self {
+        Self {
+            method: method::normalize(method),
+            route: route.to_owned(),
+            status,
+            error: error.map(str::to_owned),
+        }
+    }
+}
+
+/// Requests counted per series. Adding is commutative and associative, so however requests are split into
+/// deltas, the totals are the same.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Delta {
+    series: BTreeMap<Series, Histogram>,
+}
+
+impl Delta {
+    /// Counts one request.
+    pub fn record(&mut self, observation: Observation) {
+        self.series
+            .entry(observation.series)
+            .or_default()
+            .record(observation.duration);
+    }
+
+    /// Adds what was counted for `series`.
+    pub fn add(&mut self, series: Series, histogram: &Histogram) {
+        self.series.entry(series).or_default().merge(histogram);
+    }
+
+    /// Adds all that `other` counted.
+    pub fn merge(&mut self, other: Self) {
+        for (series, histogram) in other.series {
+            self.add(series, &histogram);
+        }
+    }
+
+    /// Returns whether nothing was counted.
+    pub fn is_empty(&self) -> bool {
+        self.series.is_empty()
+    }
+
+    /// Returns the series in order, each with its histogram.
+    pub fn iter(&self) -> impl Iterator<Item = (&Series, &Histogram)> {
+        self.series.iter()
+    }
+
+    /// Returns how many requests were counted.
+    pub fn requests(&self) -> u64 {
+        self.series.values().map(Histogram::count).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn observations() -> impl Strategy<Value = Vec<Observation>> {
+        let one = (0..3usize, 0..3u16, any::<bool>(), 0..20_000_000_000u64).prop_map(
+            |(route, status, failed, nanos)| Observation {
+                series: Series::new(
+                    ["GET", "POST", "BREW"][route],
+                    ["/", "/items", "/items/{id}"][route],
+                    200 + 100 * status,
+                    failed.then_some("store"),
+                ),
+                duration: Duration::from_nanos(nanos),
+            },
+        );
+        prop::collection::vec(one, 0..200)
+    }
+
+    fn total(observations: &[Observation]) -> Delta {
+        let mut delta = Delta::default();
+        observations.iter().cloned().for_each(|o| delta.record(o));
+        delta
+    }
+
+    proptest! {
+        #[test]
+        fn order_and_splitting_change_no_total(
+            (all, shuffled) in observations().prop_flat_map(|all| (Just(all.clone()), Just(all).prop_shuffle())),
+            cut in 1..20usize,
+        ) {
+            let mut merged = Delta::default();
+            shuffled.chunks(cut).for_each(|part| merged.merge(total(part)));
+            prop_assert_eq!(merged.requests(), all.len() as u64);
+            prop_assert_eq!(merged, total(&all));
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! The sending side as a state machine: what to send next, and what a reply means for it.
+//!
+//! At most one batch is on its way. Once [`Emitter::freeze`] made it, its bytes and its key stay as they
+//! are until it is delivered, so that a retry can be recognised; what happens meanwhile goes into the next.
+//! Memory is bounded by the number of series, not by the number of requests.
+
+use crate::{BatchKey, Delta, Observation, otlp};
+
+/// A batch as it goes over the wire, this time and every next time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FrozenBatch {
+    /// Value of the `Idempotency-Key` header.
+    pub key: BatchKey,
+    /// OTLP/JSON.
+    pub body: Vec<u8>,
+    /// How many requests it counts.
+    pub requests: u64,
+}
+
+/// Who emits: the resource of every batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resource {
+    /// `service.name`.
+    pub service_name: String,
+    /// `service.version`.
+    pub service_version: String,
+    /// `service.instance.id`: random per Wasm instance.
+    pub instance: String,
+}
+
+/// Counts requests and turns them into numbered batches.
+#[derive(Debug)]
+pub struct Emitter {
+    resource: Resource,
+    /// When the counting of `pending` began, in nanoseconds since the Unix epoch.
+    since_unix_nanos: u64,
+    pending: Delta,
+    frozen: Option<FrozenBatch>,
+    last_sequence: u64,
+}
+
+impl Emitter {
+    /// Creates an emitter that has counted nothing since `now_unix_nanos`.
+    pub fn new(resource: Resource, now_unix_nanos: u64) -> Self {
+        Self {
+            resource,
+            since_unix_nanos: now_unix_nanos,
+            pending: Delta::default(),
+            frozen: None,
+            last_sequence: 0,
+        }
+    }
+
+    /// Counts one request.
+    pub fn record(&mut self, observation: Observation) {
+        self.pending.record(observation);
+    }
+
+    /// Returns the batch to send: the one that is under way, or else a new one of all that is pending.
+    /// `None` if there is nothing to say.
+    pub fn freeze(&mut self, now_unix_nanos: u64) -> Option<&FrozenBatch> {
+        if self.frozen.is_none() && !self.pending.is_empty() {
+            let delta = std::mem::take(&mut self.pending);
+            self.last_sequence += 1;
+            self.frozen = Some(FrozenBatch {
+                key: BatchKey {
+                    instance: self.resource.instance.clone(),
+                    sequence: self.last_sequence,
+                },
+                body: otlp::encode(
+                    &self.resource,
+                    &delta,
+                    self.since_unix_nanos,
+                    now_unix_nanos,
+                ),
+                requests: delta.requests(),
+            });
+            self.since_unix_nanos = now_unix_nanos;
+        }
+        self.frozen.as_ref()
+    }
+
+    /// Forgets the batch under way: it was acknowledged, or refused for good.
+    pub fn settle(&mut self) -> Option<FrozenBatch> {
+        self.frozen.take()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Series;
+    use std::time::Duration;
+
+    fn emitter() -> Emitter {
+        let resource = Resource {
+            service_name: "items".into(),
+            service_version: "1".into(),
+            instance: "i".into(),
+        };
+        Emitter::new(resource, 0)
+    }
+
+    fn request() -> Observation {
+        Observation {
+            series: Series::new("GET", "/", 200, None),
+            duration: Duration::from_millis(1),
+        }
+    }
+
+    #[test]
+    fn a_batch_under_way_never_changes() {
+        let mut emitter = emitter();
+        assert_eq!(emitter.freeze(1), None);
+        emitter.record(request());
+        let first = emitter.freeze(2).cloned().unwrap();
+        emitter.record(request());
+        emitter.record(request());
+        assert_eq!(emitter.freeze(3), Some(&first));
+        assert_eq!((first.key.sequence, first.requests), (1, 1));
+
+        assert_eq!(emitter.settle(), Some(first));
+        let second = emitter.freeze(4).cloned().unwrap();
+        assert_eq!((second.key.sequence, second.requests), (2, 2));
+        emitter.settle();
+        assert_eq!(emitter.freeze(5), None);
+    }
+}
