@@ -1,21 +1,28 @@
 //! The entry point: a WASI request in, a WASI response out, and the observation handed over.
 
+mod message;
+
 use crate::{
     emit,
     error::ApiError,
-    request::BodyError,
     response, route,
-    service::{Answer, Head, Service},
+    service::{Answer, Service},
     settings::{Settings, SettingsError, TelemetryMode},
     sqlite::SqliteStore,
 };
-use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
+use message::{WasiRequest, to_wasi};
 use serde_json::json;
 use spin_sdk::{
-    http::{FullBody, IncomingMessage, Request, Response, body::IncomingBodyExt},
-    http_service, variables,
-    wasip3::{clocks::monotonic_clock, http::types, http_compat::IncomingBody},
+    variables,
+    wasip3::{
+        clocks::monotonic_clock,
+        exports::http::handler::Guest,
+        http::{
+            service::export,
+            types::{ErrorCode, Request, Response},
+        },
+    },
 };
 use std::{
     cell::OnceCell,
@@ -25,49 +32,59 @@ use std::{
 };
 use telemetry::{Observation, Series, Vocabulary, attribute, inline};
 
-#[http_service]
-async fn handle(request: Request) -> Response<FullBody<Bytes>> {
-    let arrived = Instant::now();
-    let (head, body) = request.into_parts();
+struct Component;
+
+export!(Component);
+
+impl Guest for Component {
+    async fn handle(request: Request) -> Result<Response, ErrorCode> {
+        to_wasi(answer(WasiRequest::new(request)?).await)
+    }
+}
+
+async fn answer(request: WasiRequest) -> response::Reply {
     let settings = match settings().await {
         Ok(settings) => settings,
-        Err(error) => return to_wasi(misconfigured(error).reply),
+        Err(error) => return misconfigured(error).reply,
     };
-    if settings.telemetry == TelemetryMode::Inline
-        && head.headers.contains_key(inline::DESCRIBE_HEADER)
-    {
-        return describe();
+    match &settings.telemetry {
+        TelemetryMode::Inline if request.has_header(inline::DESCRIBE_HEADER) => describe(),
+        TelemetryMode::Inline => {
+            let mut answer = serve(request, &settings).await;
+            let class = answer.error.as_ref().and_then(ApiError::class);
+            tell_inline(answer.reply.headers_mut(), answer.template, class);
+            answer.reply
+        }
+        TelemetryMode::Otlp { host } => {
+            let arrived = Instant::now();
+            let method = crate::service::Request::method(&request).clone();
+            let answer = serve(request, &settings).await;
+            let class = answer.error.as_ref().and_then(ApiError::class);
+            let status = answer.reply.status().as_u16();
+            let observation = Observation {
+                series: Series::new(method.as_str(), answer.template, status, class),
+                duration: arrived.elapsed(),
+            };
+            emit::record(observation, host);
+            answer.reply
+        }
+        TelemetryMode::Off => serve(request, &settings).await.reply,
     }
+}
+
+async fn serve(request: WasiRequest, settings: &Settings) -> Answer {
     let service = Service {
         store: SqliteStore,
         sleep,
         fault_injection: settings.fault_injection,
     };
-    let view = Head {
-        method: &head.method,
-        uri: &head.uri,
-        headers: &head.headers,
-    };
-    let mut answer = service
-        .answer(view, async |limit| read(body, limit).await)
-        .await;
-    let class = answer.error.as_ref().and_then(ApiError::class);
-    if let (Some(class), Some(error)) = (class, &answer.error) {
+    let answer = service.answer(request).await;
+    if let Some(error) = &answer.error
+        && let Some(class) = error.class()
+    {
         log(answer.template, class, error);
     }
-    match &settings.telemetry {
-        TelemetryMode::Inline => tell_inline(answer.reply.headers_mut(), answer.template, class),
-        TelemetryMode::Otlp { host } => {
-            let status = answer.reply.status().as_u16();
-            let observation = Observation {
-                series: Series::new(head.method.as_str(), answer.template, status, class),
-                duration: arrived.elapsed(),
-            };
-            emit::record(observation, host);
-        }
-        TelemetryMode::Off => {}
-    }
-    to_wasi(answer.reply)
+    answer
 }
 
 /// Reads the variables once: they stay the same while an instance lives.
@@ -104,13 +121,13 @@ fn misconfigured(error: SettingsError) -> Answer {
     }
 }
 
-fn describe() -> Response<FullBody<Bytes>> {
-    let mut response = Response::new(FullBody::new(Bytes::from(route::vocabulary().to_json())));
+fn describe() -> response::Reply {
+    let mut reply = response::Reply::new(route::vocabulary().to_json());
     let content_type = HeaderValue::from_static(Vocabulary::CONTENT_TYPE);
-    response
+    reply
         .headers_mut()
         .insert(header::CONTENT_TYPE, content_type);
-    response
+    reply
 }
 
 fn tell_inline(headers: &mut HeaderMap, template: &'static str, class: Option<&'static str>) {
@@ -122,29 +139,8 @@ fn tell_inline(headers: &mut HeaderMap, template: &'static str, class: Option<&'
     }
 }
 
-async fn read<T: IncomingMessage>(
-    body: IncomingBody<T>,
-    limit: usize,
-) -> Result<Vec<u8>, BodyError> {
-    use futures::StreamExt;
-    let mut content = Vec::new();
-    let mut pieces = body.stream();
-    while let Some(piece) = pieces.next().await {
-        let piece = piece.map_err(|_: types::ErrorCode| BodyError::Unreadable)?;
-        if content.len() + piece.len() > limit {
-            return Err(BodyError::TooLarge);
-        }
-        content.extend_from_slice(&piece);
-    }
-    Ok(content)
-}
-
 async fn sleep(delay: Duration) {
     monotonic_clock::wait_for(u64::try_from(delay.as_nanos()).unwrap_or(u64::MAX)).await;
-}
-
-fn to_wasi(reply: response::Reply) -> Response<FullBody<Bytes>> {
-    reply.map(|body| FullBody::new(Bytes::from(body)))
 }
 
 /// Writes what the client is not told to stderr, which the host forwards.

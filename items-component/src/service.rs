@@ -10,7 +10,7 @@ use crate::{
     route::{self, Operation, Outcome},
     store::Store,
 };
-use http::{HeaderMap, HeaderName, Method, Uri, header};
+use http::Method;
 use std::time::Duration;
 
 /// The service and what it stands on.
@@ -24,15 +24,22 @@ pub struct Service<S, Sleep> {
     pub fault_injection: bool,
 }
 
-/// The head of a request.
-#[derive(Clone, Copy, Debug)]
-pub struct Head<'a> {
-    /// Method.
-    pub method: &'a Method,
-    /// Path and query.
-    pub uri: &'a Uri,
-    /// Headers.
-    pub headers: &'a HeaderMap,
+/// A request as far as the service looks at it.
+///
+/// Each look at a header or the body crosses the boundary to the host, so they are made only where they matter.
+#[expect(
+    async_fn_in_trait,
+    reason = "a component has one thread, so no caller needs a Send future"
+)]
+pub trait Request {
+    /// Returns the method.
+    fn method(&self) -> &Method;
+    /// Returns path and query.
+    fn target(&self) -> &str;
+    /// Returns the first value of a header that is text.
+    fn header(&self, name: &str) -> Option<String>;
+    /// Reads a body of at most `limit` bytes.
+    async fn read_body(self, limit: usize) -> Result<Vec<u8>, BodyError>;
 }
 
 /// What a request came to.
@@ -47,15 +54,12 @@ pub struct Answer {
 }
 
 impl<S: Store, Sleep: AsyncFn(Duration)> Service<S, Sleep> {
-    /// Answers a request. `read_body` reads a body of at most the given number of bytes, and is called at most
-    /// once.
-    pub async fn answer(
-        &self,
-        head: Head<'_>,
-        read_body: impl AsyncFnOnce(usize) -> Result<Vec<u8>, BodyError>,
-    ) -> Answer {
-        let matched = route::find(head.method, head.uri.path());
-        let result = self.fulfil(head, matched.outcome, read_body).await;
+    /// Answers a request.
+    pub async fn answer(&self, request: impl Request) -> Answer {
+        let target = request.target().to_owned();
+        let (path, query) = target.split_once('?').unwrap_or((&target, ""));
+        let matched = route::find(request.method(), path);
+        let result = self.fulfil(request, matched.outcome, query).await;
         let (reply, error) = match result {
             Ok(reply) => (reply, None),
             Err(error) => (response::error(&error), Some(error)),
@@ -69,11 +73,13 @@ impl<S: Store, Sleep: AsyncFn(Duration)> Service<S, Sleep> {
 
     async fn fulfil(
         &self,
-        head: Head<'_>,
+        request: impl Request,
         outcome: Outcome<'_>,
-        read_body: impl AsyncFnOnce(usize) -> Result<Vec<u8>, BodyError>,
+        query: &str,
     ) -> Result<Reply, ApiError> {
-        self.inject_fault(head.headers).await?;
+        if self.fault_injection {
+            self.inject_fault(&request).await?;
+        }
         let (operation, id) = match outcome {
             Outcome::Operation(operation, id) => (operation, id),
             Outcome::MethodNotAllowed(allow) => return Err(ApiError::MethodNotAllowed { allow }),
@@ -83,18 +89,15 @@ impl<S: Store, Sleep: AsyncFn(Duration)> Service<S, Sleep> {
         let store = &self.store;
         match operation {
             Operation::ShowService => Ok(handler::show_service()),
-            Operation::ListItems => {
-                let page = Page::parse(head.uri.query().unwrap_or_default())?;
-                handler::list_items(store, page).await
-            }
+            Operation::ListItems => handler::list_items(store, Page::parse(query)?).await,
             Operation::CreateItem => {
-                let name = read_name(head.headers, read_body).await?;
+                let name = read_name(request).await?;
                 handler::create_item(store, name).await
             }
             Operation::ReadItem => handler::read_item(store, id()?).await,
             Operation::ReplaceItem => {
                 let id = id()?;
-                let name = read_name(head.headers, read_body).await?;
+                let name = read_name(request).await?;
                 handler::replace_item(store, id, name).await
             }
             Operation::DeleteItem => handler::delete_item(store, id()?).await,
@@ -104,11 +107,11 @@ impl<S: Store, Sleep: AsyncFn(Duration)> Service<S, Sleep> {
         }
     }
 
-    async fn inject_fault(&self, headers: &HeaderMap) -> Result<(), ApiError> {
-        const FAULT: HeaderName = HeaderName::from_static(fault::HEADER);
-        let asked = headers.get(FAULT).filter(|_| self.fault_injection);
-        let Some(asked) = asked else { return Ok(()) };
-        match Fault::parse(asked.to_str().unwrap_or_default())? {
+    async fn inject_fault(&self, request: &impl Request) -> Result<(), ApiError> {
+        let Some(asked) = request.header(fault::HEADER) else {
+            return Ok(());
+        };
+        match Fault::parse(&asked)? {
             Fault::Error => Err(ApiError::FaultInjected),
             Fault::Panic => panic!("a drill asked for a panic"),
             Fault::Delay(delay) => {
@@ -119,20 +122,21 @@ impl<S: Store, Sleep: AsyncFn(Duration)> Service<S, Sleep> {
     }
 }
 
-async fn read_name(
-    headers: &HeaderMap,
-    read_body: impl AsyncFnOnce(usize) -> Result<Vec<u8>, BodyError>,
-) -> Result<ItemName, ApiError> {
-    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
-    require_json(text(header::CONTENT_TYPE))?;
+async fn read_name(request: impl Request) -> Result<ItemName, ApiError> {
+    require_json(request.header("content-type").as_deref())?;
     let too_large = ApiError::TooLarge { limit: MAX_BODY };
-    let declared = text(header::CONTENT_LENGTH).and_then(|length| length.parse::<u64>().ok());
+    let declared = request
+        .header("content-length")
+        .and_then(|length| length.parse::<u64>().ok());
     if declared.is_some_and(|length| length > MAX_BODY as u64) {
         return Err(too_large);
     }
-    let body = read_body(MAX_BODY).await.map_err(|error| match error {
-        BodyError::TooLarge => too_large,
-        BodyError::Unreadable => ApiError::UnreadableBody,
-    })?;
+    let body = request
+        .read_body(MAX_BODY)
+        .await
+        .map_err(|error| match error {
+            BodyError::TooLarge => too_large,
+            BodyError::Unreadable => ApiError::UnreadableBody,
+        })?;
     parse_name(&body)
 }

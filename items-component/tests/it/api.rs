@@ -2,10 +2,10 @@
 
 use crate::memory_store::MemoryStore;
 use futures::executor::block_on;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
+use http::Method;
 use items_component::{
     request::BodyError,
-    service::{Answer, Head, Service},
+    service::{Answer, Request, Service},
 };
 use serde_json::{Value, json};
 use std::{
@@ -18,6 +18,34 @@ struct Harness {
     fault_injection: bool,
     slept: RefCell<Vec<Duration>>,
     asked_for: Cell<Option<usize>>,
+}
+
+struct TestRequest<'a> {
+    method: Method,
+    target: &'a str,
+    headers: &'a [(&'static str, &'a str)],
+    body: Result<&'a str, BodyError>,
+    asked_for: &'a Cell<Option<usize>>,
+}
+
+impl Request for TestRequest<'_> {
+    fn method(&self) -> &Method {
+        &self.method
+    }
+
+    fn target(&self) -> &str {
+        self.target
+    }
+
+    fn header(&self, name: &str) -> Option<String> {
+        let found = self.headers.iter().find(|(known, _)| *known == name);
+        found.map(|(_, value)| (*value).to_owned())
+    }
+
+    async fn read_body(self, limit: usize) -> Result<Vec<u8>, BodyError> {
+        self.asked_for.set(Some(limit));
+        self.body.map(|text| text.as_bytes().to_vec())
+    }
 }
 
 impl Harness {
@@ -36,29 +64,18 @@ impl Harness {
         headers: &[(&'static str, &str)],
         body: Result<&str, BodyError>,
     ) -> Answer {
-        let (method, uri) = request.split_once(' ').unwrap();
-        let headers: HeaderMap = headers
-            .iter()
-            .map(|(name, value)| {
-                (
-                    HeaderName::from_static(name),
-                    HeaderValue::from_str(value).unwrap(),
-                )
-            })
-            .collect();
-        let head = Head {
-            method: &method.parse::<Method>().unwrap(),
-            uri: &uri.parse::<Uri>().unwrap(),
-            headers: &headers,
-        };
+        let (method, target) = request.split_once(' ').unwrap();
         let service = Service {
             store: &self.store,
             sleep: async |delay| self.slept.borrow_mut().push(delay),
             fault_injection: self.fault_injection,
         };
-        block_on(service.answer(head, async |limit| {
-            self.asked_for.set(Some(limit));
-            body.map(|text| text.as_bytes().to_vec())
+        block_on(service.answer(TestRequest {
+            method: method.parse().unwrap(),
+            target,
+            headers,
+            body,
+            asked_for: &self.asked_for,
         }))
     }
 

@@ -51,22 +51,18 @@ pub enum Status {
 
 impl Status {
     /// The classes of every status a response can have.
-    pub const CLASSES: [Self; 9] = [
+    pub const CLASSES: [Self; 5] = [
         Self::Class(1),
         Self::Class(2),
         Self::Class(3),
         Self::Class(4),
         Self::Class(5),
-        Self::Class(6),
-        Self::Class(7),
-        Self::Class(8),
-        Self::Class(9),
     ];
 
-    /// Returns the class that a status belongs to.
+    /// Returns the class that a status belongs to. One above 599 is invalid, which RFC 9110 has treated as a 5xx.
     pub fn class(self) -> Self {
         match self {
-            Self::Code(code) => Self::Class((code / 100).clamp(1, 9)),
+            Self::Code(code) => Self::Class((code / 100).clamp(1, 5)),
             Self::Class(_) => self,
         }
     }

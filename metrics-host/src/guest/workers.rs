@@ -221,7 +221,8 @@ impl WorkerState for Worker {
             }
             Err(error) => {
                 self.aggregate.record_failure(ComponentFailure::Trap);
-                format!("{error:?}")
+                // The chain holds the guest's backtrace; `Debug` would add the host's.
+                format!("{error:#}")
             }
         };
         self.fate.end.send_replace(Some(end.into()));

@@ -1,0 +1,130 @@
+//! WASI's messages as the service sees them. They are used as they are and not converted to those of the SDK,
+//! which copies every header: each call to the host costs more than all the service does with its answer.
+
+use crate::{request::BodyError, response::Reply, service::Request as ServiceRequest};
+use http::Method;
+use spin_sdk::{
+    wasip3::{
+        self,
+        http::types::{ErrorCode, Fields, Headers, Method as WasiMethod, Request, Response},
+        wit_future, wit_stream,
+    },
+    wit_bindgen::StreamResult,
+};
+use std::cell::OnceCell;
+
+/// Most bytes taken from a body at once.
+const PIECE: usize = 16 << 10;
+
+/// A request that is being answered.
+pub(super) struct WasiRequest {
+    request: Request,
+    method: Method,
+    target: String,
+    headers: OnceCell<Headers>,
+}
+
+impl WasiRequest {
+    pub(super) fn new(request: Request) -> Result<Self, ErrorCode> {
+        Ok(Self {
+            method: to_method(request.get_method())?,
+            target: request.get_path_with_query().unwrap_or_default(),
+            headers: OnceCell::new(),
+            request,
+        })
+    }
+
+    pub(super) fn has_header(&self, name: &str) -> bool {
+        self.headers().has(name)
+    }
+
+    fn headers(&self) -> &Headers {
+        self.headers.get_or_init(|| self.request.get_headers())
+    }
+}
+
+impl ServiceRequest for WasiRequest {
+    fn method(&self) -> &Method {
+        &self.method
+    }
+
+    fn target(&self) -> &str {
+        &self.target
+    }
+
+    fn header(&self, name: &str) -> Option<String> {
+        let first = self.headers().get(name).into_iter().next()?;
+        String::from_utf8(first).ok()
+    }
+
+    async fn read_body(self, limit: usize) -> Result<Vec<u8>, BodyError> {
+        let (reading, read) = wit_future::new(|| Ok(()));
+        let (mut pieces, trailers) = Request::consume_body(self.request, read);
+        let mut content = Vec::new();
+        loop {
+            let (result, piece) = pieces.read(Vec::with_capacity(PIECE)).await;
+            if content.len() + piece.len() > limit {
+                return Err(BodyError::TooLarge);
+            }
+            content.extend_from_slice(&piece);
+            match result {
+                StreamResult::Complete(_) => {}
+                StreamResult::Dropped | StreamResult::Cancelled => break,
+            }
+        }
+        drop(reading);
+        // The stream ends in the same way whether the body did or the connection broke.
+        match trailers.await {
+            Ok(_) => Ok(content),
+            Err(_) => Err(BodyError::Unreadable),
+        }
+    }
+}
+
+fn to_method(method: WasiMethod) -> Result<Method, ErrorCode> {
+    Ok(match method {
+        WasiMethod::Get => Method::GET,
+        WasiMethod::Head => Method::HEAD,
+        WasiMethod::Post => Method::POST,
+        WasiMethod::Put => Method::PUT,
+        WasiMethod::Delete => Method::DELETE,
+        WasiMethod::Connect => Method::CONNECT,
+        WasiMethod::Options => Method::OPTIONS,
+        WasiMethod::Trace => Method::TRACE,
+        WasiMethod::Patch => Method::PATCH,
+        WasiMethod::Other(other) => {
+            Method::from_bytes(other.as_bytes()).map_err(|_| ErrorCode::HttpRequestMethodInvalid)?
+        }
+    })
+}
+
+/// Hands a reply to the host; its body follows once the host reads it.
+pub(super) fn to_wasi(reply: Reply) -> Result<Response, ErrorCode> {
+    let (head, body) = reply.into_parts();
+    let headers: Vec<_> = head
+        .headers
+        .iter()
+        .map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec()))
+        .collect();
+    let headers = Fields::from_list(&headers)
+        .map_err(|error| ErrorCode::InternalError(Some(error.to_string())))?;
+    let (ending, end) = wit_future::new(|| Ok(None));
+    let (contents, writer) = if body.is_empty() {
+        (None, None)
+    } else {
+        let (writer, reader) = wit_stream::new();
+        (Some(reader), Some(writer))
+    };
+    let (response, _sent) = Response::new(headers, contents, end);
+    response
+        .set_status_code(head.status.as_u16())
+        .map_err(|()| ErrorCode::InternalError(Some(format!("invalid status {}", head.status))))?;
+    wasip3::spawn(async move {
+        if let Some(mut writer) = writer {
+            // What is left over was not wanted: the client is gone.
+            _ = writer.write_all(body).await;
+        }
+        _ = ending.write(Ok(None)).await;
+    });
+    Ok(response)
+}
