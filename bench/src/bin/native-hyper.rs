@@ -11,7 +11,10 @@ const BODY: &[u8] = br#"{"service":"items","status":"ok","version":"0.1.0"}"#;
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let address: SocketAddr = std::env::args().nth(1).unwrap_or("127.0.0.1:0".into()).parse()?;
+    let address: SocketAddr = std::env::args()
+        .nth(1)
+        .unwrap_or("127.0.0.1:0".into())
+        .parse()?;
     let listener = TcpListener::bind(address).await?;
     println!("{}", listener.local_addr()?);
     loop {

@@ -1,0 +1,52 @@
+# Every command a person or CI runs. `make` alone lists them.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+
+HOST := target/release/metrics-host
+COMPONENT := target/wasm32-wasip2/component/items_component.wasm
+
+.PHONY: help
+help: ## list the commands
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-14s %s\n", $$1, $$2 }'
+
+.PHONY: setup
+setup: ## install what a build needs beyond rustup: the pinned toolchain and the wasm target
+	@tools/setup.sh
+
+.PHONY: component
+component: setup ## build the component that spin.toml names
+	cargo build --locked --profile component --target wasm32-wasip2 --package items-component
+
+.PHONY: build
+build: component ## build metrics-host and the component
+	cargo build --locked --release --package metrics-host
+
+.PHONY: run
+run: build ## serve the items API on 127.0.0.1:8080, its metrics on 127.0.0.1:9464
+	$(HOST) serve
+
+.PHONY: spin
+spin: build ## serve the items API under `spin up`, with metrics-host as its sidecar
+	@tools/spin.sh
+
+.PHONY: test
+test: build ## everything a change must pass
+	cargo test --locked --release --workspace
+
+.PHONY: lint
+lint: setup ## formatting, and clippy on both targets, warnings denied
+	cargo fmt --all --check
+	cargo clippy --locked --release --workspace --all-targets -- --deny warnings
+	cargo clippy --locked --profile component --target wasm32-wasip2 --package items-component -- --deny warnings
+
+.PHONY: bench
+bench: component ## measure metrics-host against a native server; prints ratios
+	@tools/need.sh wrk wrk
+	cargo build --locked --profile dist --package metrics-host --package bench
+	target/dist/bench
+
+.PHONY: clean
+clean: ## remove what was built, and nothing else
+	cargo clean

@@ -1,0 +1,311 @@
+//! What only a host at the edge sees: traps, time-outs, refusals, disconnects.
+
+use crate::{
+    client::{self, Connection, empty, get, request},
+    exposition::Exposition,
+    stack::{Host, Launch},
+};
+use bytes::Bytes;
+use http_body_util::Full;
+use serde_json::json;
+use std::time::Duration;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+
+fn faulty(line: &str, fault: &str) -> http::Request<Full<Bytes>> {
+    empty(request(line).header("x-fault", fault))
+}
+
+async fn unreported(host: &Host, status: &str) -> f64 {
+    let scrape = Exposition::scrape(host.metrics()).await;
+    scrape.sum(
+        "app_requests_total",
+        &[("endpoint", "unreported"), ("http_status", status)],
+    )
+}
+
+async fn failures(host: &Host, reason: &str) -> f64 {
+    Exposition::scrape(host.metrics())
+        .await
+        .sum("app_component_failures_total", &[("reason", reason)])
+}
+
+/// Waits until `count` requests are inside the component.
+async fn in_flight(host: &Host, count: f64) {
+    Exposition::scrape_until(host.metrics(), "requests in flight", |scrape| {
+        scrape.sum("metrics_host_requests_in_flight", &[]) == count
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_trap_is_a_500_with_a_request_id_that_leads_to_its_backtrace() {
+    let host = Launch::serve().start().await;
+    let reply = client::send(host.api(), faulty("GET /items", "panic")).await;
+    assert_eq!(reply.status, 500);
+    let request_id = reply.json()["request_id"].clone();
+    assert_eq!(
+        reply.json(),
+        json!({ "error": "internal error", "request_id": request_id })
+    );
+    let event = host
+        .logged("the trap", |event| event["request_id"] == request_id)
+        .await;
+    assert_eq!(
+        (&event["method"], &event["route"], &event["status"]),
+        (&json!("GET"), &json!("unreported"), &json!(500))
+    );
+    assert_eq!(event["instance"], "items-0");
+    let backtrace = event["backtrace"].as_str().unwrap();
+    assert!(
+        backtrace.contains("wasm backtrace") && backtrace.contains("items_component"),
+        "{backtrace}"
+    );
+    host.logged("what the guest wrote to stderr", |event| {
+        event["target"] == "guest"
+            && event["instance"] == "items-0"
+            && event["message"] == "a drill asked for a panic"
+    })
+    .await;
+    assert_eq!(
+        (
+            unreported(&host, "500").await,
+            failures(&host, "trap").await
+        ),
+        (1.0, 1.0)
+    );
+    assert_eq!(get(host.api(), "GET /").await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trap_disturbs_nobody_outside_its_instance() {
+    let host = Launch::serve()
+        .args(&["--instance-concurrency", "1"])
+        .start()
+        .await;
+    let api = host.api();
+    let neighbours =
+        (0..8).map(|_| tokio::spawn(client::send(api, faulty("GET /", "delay=500ms"))));
+    let neighbours: Vec<_> = neighbours.collect();
+    in_flight(&host, 8.0).await;
+    assert_eq!(
+        client::send(api, faulty("GET /", "panic")).await.status,
+        500
+    );
+    for neighbour in neighbours {
+        assert_eq!(neighbour.await.unwrap().status, 200);
+    }
+    assert_eq!(unreported(&host, "500").await, 1.0);
+}
+
+#[tokio::test]
+async fn a_component_that_takes_too_long_is_a_504() {
+    let host = Launch::serve()
+        .args(&["--request-timeout", "200ms"])
+        .start()
+        .await;
+    let reply = client::send(host.api(), faulty("GET /", "delay=30s")).await;
+    assert_eq!(
+        (reply.status.as_u16(), &reply.json()["error"]),
+        (504, &json!("no answer in time"))
+    );
+    assert_eq!(
+        (
+            unreported(&host, "504").await,
+            failures(&host, "timeout").await
+        ),
+        (1.0, 1.0)
+    );
+    assert_eq!(get(host.api(), "GET /").await.status, 200);
+    // The instance goes too, since its work would never end.
+    Exposition::scrape_until(host.metrics(), "the end of the instance", |scrape| {
+        scrape.sum("metrics_host_instances", &[]) <= 1.0
+    })
+    .await;
+    assert_eq!(failures(&host, "trap").await, 0.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_without_a_place_is_refused_with_a_503() {
+    let host = Launch::serve()
+        .args(&["--max-concurrent-requests", "1"])
+        .start()
+        .await;
+    let slow = tokio::spawn(client::send(host.api(), faulty("GET /", "delay=1s")));
+    in_flight(&host, 1.0).await;
+    let refused = get(host.api(), "GET /").await;
+    assert_eq!(
+        (refused.status.as_u16(), refused.header("retry-after")),
+        (503, Some("1"))
+    );
+    assert_eq!(slow.await.unwrap().status, 200);
+    assert_eq!(
+        (
+            unreported(&host, "503").await,
+            failures(&host, "overload").await
+        ),
+        (1.0, 1.0)
+    );
+    assert_eq!(get(host.api(), "GET /").await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_beyond_the_limit_is_answered_503_and_counted() {
+    let host = Launch::serve()
+        .args(&["--max-connections", "1"])
+        .start()
+        .await;
+    let mut first = Connection::open(host.api()).await.unwrap();
+    assert_eq!(
+        first.send(empty(request("GET /"))).await.unwrap().status,
+        200
+    );
+    assert_eq!(get(host.api(), "GET /").await.status, 503);
+    assert_eq!(
+        first.send(empty(request("GET /"))).await.unwrap().status,
+        200
+    );
+    assert_eq!(unreported(&host, "503").await, 1.0);
+    let scrape = Exposition::scrape(host.metrics()).await;
+    assert_eq!(
+        scrape.sum(
+            "metrics_host_connections_refused_total",
+            &[("listener", "api")]
+        ),
+        1.0
+    );
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_before_its_answer_is_counted_once_as_499() {
+    let host = Launch::serve().start().await;
+    let mut stream = TcpStream::connect(host.api()).await.unwrap();
+    let request = "GET /items HTTP/1.1\r\nhost: localhost\r\nx-fault: delay=500ms\r\n\r\n";
+    stream.write_all(request.as_bytes()).await.unwrap();
+    in_flight(&host, 1.0).await;
+    drop(stream);
+    Exposition::scrape_until(host.metrics(), "the disconnect", |scrape| {
+        scrape.total() > 0
+    })
+    .await;
+    assert_eq!(unreported(&host, "499").await, 1.0);
+    // The guest's late answer is nobody's.
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    assert_eq!(Exposition::scrape(host.metrics()).await.total(), 1);
+}
+
+#[tokio::test]
+async fn a_body_beyond_the_limit_is_a_413_however_it_is_sent() {
+    let host = Launch::serve()
+        .args(&["--max-body-size", "1KiB"])
+        .start()
+        .await;
+    let declared = client::json("POST /items", vec![b' '; 1025]);
+    assert_eq!(client::send(host.api(), declared).await.status, 413);
+    let mut stream = TcpStream::connect(host.api()).await.unwrap();
+    let head = "POST /items HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n";
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let chunk = format!("401\r\n{}\r\n0\r\n\r\n", " ".repeat(0x401));
+    stream.write_all(chunk.as_bytes()).await.unwrap();
+    let mut answer = vec![0; 12];
+    stream.read_exact(&mut answer).await.unwrap();
+    assert_eq!(answer, b"HTTP/1.1 413");
+    assert_eq!(unreported(&host, "413").await, 2.0);
+}
+
+#[tokio::test]
+async fn what_is_no_request_is_counted_as_it_was_answered() {
+    let host = Launch::serve().start().await;
+    let long = format!("GET /{} HTTP/1.1\r\n\r\n", "x".repeat(100_000));
+    for (sent, status) in [("this is not HTTP\r\n\r\n", "400"), (&*long, "431")] {
+        let mut stream = TcpStream::connect(host.api()).await.unwrap();
+        // The server may answer and close before all is written.
+        _ = stream.write_all(sent.as_bytes()).await;
+        let mut answer = vec![0; 12];
+        stream.read_exact(&mut answer).await.unwrap();
+        assert_eq!(
+            std::str::from_utf8(&answer).unwrap(),
+            format!("HTTP/1.1 {status}")
+        );
+        Exposition::scrape_until(host.metrics(), "the count", |scrape| {
+            scrape
+                .requests()
+                .get(&("_OTHER".into(), "unreported".into(), status.into()))
+                == Some(&1)
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn the_talk_between_host_and_component_is_neither_seen_nor_forged() {
+    let host = Launch::serve().start().await;
+    for line in ["GET /", "GET /nowhere"] {
+        let forged = request(line)
+            .header("telemetry-describe", "routes")
+            .header("telemetry-route", "/forged")
+            .header("telemetry-error", "forged");
+        let reply = client::send(host.api(), empty(forged)).await;
+        assert!(
+            reply
+                .headers
+                .keys()
+                .all(|name| !name.as_str().starts_with("telemetry-")),
+            "{reply:?}"
+        );
+        assert_eq!(reply.header("content-type"), Some("application/json"));
+        assert_eq!(
+            reply.header("content-length").unwrap(),
+            reply.body.len().to_string()
+        );
+    }
+    let scrape = Exposition::scrape(host.metrics()).await;
+    assert_eq!(scrape.total(), 2);
+    assert_eq!(
+        scrape.sum("app_requests_total", &[("endpoint", "/forged")]),
+        0.0
+    );
+    assert_eq!(scrape.sum("app_errors_total", &[]), 0.0);
+}
+
+#[tokio::test]
+async fn every_known_series_is_there_before_the_first_request() {
+    let host = Launch::serve().start().await;
+    let scrape = Exposition::scrape(host.metrics()).await;
+    assert_eq!(
+        scrape.total(),
+        0,
+        "the internal request for the routes is not counted"
+    );
+    for (method, endpoint, success) in [
+        ("GET", "/", "200"),
+        ("GET", "/items", "200"),
+        ("POST", "/items", "201"),
+        ("GET", "/items/{id}", "200"),
+        ("PUT", "/items/{id}", "200"),
+        ("DELETE", "/items/{id}", "204"),
+        ("GET", "/health/live", "200"),
+        ("GET", "/health/ready", "200"),
+        ("GET", "/openapi.json", "200"),
+        ("GET", "unmatched", "404"),
+        ("GET", "unreported", "504"),
+    ] {
+        for status in [success, "500"] {
+            let labels = [
+                ("method", method),
+                ("endpoint", endpoint),
+                ("http_status", status),
+            ];
+            assert!(scrape.has("app_requests_total", &labels), "{labels:?}");
+        }
+        assert!(
+            scrape.has(
+                "app_request_latency_seconds_count",
+                &[("endpoint", endpoint)]
+            ),
+            "{endpoint}"
+        );
+    }
+}

@@ -1,0 +1,223 @@
+//! The OTLP ingest, fed by hand.
+
+use crate::{
+    client::{self, Reply, get, request},
+    exposition::Exposition,
+    stack::{Host, Launch},
+};
+use http_body_util::Full;
+use serde_json::{Value, json};
+use std::io::Read;
+
+/// A batch that counts `count` requests of one series, half a millisecond each.
+fn batch(instance: &str, count: u64) -> Value {
+    let mut buckets = vec![json!("0"); 15];
+    buckets[0] = json!(count.to_string());
+    let text = |key: &str, value: &str| json!({ "key": key, "value": { "stringValue": value } });
+    json!({ "resourceMetrics": [{
+        "resource": { "attributes": [
+            text("service.name", "items"),
+            text("service.version", "9.8.7"),
+            text("service.instance.id", instance),
+        ] },
+        "scopeMetrics": [{
+            "scope": { "name": "request-telemetry" },
+            "metrics": [{
+                "name": "http.server.request.duration",
+                "unit": "s",
+                "histogram": { "aggregationTemporality": 1, "dataPoints": [{
+                    "attributes": [
+                        text("http.request.method", "GET"),
+                        text("http.route", "/items"),
+                        { "key": "http.response.status_code", "value": { "intValue": "200" } },
+                    ],
+                    "startTimeUnixNano": "1",
+                    "timeUnixNano": "2",
+                    "count": count.to_string(),
+                    "sum": count as f64 * 0.0005,
+                    "bucketCounts": buckets,
+                    "explicitBounds": [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0],
+                }] },
+            }],
+        }],
+    }] })
+}
+
+async fn post(host: &Host, headers: &[(&str, &str)], body: impl Into<bytes::Bytes>) -> Reply {
+    let mut post = request("POST /v1/metrics");
+    for (name, value) in headers {
+        post = post.header(*name, *value);
+    }
+    client::send(host.otlp(), post.body(Full::new(body.into())).unwrap()).await
+}
+
+async fn deliver(host: &Host, key: &str, body: &Value) -> u16 {
+    let headers = [
+        ("content-type", "application/json"),
+        ("idempotency-key", key),
+    ];
+    post(host, &headers, body.to_string()).await.status.as_u16()
+}
+
+async fn counted(host: &Host) -> u64 {
+    Exposition::scrape(host.metrics()).await.total()
+}
+
+#[tokio::test]
+async fn a_batch_is_counted_once_however_often_it_is_sent() {
+    let host = Launch::sidecar().start().await;
+    assert_eq!(deliver(&host, "a-1", &batch("a", 3)).await, 200);
+    assert_eq!(deliver(&host, "a-1", &batch("a", 3)).await, 200);
+    assert_eq!(deliver(&host, "b-1", &batch("b", 4)).await, 200);
+    assert_eq!(deliver(&host, "a-2", &batch("a", 5)).await, 200);
+    assert_eq!(deliver(&host, "a-1", &batch("a", 3)).await, 200);
+    let scrape = Exposition::scrape(host.metrics()).await;
+    assert_eq!(scrape.total(), 12);
+    assert_eq!(
+        scrape.sum("app_request_latency_seconds_sum", &[("endpoint", "/items")]),
+        0.006
+    );
+    assert_eq!(scrape.sum("metrics_host_ingest_batches_total", &[]), 3.0);
+    assert_eq!(
+        scrape.sum("metrics_host_ingest_duplicate_batches_total", &[]),
+        2.0
+    );
+    assert!(scrape.has(
+        "app_build_info",
+        &[("name", "items"), ("version", "9.8.7"), ("revision", "")]
+    ));
+}
+
+#[tokio::test]
+async fn counters_survive_a_restart_and_a_skipped_batch_is_noticed() {
+    let host = Launch::sidecar().start().await;
+    assert_eq!(deliver(&host, "a-1", &batch("a", 3)).await, 200);
+    assert_eq!(deliver(&host, "a-4", &batch("a", 1)).await, 200);
+    let scrape = Exposition::scrape(host.metrics()).await;
+    assert_eq!(
+        scrape.sum("metrics_host_ingest_missing_batches_total", &[]),
+        2.0
+    );
+    let state = host.state.clone();
+    host.kill();
+    let host = Launch::sidecar().state(&state).start().await;
+    assert_eq!(counted(&host).await, 4);
+}
+
+#[tokio::test]
+async fn what_cannot_be_counted_is_refused_with_its_reason() {
+    let host = Launch::sidecar()
+        .args(&["--max-otlp-body-size", "4KiB"])
+        .start()
+        .await;
+    let json = ("content-type", "application/json");
+    let key = ("idempotency-key", "a-1");
+    let body = batch("a", 1).to_string();
+    let cases = [
+        (post(&host, &[json, key], "{").await, 400, "malformed"),
+        (post(&host, &[json, key], "{}").await, 400, "malformed"),
+        (
+            post(&host, &[json, key], vec![b' '; 5000]).await,
+            413,
+            "too_large",
+        ),
+        (
+            post(&host, &[("content-type", "text/plain"), key], body.clone()).await,
+            415,
+            "content_type",
+        ),
+        (post(&host, &[key], body.clone()).await, 415, "content_type"),
+        (post(&host, &[json], body.clone()).await, 400, "key"),
+        (
+            post(&host, &[json, ("idempotency-key", "a-0")], body.clone()).await,
+            400,
+            "key",
+        ),
+        (
+            post(&host, &[json, ("idempotency-key", "b-1")], body.clone()).await,
+            400,
+            "key",
+        ),
+        (
+            post(&host, &[json, key, ("host", "evil.example")], body.clone()).await,
+            421,
+            "host",
+        ),
+    ];
+    for (index, (reply, status, reason)) in cases.iter().enumerate() {
+        assert_eq!(reply.status, *status, "case {index}: {reply:?}");
+        assert!(reply.json()["error"].is_string(), "case {index}");
+        let scrape = Exposition::scrape(host.metrics()).await;
+        assert!(
+            scrape.sum("metrics_host_ingest_rejected_total", &[("reason", reason)]) >= 1.0,
+            "case {index}: {reason}"
+        );
+    }
+    assert_eq!(counted(&host).await, 0);
+    assert_eq!(deliver(&host, "a-1", &batch("a", 1)).await, 200);
+    assert_eq!(deliver(&host, "a-1", &batch("a", 2)).await, 400);
+    assert_eq!(counted(&host).await, 1);
+}
+
+#[tokio::test]
+async fn the_listeners_have_their_paths_and_methods() {
+    let host = Launch::sidecar().start().await;
+    assert_eq!(get(host.otlp(), "GET /v1/metrics").await.status, 405);
+    assert_eq!(get(host.otlp(), "POST /v1/nothing").await.status, 404);
+    assert_eq!(
+        get(host.metrics(), "GET /-/ready").await.json(),
+        json!({ "ready": true })
+    );
+    assert_eq!(get(host.metrics(), "GET /-/healthy").await.status, 200);
+    assert_eq!(
+        get(host.metrics(), "POST /metrics").await.header("allow"),
+        Some("GET, HEAD")
+    );
+    assert_eq!(get(host.metrics(), "GET /nothing").await.status, 404);
+    let page = get(host.metrics(), "GET /").await;
+    assert!(page.text().contains("metrics-host") && page.text().contains(&host.otlp().to_string()));
+}
+
+#[tokio::test]
+async fn metrics_are_compressed_when_asked_for() {
+    let host = Launch::sidecar().start().await;
+    let plain = get(host.metrics(), "GET /metrics").await;
+    assert!(
+        plain
+            .header("content-type")
+            .unwrap()
+            .starts_with("text/plain; version=0.0.4")
+    );
+    assert_eq!(plain.header("content-encoding"), None);
+    let asked = client::empty(request("GET /metrics").header("accept-encoding", "gzip"));
+    let packed = client::send(host.metrics(), asked).await;
+    assert_eq!(packed.header("content-encoding"), Some("gzip"));
+    let mut text = String::new();
+    flate2::read::GzDecoder::new(&*packed.body)
+        .read_to_string(&mut text)
+        .unwrap();
+    assert_eq!(
+        Exposition::parse(&text).types,
+        Exposition::parse(plain.text()).types
+    );
+}
+
+#[tokio::test]
+async fn the_health_check_tells_by_its_exit_code() {
+    let host = Launch::sidecar().start().await;
+    let check = |url: String| {
+        let binary = env!("CARGO_BIN_EXE_metrics-host");
+        std::process::Command::new(binary)
+            .args(["health", "--url", &url])
+            .output()
+            .unwrap()
+    };
+    let ready = check(format!("http://{}/-/ready", host.metrics()));
+    assert!(ready.status.success(), "{ready:?}");
+    let missing = check(format!("http://{}/nothing", host.metrics()));
+    assert_eq!(missing.status.code(), Some(1));
+    assert!(
+        String::from_utf8_lossy(&missing.stderr).contains("404"),
+        "{missing:?}"
+    );
+}

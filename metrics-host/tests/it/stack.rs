@@ -1,0 +1,237 @@
+//! Starts the real binary, and sees to its end.
+
+use serde_json::Value;
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::Arc,
+    thread,
+    time::Duration,
+};
+use tempfile::TempDir;
+use tokio::sync::watch;
+
+/// How long a start may take; the first compiles the component.
+const START: Duration = Duration::from_secs(120);
+/// How long a process may take to log or to end.
+const REACTION: Duration = Duration::from_secs(30);
+
+/// Path of a file of the workspace.
+pub(crate) fn workspace(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)
+}
+
+/// What to start.
+pub(crate) struct Launch {
+    command: Command,
+    manifest: Option<PathBuf>,
+    otlp_listen: String,
+    pub(crate) state: Arc<TempDir>,
+}
+
+/// A running process.
+pub(crate) struct Host {
+    child: Child,
+    log: watch::Receiver<Vec<String>>,
+    addresses: Value,
+    pub(crate) state: Arc<TempDir>,
+}
+
+impl Launch {
+    /// A `serve` of the items component in a state directory of its own, with drills allowed.
+    pub(crate) fn serve() -> Self {
+        let component = workspace("target/wasm32-wasip2/component/items_component.wasm");
+        assert!(
+            component.exists(),
+            "{} is not there: run `make build`",
+            component.display()
+        );
+        Self::new("serve")
+            .env("METRICS_HOST_LISTEN", "127.0.0.1:0")
+            .env("SPIN_VARIABLE_FAULT_INJECTION", "on")
+            .manifest(&workspace("spin.toml"))
+    }
+
+    /// A `sidecar` in a state directory of its own.
+    pub(crate) fn sidecar() -> Self {
+        Self::new("sidecar")
+    }
+
+    fn new(subcommand: &str) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_metrics-host"));
+        command.arg(subcommand);
+        for (name, _) in std::env::vars() {
+            if name.starts_with("METRICS_HOST_") || name.starts_with("SPIN_VARIABLE_") {
+                command.env_remove(name);
+            }
+        }
+        let launch = Self {
+            command,
+            manifest: None,
+            otlp_listen: "127.0.0.1:0".into(),
+            state: Arc::new(tempfile::tempdir().unwrap()),
+        };
+        launch.env("METRICS_HOST_METRICS_LISTEN", "127.0.0.1:0")
+    }
+
+    pub(crate) fn manifest(mut self, path: &Path) -> Self {
+        self.manifest = Some(path.to_owned());
+        self
+    }
+
+    pub(crate) fn otlp_listen(mut self, address: &str) -> Self {
+        self.otlp_listen = address.to_owned();
+        self
+    }
+
+    pub(crate) fn args(mut self, args: &[&str]) -> Self {
+        self.command.args(args);
+        self
+    }
+
+    pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
+        self.command.env(name, value);
+        self
+    }
+
+    /// Goes on with the state of another.
+    pub(crate) fn state(mut self, state: &Arc<TempDir>) -> Self {
+        self.state = Arc::clone(state);
+        self
+    }
+
+    fn spawn(&mut self) -> (Child, watch::Receiver<Vec<String>>) {
+        let addresses = self.state.path().join("addresses.json");
+        // A file of an earlier process on the same state would be read in place of this one's.
+        _ = fs::remove_file(&addresses);
+        // Flags and environment alike are exercised: both are what users set.
+        self.command.arg("--addresses-file").arg(addresses);
+        self.command.arg("--otlp-listen").arg(&self.otlp_listen);
+        self.command
+            .env("METRICS_HOST_STATE_DIR", self.state.path().join("state"));
+        if let Some(manifest) = &self.manifest {
+            self.command.arg("--manifest").arg(manifest);
+        }
+        let mut child = self
+            .command
+            .stderr(Stdio::piped())
+            .stdin(Stdio::null())
+            .spawn()
+            .unwrap();
+        let (lines, log) = watch::channel(Vec::new());
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        thread::spawn(move || {
+            for line in stderr.lines().map_while(Result::ok) {
+                lines.send_modify(|log| log.push(line));
+            }
+        });
+        (child, log)
+    }
+
+    /// Starts it and waits until it is ready.
+    pub(crate) async fn start(mut self) -> Host {
+        let (child, mut log) = self.spawn();
+        let ready = log.wait_for(|lines| {
+            lines
+                .iter()
+                .any(|line| line.contains(r#""message":"ready""#))
+        });
+        let ready = tokio::time::timeout(START, ready)
+            .await
+            .map(|found| found.is_ok());
+        assert!(ready == Ok(true), "it did not start: {:#?}", log.borrow());
+        let addresses = fs::read(self.state.path().join("addresses.json")).unwrap();
+        Host {
+            child,
+            log,
+            addresses: serde_json::from_slice(&addresses).unwrap(),
+            state: self.state,
+        }
+    }
+
+    /// Starts it, expects it to end by itself, and returns its exit code and what it wrote to stderr.
+    pub(crate) async fn fail(mut self) -> (i32, String) {
+        let (mut child, mut log) = self.spawn();
+        let ended = log.wait_for(|_| false);
+        let ended = tokio::time::timeout(START, ended).await.is_ok();
+        if !ended {
+            child.kill().unwrap();
+        }
+        let status = child.wait().unwrap();
+        let stderr = log.borrow().join("\n");
+        assert!(ended, "it went on: {stderr}");
+        (status.code().unwrap_or(-1), stderr)
+    }
+}
+
+impl Host {
+    fn address(&self, name: &str) -> SocketAddr {
+        self.addresses[name].as_str().unwrap().parse().unwrap()
+    }
+
+    pub(crate) fn api(&self) -> SocketAddr {
+        self.address("api")
+    }
+
+    pub(crate) fn metrics(&self) -> SocketAddr {
+        self.address("metrics")
+    }
+
+    pub(crate) fn otlp(&self) -> SocketAddr {
+        self.address("otlp")
+    }
+
+    /// Waits for a log line that `fits` and returns it.
+    pub(crate) async fn logged(&self, what: &str, fits: impl Fn(&Value) -> bool) -> Value {
+        let mut log = self.log.clone();
+        let find = |lines: &Vec<String>| {
+            let mut events = lines
+                .iter()
+                .filter_map(|line| serde_json::from_str(line).ok());
+            events.find(|event| fits(event))
+        };
+        let found =
+            tokio::time::timeout(REACTION, log.wait_for(|lines| find(lines).is_some())).await;
+        let lines = found.map(|lines| lines.map(|lines| lines.clone()));
+        match lines {
+            Ok(Ok(lines)) => find(&lines).unwrap(),
+            _ => panic!("{what} was not logged: {:#?}", self.log.borrow()),
+        }
+    }
+
+    pub(crate) fn log(&self) -> Vec<String> {
+        self.log.borrow().clone()
+    }
+
+    pub(crate) fn signal(&self, signal: rustix::process::Signal) {
+        let pid = i32::try_from(self.child.id()).unwrap();
+        rustix::process::kill_process(rustix::process::Pid::from_raw(pid).unwrap(), signal)
+            .unwrap();
+    }
+
+    /// Kills it as `kill -9` does.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Waits for its end.
+    pub(crate) async fn end(mut self) -> ExitStatus {
+        let mut log = self.log.clone();
+        // Its stderr closes when it ends.
+        let ended = tokio::time::timeout(REACTION, log.wait_for(|_| false)).await;
+        assert!(ended.is_ok(), "it did not end: {:#?}", self.log.borrow());
+        self.child.wait().unwrap()
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        _ = self.child.kill();
+        _ = self.child.wait();
+    }
+}

@@ -1,0 +1,197 @@
+//! What is wrong at the start is said in one line; a start that works says what is served where.
+
+use crate::{
+    client::get,
+    stack::{Launch, workspace},
+};
+use std::{fs, net::TcpListener, path::Path};
+
+/// Expects one clear line with `expected` in it, and the exit code.
+async fn fails(launch: Launch, code: i32, expected: &[&str]) {
+    let (exit, stderr) = launch.fail().await;
+    let complaint = stderr.lines().last().unwrap_or_default();
+    assert!(
+        complaint.starts_with("metrics-host: ") || complaint.starts_with("For more information"),
+        "{stderr}"
+    );
+    for part in expected {
+        assert!(stderr.contains(part), "no {part:?} in: {stderr}");
+    }
+    assert!(!stderr.contains("panicked"), "{stderr}");
+    assert_eq!(exit, code, "{stderr}");
+}
+
+/// A `serve` of a manifest made from the items' one by replacing `from` by `to`.
+fn serve_changed(directory: &Path, from: &str, to: &str) -> Launch {
+    let manifest = fs::read_to_string(workspace("spin.toml")).unwrap();
+    assert!(manifest.contains(from), "{from}");
+    let component = workspace("target/wasm32-wasip2/component/items_component.wasm");
+    let manifest = manifest.replacen(from, to, 1).replace(
+        "target/wasm32-wasip2/component/items_component.wasm",
+        component.to_str().unwrap(),
+    );
+    let path = directory.join("spin.toml");
+    fs::write(&path, manifest).unwrap();
+    Launch::serve().manifest(&path)
+}
+
+#[tokio::test]
+async fn a_manifest_that_cannot_be_honoured_is_refused_by_name() {
+    let directory = tempfile::tempdir().unwrap();
+    for (from, to, expected) in [
+        ("sqlite_databases", "key_value_stores", "key_value_stores"),
+        ("sqlite_databases", "colour", "colour"),
+        ("[[trigger.http]]", "[[trigger.redis]]", "redis"),
+        (
+            "spin_manifest_version = 2",
+            "spin_manifest_version = 3",
+            "spin_manifest_version 3",
+        ),
+        ("component = \"items\"", "component = \"others\"", "others"),
+        (
+            "{{ telemetry_host }}\"]",
+            "{{ telemetry_hots }}\"]",
+            "telemetry_hots",
+        ),
+        ("[application]", "[application", "spin.toml"),
+    ] {
+        fails(
+            serve_changed(directory.path(), from, to),
+            2,
+            &["spin.toml", expected],
+        )
+        .await;
+    }
+    let missing = directory.path().join("missing.toml");
+    fails(Launch::serve().manifest(&missing), 2, &["missing.toml"]).await;
+}
+
+#[tokio::test]
+async fn a_component_that_cannot_be_hosted_is_refused_by_name() {
+    let directory = tempfile::tempdir().unwrap();
+    let wasm = directory.path().join("component.wasm");
+    let source = "source = \"target/wasm32-wasip2/component/items_component.wasm\"";
+    let serve = || serve_changed(directory.path(), source, "source = \"component.wasm\"");
+    fails(
+        serve(),
+        1,
+        &["component.wasm", "build it with: cargo build"],
+    )
+    .await;
+    fs::write(&wasm, "no wasm").unwrap();
+    fails(serve(), 1, &["component.wasm", "no WebAssembly component"]).await;
+    fs::write(&wasm, wat::parse_str("(component)").unwrap()).unwrap();
+    fails(serve(), 1, &["component.wasm", "serves no HTTP"]).await;
+    let importing =
+        r#"(component (import "fermyon:spin/key-value@2.0.0" (instance (export "open" (func)))))"#;
+    fs::write(&wasm, wat::parse_str(importing).unwrap()).unwrap();
+    fails(
+        serve(),
+        1,
+        &["component.wasm", "fermyon:spin/key-value@2.0.0"],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn settings_that_cannot_be_used_are_named_with_their_values() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = taken.local_addr().unwrap().to_string();
+    fails(
+        Launch::serve().args(&["--listen", &taken]),
+        1,
+        &["--listen", &taken],
+    )
+    .await;
+    fails(
+        Launch::sidecar().args(&["--state-dir", "/proc/none"]),
+        1,
+        &["/proc/none"],
+    )
+    .await;
+    fails(
+        Launch::sidecar().args(&["--max-connections", "0"]),
+        2,
+        &["--max-connections", "0"],
+    )
+    .await;
+    fails(
+        Launch::serve().args(&["--request-timeout", "30"]),
+        2,
+        &["--request-timeout", "30", "750ms"],
+    )
+    .await;
+    fails(
+        Launch::serve().args(&["--request-timeout", "0s"]),
+        2,
+        &["METRICS_HOST_REQUEST_TIMEOUT"],
+    )
+    .await;
+    fails(
+        Launch::serve().args(&["--max-body-size", "1MB"]),
+        2,
+        &["--max-body-size", "1MB", "MiB"],
+    )
+    .await;
+    fails(
+        Launch::sidecar().args(&["--log-level", "loud=quiet"]),
+        2,
+        &["METRICS_HOST_LOG_LEVEL", "loud"],
+    )
+    .await;
+    fails(Launch::sidecar().args(&["--nonsense"]), 2, &["--nonsense"]).await;
+}
+
+#[tokio::test]
+async fn telemetry_that_would_come_back_is_refused() {
+    let otlp = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .to_string();
+    let launch = Launch::serve()
+        .env("SPIN_VARIABLE_TELEMETRY", "otlp")
+        .env("SPIN_VARIABLE_TELEMETRY_HOST", &otlp)
+        .otlp_listen(&otlp);
+    fails(launch, 2, &["counted twice", &otlp]).await;
+}
+
+#[tokio::test]
+async fn a_state_directory_serves_one_process_at_a_time() {
+    let first = Launch::sidecar().start().await;
+    let second = Launch::sidecar().state(&first.state);
+    fails(second, 1, &["in use by another metrics-host"]).await;
+    assert_eq!(get(first.metrics(), "GET /-/ready").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_damaged_state_is_named_and_kept() {
+    let first = Launch::sidecar().start().await;
+    let state = first.state.clone();
+    let counters = state.path().join("state/counters");
+    drop(first);
+    fs::write(&counters, "damaged").unwrap();
+    fails(
+        Launch::sidecar().state(&state),
+        1,
+        &["state/counters", "move it away"],
+    )
+    .await;
+    assert_eq!(fs::read_to_string(&counters).unwrap(), "damaged");
+}
+
+#[tokio::test]
+async fn compiled_code_is_kept_for_the_next_start() {
+    let first = Launch::serve().start().await;
+    let state = first.state.clone();
+    let compiled = |state: &Path| {
+        let entries = fs::read_dir(state.join("state/compiled/modules")).map(Iterator::count);
+        entries.unwrap_or(0)
+    };
+    let before = compiled(state.path());
+    assert!(before > 0, "nothing was kept");
+    drop(first);
+    let second = Launch::serve().state(&state).start().await;
+    assert_eq!(get(second.api(), "GET /").await.status, 200);
+    assert_eq!(compiled(state.path()), before);
+}
