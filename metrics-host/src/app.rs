@@ -189,8 +189,8 @@ async fn load(
     {
         return Err(ConfigError::TelemetryLoop { address: otlp }.into());
     }
-    let application = Application::load(&manifest, serve.limits, state, aggregate, stats)?;
-    application.declare_series(aggregate).await?;
+    let application = Application::load(&manifest, serve.limits, state, aggregate, stats).await?;
+    application.declare_series(aggregate).await;
     Ok(application)
 }
 

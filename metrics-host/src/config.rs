@@ -239,7 +239,7 @@ pub enum ConfigError {
         reason: String,
     },
     /// The manifest cannot be hosted.
-    #[error("{path}: {source}", path = path.display())]
+    #[error("{}", path.display())]
     Manifest {
         /// Path of the manifest.
         path: PathBuf,

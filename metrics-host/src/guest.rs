@@ -35,8 +35,9 @@ use std::{
     sync::{Arc, atomic::AtomicU64},
     time::Duration,
 };
+use telemetry::Route;
 use tokio::sync::watch;
-use wasmtime_wasi_http::handler::ProxyHandler;
+use wasmtime_wasi_http::handler::{HandlerState, ProxyHandler};
 use workers::Workers;
 
 /// What the host itself may answer in a component's place: these exist at 0 from the start.
@@ -54,6 +55,8 @@ const HOST_ANSWERS: [(&str, u16); 8] = [
 /// The components of a manifest, ready to answer.
 pub struct Application {
     triggers: Vec<Trigger>,
+    /// Whether the components understand the host's questions.
+    inline: bool,
     limits: GuestLimits,
     stop: watch::Sender<bool>,
     alive: watch::Sender<()>,
@@ -71,7 +74,7 @@ impl Application {
     ///
     /// # Errors
     /// If a component cannot be hosted; the message names it and says why.
-    pub fn load(
+    pub async fn load(
         manifest: &Manifest,
         limits: GuestLimits,
         state: &StateDir,
@@ -121,6 +124,9 @@ impl Application {
                 stopping: stop.subscribe(),
                 alive: alive.clone(),
             };
+            // What would fail for every request fails here.
+            let instance = workers.instantiate().await.map_err(anyhow::Error::from);
+            drop(instance.with_context(|| format!("component {id:?}: cannot create an instance"))?);
             handlers.insert(id, ProxyHandler::new(workers));
         }
         let mut triggers: Vec<_> = manifest
@@ -135,21 +141,28 @@ impl Application {
         triggers.sort_by_key(|trigger| std::cmp::Reverse(trigger.pattern.specificity()));
         Ok(Self {
             triggers,
+            inline: manifest.is_inline(),
             limits,
             stop,
             alive,
         })
     }
 
-    /// Asks each component for its routes and makes their series exist at 0. A component that does not say is
-    /// counted under its trigger's route.
-    ///
-    /// # Errors
-    /// If no instance of a component can be created.
-    pub async fn declare_series(&self, aggregate: &Aggregate) -> Result<()> {
+    /// Makes every series that is known beforehand exist at 0: those of the routes that the components list, or
+    /// else of their triggers' routes. Only components that count inline are asked, for others would answer
+    /// the question, and count it, as any request.
+    pub async fn declare_series(&self, aggregate: &Aggregate) {
         for trigger in &self.triggers {
-            let routes = describe::routes(trigger, self.limits.request_timeout).await?;
-            for route in &routes {
+            let listed = match self.inline {
+                true => describe::routes(trigger, self.limits.request_timeout).await,
+                false => None,
+            };
+            let own_route = || Route {
+                method: "GET".into(),
+                route: trigger.route.clone(),
+                status: 200,
+            };
+            for route in listed.unwrap_or_else(|| vec![own_route()]) {
                 for status in [route.status, 500] {
                     aggregate.declare(&route.method, &route.route, status);
                 }
@@ -158,7 +171,6 @@ impl Application {
         for (method, status) in HOST_ANSWERS {
             aggregate.declare(method, UNREPORTED, status);
         }
-        Ok(())
     }
 
     /// Returns the most specific trigger for `path`.

@@ -12,7 +12,10 @@ fn main() -> ExitCode {
     match run(Args::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("metrics-host: {error:#}");
+            // One line, whatever the parts of the chain look like.
+            let chain = format!("{error:#}");
+            let words: Vec<_> = chain.split_whitespace().collect();
+            eprintln!("metrics-host: {}", words.join(" "));
             ExitCode::from(if error.is::<ConfigError>() { 2 } else { 1 })
         }
     }

@@ -134,7 +134,6 @@ async fn serve_connection<S: Service>(
         .header_read_timeout(HEAD_TIMEOUT)
         .max_buf_size(MAX_HEAD)
         .keep_alive(!refuse)
-        .pipeline_flush(true)
         .serve_connection(TokioIo::new(stream), answer);
     let mut connection = std::pin::pin!(connection);
     let result = tokio::select! {

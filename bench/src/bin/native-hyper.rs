@@ -23,7 +23,6 @@ async fn main() -> anyhow::Result<()> {
         tokio::spawn(
             http1::Builder::new()
                 .timer(TokioTimer::new())
-                .pipeline_flush(true)
                 .serve_connection(TokioIo::new(stream), service_fn(answer)),
         );
     }

@@ -1,7 +1,6 @@
 //! The one request that the host itself sends to a component: which routes do you have?
 
 use super::{Trigger, workers::Ticket};
-use anyhow::{Context, Result, anyhow};
 use http::{Request, StatusCode, header};
 use http_body_util::{BodyExt, Empty, Limited};
 use std::{
@@ -11,33 +10,22 @@ use std::{
 };
 use telemetry::{Route, Vocabulary, inline};
 use tokio::sync::Semaphore;
-use wasmtime_wasi_http::handler::{InstantiationError, Request as GuestRequest};
+use wasmtime_wasi_http::handler::Request as GuestRequest;
 
 /// Longest list of routes, in bytes.
 const MAX_VOCABULARY: usize = 256 << 10;
 
-/// Returns the routes that the component behind `trigger` has, or the trigger's own if it does not say.
-pub(super) async fn routes(trigger: &Trigger, timeout: Duration) -> Result<Vec<Route>> {
+/// Returns the routes that the component behind `trigger` lists, `None` if it does not.
+pub(super) async fn routes(trigger: &Trigger, timeout: Duration) -> Option<Vec<Route>> {
     match tokio::time::timeout(timeout, ask(trigger)).await {
-        Ok(Ok(Some(vocabulary))) => return Ok(vocabulary.routes),
-        Ok(Ok(None)) => {}
-        Ok(Err(error)) => match error.downcast::<InstantiationError<Ticket>>() {
-            Ok(InstantiationError { error, .. }) => {
-                return Err(anyhow!("{error:#}"))
-                    .context("cannot create an instance of the component");
-            }
-            Err(error) => tracing::warn!(
-                error = format!("{error:#}"),
-                "the component failed to list its routes"
-            ),
-        },
+        Ok(Ok(vocabulary)) => return vocabulary.map(|vocabulary| vocabulary.routes),
+        Ok(Err(error)) => tracing::warn!(
+            error = format!("{error:#}"),
+            "the component failed to list its routes"
+        ),
         Err(_) => tracing::warn!("the component did not list its routes within {timeout:?}"),
     }
-    Ok(vec![Route {
-        method: "GET".into(),
-        route: trigger.route.clone(),
-        status: 200,
-    }])
+    None
 }
 
 async fn ask(trigger: &Trigger) -> wasmtime::Result<Option<Vocabulary>> {

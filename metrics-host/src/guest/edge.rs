@@ -97,13 +97,17 @@ impl Edge {
         };
         let answered = tokio::time::timeout(limits.request_timeout + GRACE, async {
             let response = trigger.handler.handle(ticket, request).await?;
-            body::from_guest(response).await
+            body::from_guest(response, taken_by.get()).await
         });
         let result = answered.await;
         if exceeded.load(Relaxed) {
             return Err(Failure::TooLarge(limits.max_body_size));
         }
         match result {
+            // A body that its instance's failure cut short looks complete.
+            Ok(Ok(_)) if taken_by.get().is_some_and(|fate| fate.has_failed()) => {
+                Err(Failure::of_instance(taken_by.get()).await)
+            }
             Ok(Ok(response)) => Ok(Answer::new(response, &trigger.route)),
             Ok(Err(error)) => Err(Failure::of(error, taken_by.get()).await),
             Err(_) => Err(Failure::Timeout),

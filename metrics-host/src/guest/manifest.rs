@@ -59,8 +59,8 @@ pub struct ComponentManifest {
 pub enum ManifestError {
     #[error("cannot be read")]
     Unreadable(#[source] std::io::Error),
-    #[error("{0}")]
-    Malformed(toml::de::Error),
+    #[error("line {line}: {message}")]
+    Malformed { line: usize, message: String },
     #[error("spin_manifest_version {0} is not supported; only 2 is")]
     Version(i64),
     #[error(
@@ -129,7 +129,7 @@ impl Manifest {
         overrides: &[(String, String)],
     ) -> Result<Self, ManifestError> {
         let document: document::Document =
-            toml::from_str(text).map_err(ManifestError::Malformed)?;
+            toml::from_str(text).map_err(|error| malformed(text, &error))?;
         document.check()?;
         let variables = resolve_variables(&document.variables, overrides)?;
         let mut triggers: Vec<Trigger> = Vec::new();
@@ -174,6 +174,13 @@ impl Manifest {
         })
     }
 
+    /// Returns whether the application leaves the counting to the host, and so understands its questions.
+    pub fn is_inline(&self) -> bool {
+        self.variables
+            .get(TELEMETRY_VARIABLE)
+            .is_some_and(|mode| mode == TELEMETRY_INLINE)
+    }
+
     /// Returns whether the application sends its telemetry over OTLP, and to which `host:port`.
     pub fn otlp_target(&self) -> Option<&str> {
         let otlp = self.variables.get(TELEMETRY_VARIABLE)? == "otlp";
@@ -181,6 +188,18 @@ impl Manifest {
             .get("telemetry_host")
             .filter(|_| otlp)
             .map(String::as_str)
+    }
+}
+
+/// The parser's own rendering takes several lines.
+fn malformed(text: &str, error: &toml::de::Error) -> ManifestError {
+    let before = error
+        .span()
+        .and_then(|span| text.get(..span.start))
+        .unwrap_or_default();
+    ManifestError::Malformed {
+        line: 1 + before.matches('\n').count(),
+        message: error.message().to_owned(),
     }
 }
 

@@ -54,8 +54,18 @@ pub(super) struct Fate {
     pub instance: Arc<str>,
     /// Set before the instance is stopped because it took too long.
     expired: AtomicBool,
-    /// Why it ended, once it has.
-    end: watch::Sender<Option<Arc<str>>>,
+    /// How it ended; set before its store is dropped, which ends the bodies it was sending as if they were
+    /// complete.
+    end: watch::Sender<Option<End>>,
+}
+
+/// How an instance ended.
+#[derive(Clone, Debug)]
+pub(super) enum End {
+    /// Its work was done.
+    Done,
+    /// It trapped, or was stopped: the reason, for a trap with the guest's backtrace.
+    Failed(Arc<str>),
 }
 
 /// What travels with a request to its instance.
@@ -73,10 +83,18 @@ impl Fate {
         self.expired.load(Relaxed)
     }
 
-    /// Waits for the instance's end and returns why it came: for a trap, with the guest's backtrace.
-    pub(super) async fn end(&self) -> Option<Arc<str>> {
+    /// Returns whether the instance has failed.
+    pub(super) fn has_failed(&self) -> bool {
+        matches!(*self.end.borrow(), Some(End::Failed(_)))
+    }
+
+    /// Waits for the instance's end and returns why it failed, if it did.
+    pub(super) async fn failure(&self) -> Option<Arc<str>> {
         let mut end = self.end.subscribe();
-        end.wait_for(Option::is_some).await.ok()?.clone()
+        match end.wait_for(Option::is_some).await.ok()?.as_ref() {
+            Some(End::Failed(reason)) => Some(Arc::clone(reason)),
+            Some(End::Done) | None => None,
+        }
     }
 }
 
@@ -91,7 +109,6 @@ impl HandlerState for Workers {
         let mut store = self.component.store(&self.engine, &name);
         let proxy = self.proxy.instantiate_async(&mut store).await?;
         self.stats.instances_started.inc();
-        self.stats.instances.inc();
         let fate = Arc::new(Fate {
             instance: name,
             expired: AtomicBool::new(false),
@@ -116,7 +133,7 @@ impl HandlerState for Workers {
                 limits,
                 fate,
                 aggregate: Arc::clone(&self.aggregate),
-                stats: Arc::clone(&self.stats),
+                _live: Live::new(&self.stats),
                 _alive: self.alive.subscribe(),
             },
         })
@@ -174,8 +191,24 @@ pub(super) struct Worker {
     limits: GuestLimits,
     fate: Arc<Fate>,
     aggregate: Arc<Aggregate>,
-    stats: Arc<SelfStats>,
+    _live: Live,
     _alive: watch::Receiver<()>,
+}
+
+/// Shows an instance in `metrics_host_instances` while it lives.
+struct Live(Arc<SelfStats>);
+
+impl Live {
+    fn new(stats: &Arc<SelfStats>) -> Self {
+        stats.instances.inc();
+        Self(Arc::clone(stats))
+    }
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        self.0.instances.dec();
+    }
 }
 
 impl WorkerState for Worker {
@@ -208,24 +241,22 @@ impl WorkerState for Worker {
     }
 
     fn drop(&self, store: Store<GuestState>, result: wasmtime::Result<()>) {
-        // First, so that its slot and its output are free for those who wait for the end.
-        drop(store);
         let end = match result {
-            Ok(()) => "it was no longer needed".to_owned(),
+            Ok(()) => End::Done,
             Err(_) if self.fate.is_expired() => {
                 tracing::warn!(
                     instance = &*self.fate.instance,
                     "instance stopped: its work took too long"
                 );
-                "it took too long".to_owned()
+                End::Failed("its work took too long".into())
             }
             Err(error) => {
                 self.aggregate.record_failure(ComponentFailure::Trap);
                 // The chain holds the guest's backtrace; `Debug` would add the host's.
-                format!("{error:#}")
+                End::Failed(format!("{error:#}").into())
             }
         };
-        self.fate.end.send_replace(Some(end.into()));
-        self.stats.instances.dec();
+        self.fate.end.send_replace(Some(end));
+        drop(store);
     }
 }

@@ -202,10 +202,6 @@ impl Host {
         }
     }
 
-    pub(crate) fn log(&self) -> Vec<String> {
-        self.log.borrow().clone()
-    }
-
     pub(crate) fn signal(&self, signal: rustix::process::Signal) {
         let pid = i32::try_from(self.child.id()).unwrap();
         rustix::process::kill_process(rustix::process::Pid::from_raw(pid).unwrap(), signal)

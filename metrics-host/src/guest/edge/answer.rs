@@ -75,7 +75,7 @@ pub(super) enum Failure {
 }
 
 impl Failure {
-    /// Tells why a component did not answer.
+    /// Tells why a component did not answer with what the handler said.
     pub(super) async fn of(error: wasmtime::Error, taken_by: Option<&Arc<Fate>>) -> Self {
         if error.is::<ExpirationError>() || taken_by.is_some_and(|fate| fate.is_expired()) {
             return Self::Timeout;
@@ -86,18 +86,23 @@ impl Failure {
             return Self::Instantiation(format!("{error:#}"));
         }
         if error.is::<TrapOrPanicError>() || error.is::<wasmtime::Trap>() {
-            let end = async { taken_by?.end().await };
-            let backtrace = tokio::time::timeout(REASON_TIMEOUT, end)
-                .await
-                .ok()
-                .flatten();
-            return if taken_by.is_some_and(|fate| fate.is_expired()) {
-                Self::Timeout
-            } else {
-                Self::Trap { backtrace }
-            };
+            return Self::of_instance(taken_by).await;
         }
         Self::Handler(format!("{error:#}"))
+    }
+
+    /// Tells why an instance failed in the middle of an answer.
+    pub(super) async fn of_instance(taken_by: Option<&Arc<Fate>>) -> Self {
+        let reason = async { taken_by?.failure().await };
+        let backtrace = tokio::time::timeout(REASON_TIMEOUT, reason)
+            .await
+            .ok()
+            .flatten();
+        if taken_by.is_some_and(|fate| fate.is_expired()) {
+            Self::Timeout
+        } else {
+            Self::Trap { backtrace }
+        }
     }
 
     pub(super) fn status(&self) -> StatusCode {

@@ -1,12 +1,13 @@
 //! Bodies on their way into a guest and out of it.
 
 use super::answer::remove_internal;
+use crate::guest::workers::Fate;
 use bytes::{Bytes, BytesMut};
 use http::{
     HeaderMap, Request, Response, Uri, header,
     uri::{Authority, Parts, Scheme},
 };
-use http_body::{Body, Frame, SizeHint};
+use http_body::{Body, Frame};
 use http_body_util::{BodyExt, Either, Empty, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use std::{
@@ -31,6 +32,8 @@ pub(super) type EdgeBody = Either<Full<Bytes>, Streamed>;
 pub struct Streamed {
     start: Option<Bytes>,
     rest: WasiBody,
+    /// Who sends it.
+    fate: Option<Arc<Fate>>,
 }
 
 impl Body for Streamed {
@@ -43,16 +46,16 @@ impl Body for Streamed {
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         match self.start.take() {
             Some(start) => Poll::Ready(Some(Ok(Frame::data(start)))),
-            None => Pin::new(&mut self.rest).poll_frame(cx),
+            None => Pin::new(&mut self.rest)
+                .poll_frame(cx)
+                .map(|frame| match frame {
+                    // Cut short, and not complete as it looks: the client has to see that.
+                    None if self.fate.as_ref().is_some_and(|fate| fate.has_failed()) => {
+                        Some(Err(Error::HttpResponseIncomplete))
+                    }
+                    frame => frame,
+                }),
         }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.start.is_none() && self.rest.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        SizeHint::default()
     }
 }
 
@@ -116,6 +119,7 @@ fn absolute(uri: Uri, headers: &HeaderMap) -> Uri {
 /// If the guest fails before.
 pub(super) async fn from_guest(
     response: Response<WasiBody>,
+    taken_by: Option<&Arc<Fate>>,
 ) -> wasmtime::Result<Response<EdgeBody>> {
     let (mut head, mut body) = response.into_parts();
     // How the message is framed is for the host to say.
@@ -130,6 +134,7 @@ pub(super) async fn from_guest(
             let streamed = Streamed {
                 start: Some(collected.into_bytes()),
                 rest: body,
+                fate: taken_by.cloned(),
             };
             return Ok(Response::from_parts(head, Either::Right(streamed)));
         }
