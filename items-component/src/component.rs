@@ -6,7 +6,7 @@ use crate::{
     emit,
     error::ApiError,
     response, route,
-    service::{Answer, Service},
+    service::{Answer, Request as _, Service},
     settings::{Settings, SettingsError, TelemetryMode},
     sqlite::SqliteStore,
 };
@@ -48,7 +48,7 @@ async fn answer(request: WasiRequest) -> response::Reply {
         Err(error) => return misconfigured(error).reply,
     };
     match &settings.telemetry {
-        TelemetryMode::Inline if request.has_header(inline::DESCRIBE_HEADER) => describe(),
+        TelemetryMode::Inline if asks_for_vocabulary(&request) => describe(),
         TelemetryMode::Inline => {
             let mut answer = serve(request, &settings).await;
             let class = answer.error.as_ref().and_then(ApiError::class);
@@ -57,7 +57,7 @@ async fn answer(request: WasiRequest) -> response::Reply {
         }
         TelemetryMode::Otlp { host } => {
             let arrived = Instant::now();
-            let method = crate::service::Request::method(&request).clone();
+            let method = request.method().clone();
             let answer = serve(request, &settings).await;
             let class = answer.error.as_ref().and_then(ApiError::class);
             let status = answer.reply.status().as_u16();
@@ -119,6 +119,10 @@ fn misconfigured(error: SettingsError) -> Answer {
         template: attribute::UNMATCHED,
         error: Some(error),
     }
+}
+
+fn asks_for_vocabulary(request: &WasiRequest) -> bool {
+    request.target().ends_with(inline::DESCRIBE_PATH) && request.has_header(inline::DESCRIBE_HEADER)
 }
 
 fn describe() -> response::Reply {

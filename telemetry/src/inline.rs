@@ -12,5 +12,9 @@ pub const ROUTE_HEADER: &str = "telemetry-route";
 /// Response header: the class of the internal exception that the answer hides. Absent where none happened.
 pub const ERROR_HEADER: &str = "telemetry-error";
 
+/// End of the path at which the host asks for the [`crate::Vocabulary`], so that a component has to look for
+/// [`DESCRIBE_HEADER`] there alone and not in every request.
+pub const DESCRIBE_PATH: &str = "/.well-known/telemetry-vocabulary";
+
 /// Request header, from the host only: answer with the [`crate::Vocabulary`] and do nothing else.
 pub const DESCRIBE_HEADER: &str = "telemetry-describe";

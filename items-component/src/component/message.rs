@@ -2,7 +2,7 @@
 //! which copies every header: each call to the host costs more than all the service does with its answer.
 
 use crate::{request::BodyError, response::Reply, service::Request as ServiceRequest};
-use http::Method;
+use http::{Method, StatusCode};
 use spin_sdk::{
     wasip3::{
         self,
@@ -116,9 +116,14 @@ pub(super) fn to_wasi(reply: Reply) -> Result<Response, ErrorCode> {
         (Some(reader), Some(writer))
     };
     let (response, _sent) = Response::new(headers, contents, end);
-    response
-        .set_status_code(head.status.as_u16())
-        .map_err(|()| ErrorCode::InternalError(Some(format!("invalid status {}", head.status))))?;
+    // A response is 200 unless it says otherwise.
+    if head.status != StatusCode::OK {
+        response
+            .set_status_code(head.status.as_u16())
+            .map_err(|()| {
+                ErrorCode::InternalError(Some(format!("invalid status {}", head.status)))
+            })?;
+    }
     wasip3::spawn(async move {
         if let Some(mut writer) = writer {
             // What is left over was not wanted: the client is gone.

@@ -52,7 +52,8 @@ async fn ask(trigger: &Trigger) -> wasmtime::Result<Option<Vocabulary>> {
 }
 
 fn request(route: &str) -> wasmtime::Result<GuestRequest> {
-    let path = route.strip_suffix("...").unwrap_or(route);
+    let base = route.strip_suffix("/...").unwrap_or_default();
+    let path = format!("{base}{}", inline::DESCRIBE_PATH);
     let body = Empty::new()
         .map_err(|never: Infallible| match never {})
         .boxed_unsync();
