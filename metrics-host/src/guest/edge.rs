@@ -129,16 +129,19 @@ impl Edge {
             self.0.process,
             self.0.failures.fetch_add(1, Relaxed)
         );
-        tracing::error!(
-            method = request.method.as_str(),
-            route = UNREPORTED,
-            path = request.path,
-            status = failure.status().as_u16(),
-            instance = taken_by.map(|fate| &*fate.instance),
-            request_id,
-            backtrace = failure.backtrace(),
-            "{failure}"
-        );
+        // What a client alone is to blame for could fill the log at its will.
+        if failure.status().is_server_error() {
+            tracing::error!(
+                method = request.method.as_str(),
+                route = UNREPORTED,
+                path = request.path,
+                status = failure.status().as_u16(),
+                instance = taken_by.map(|fate| &*fate.instance),
+                request_id,
+                backtrace = failure.backtrace(),
+                "{failure}"
+            );
+        }
         body::from_host(failure.response(&request_id))
     }
 }

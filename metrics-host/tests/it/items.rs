@@ -177,3 +177,17 @@ async fn concurrent_creations_are_all_kept_once() {
         "an item is listed twice"
     );
 }
+
+#[tokio::test]
+async fn a_page_too_long_to_wait_for_arrives_whole() {
+    let target = Target::find().await;
+    let name = "n".repeat(200);
+    for _ in 0..400 {
+        create(target.api, &name).await;
+    }
+    let reply = get(target.api, "GET /items?limit=1000").await;
+    assert_eq!(reply.status, 200);
+    assert!(reply.body.len() > 80_000, "{} bytes", reply.body.len());
+    let items = reply.json()["items"].as_array().unwrap().clone();
+    assert!(items.iter().filter(|item| item["name"] == *name).count() >= 400);
+}

@@ -14,6 +14,8 @@ use std::{
 use tempfile::TempDir;
 use tokio::sync::watch;
 
+/// The component, as `spin.toml` names it.
+const COMPONENT: &str = "target/wasm32-wasip2/component/items_component.wasm";
 /// How long a start may take; the first compiles the component.
 const START: Duration = Duration::from_secs(120);
 /// How long a process may take to log or to end.
@@ -43,7 +45,7 @@ pub(crate) struct Host {
 impl Launch {
     /// A `serve` of the items component in a state directory of its own, with drills allowed.
     pub(crate) fn serve() -> Self {
-        let component = workspace("target/wasm32-wasip2/component/items_component.wasm");
+        let component = workspace(COMPONENT);
         assert!(
             component.exists(),
             "{} is not there: run `make build`",
@@ -53,6 +55,19 @@ impl Launch {
             .env("METRICS_HOST_LISTEN", "127.0.0.1:0")
             .env("SPIN_VARIABLE_FAULT_INJECTION", "on")
             .manifest(&workspace("spin.toml"))
+    }
+
+    /// A `serve` of a manifest that is written to `directory`: that of items with `from` replaced by `to`.
+    pub(crate) fn serve_changed(directory: &Path, from: &str, to: &str) -> Self {
+        let manifest = fs::read_to_string(workspace("spin.toml")).unwrap();
+        assert!(manifest.contains(from), "{from}");
+        let component = workspace(COMPONENT);
+        let manifest = manifest
+            .replacen(from, to, 1)
+            .replace(COMPONENT, component.to_str().unwrap());
+        let path = directory.join("spin.toml");
+        fs::write(&path, manifest).unwrap();
+        Self::serve().manifest(&path)
     }
 
     /// A `sidecar` in a state directory of its own.

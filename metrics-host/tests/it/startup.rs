@@ -1,9 +1,6 @@
 //! What is wrong at the start is said in one line; a start that works says what is served where.
 
-use crate::{
-    client::get,
-    stack::{Launch, workspace},
-};
+use crate::{client::get, stack::Launch};
 use std::{fs, net::TcpListener, path::Path};
 
 /// Expects one clear line with `expected` in it, and the exit code.
@@ -19,20 +16,6 @@ async fn fails(launch: Launch, code: i32, expected: &[&str]) {
     }
     assert!(!stderr.contains("panicked"), "{stderr}");
     assert_eq!(exit, code, "{stderr}");
-}
-
-/// A `serve` of a manifest made from the items' one by replacing `from` by `to`.
-fn serve_changed(directory: &Path, from: &str, to: &str) -> Launch {
-    let manifest = fs::read_to_string(workspace("spin.toml")).unwrap();
-    assert!(manifest.contains(from), "{from}");
-    let component = workspace("target/wasm32-wasip2/component/items_component.wasm");
-    let manifest = manifest.replacen(from, to, 1).replace(
-        "target/wasm32-wasip2/component/items_component.wasm",
-        component.to_str().unwrap(),
-    );
-    let path = directory.join("spin.toml");
-    fs::write(&path, manifest).unwrap();
-    Launch::serve().manifest(&path)
 }
 
 #[tokio::test]
@@ -56,7 +39,7 @@ async fn a_manifest_that_cannot_be_honoured_is_refused_by_name() {
         ("[application]", "[application", "spin.toml"),
     ] {
         fails(
-            serve_changed(directory.path(), from, to),
+            Launch::serve_changed(directory.path(), from, to),
             2,
             &["spin.toml", expected],
         )
@@ -71,7 +54,7 @@ async fn a_component_that_cannot_be_hosted_is_refused_by_name() {
     let directory = tempfile::tempdir().unwrap();
     let wasm = directory.path().join("component.wasm");
     let source = "source = \"target/wasm32-wasip2/component/items_component.wasm\"";
-    let serve = || serve_changed(directory.path(), source, "source = \"component.wasm\"");
+    let serve = || Launch::serve_changed(directory.path(), source, "source = \"component.wasm\"");
     fails(
         serve(),
         1,
