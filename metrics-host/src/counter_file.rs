@@ -245,7 +245,8 @@ mod tests {
 
     #[test]
     fn damage_is_named_and_nothing_is_reset() {
-        let damage: [(&str, fn(&File)); 4] = [
+        type Damage = fn(&File);
+        let damage: [(&str, Damage); 4] = [
             ("no header", |file| file.write_all_at(b"x", 0).unwrap()),
             ("newer metrics-host (version 2", |file| {
                 file.write_all_at(&[2], 8).unwrap()

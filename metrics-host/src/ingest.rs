@@ -84,19 +84,20 @@ impl Ingest {
         Ok(())
     }
 
-    fn route(&self, request: &Request<Incoming>) -> Result<(), Response<Full<Bytes>>> {
+    /// Returns the answer to a request that is none for this endpoint.
+    fn refusal(&self, request: &Request<Incoming>) -> Option<Response<Full<Bytes>>> {
         // A web page can make a browser post here, but not under a name of the loopback.
         if !is_allowed_host(request.headers(), &self.0.hosts) {
             self.0.stats.rejected.with_label_values(&["host"]).inc();
-            return Err(reply::error(
+            return Some(reply::error(
                 StatusCode::MISDIRECTED_REQUEST,
                 "this host name is not allowed to reach the ingest; name it with --otlp-host",
             ));
         }
         match (request.uri().path(), request.method()) {
-            ("/v1/metrics", &Method::POST) => Ok(()),
-            ("/v1/metrics", _) => Err(reply::method_not_allowed("POST")),
-            _ => Err(reply::error(
+            ("/v1/metrics", &Method::POST) => None,
+            ("/v1/metrics", _) => Some(reply::method_not_allowed("POST")),
+            _ => Some(reply::error(
                 StatusCode::NOT_FOUND,
                 "not found; this is an OTLP/HTTP endpoint: POST /v1/metrics",
             )),
@@ -108,7 +109,7 @@ impl server::Service for Ingest {
     type Body = Full<Bytes>;
 
     async fn call(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
-        if let Err(refusal) = self.route(&request) {
+        if let Some(refusal) = self.refusal(&request) {
             return refusal;
         }
         match self.post_metrics(request).await {

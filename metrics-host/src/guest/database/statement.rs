@@ -14,25 +14,12 @@ pub(super) enum Need {
 /// Returns what `sql` needs.
 pub(super) fn need(sql: &str) -> Need {
     let mut words = Words(sql);
-    let first = words.next().unwrap_or_default();
-    let is = |word: &str, keywords: &[&str]| {
-        keywords
-            .iter()
-            .any(|keyword| word.eq_ignore_ascii_case(keyword))
-    };
-    if is(first, &["select", "values", "with", "explain"]) {
-        Need::Reader
-    } else if is(
-        first,
-        &["insert", "update", "delete", "replace", "drop", "alter"],
-    ) {
-        Need::Writer
-    } else if is(first, &["create"])
-        && !is(words.next().unwrap_or_default(), &["temp", "temporary"])
-    {
-        Need::Writer
-    } else {
-        Need::OwnConnection
+    let mut word = || words.next().unwrap_or_default().to_ascii_lowercase();
+    match word().as_str() {
+        "select" | "values" | "with" | "explain" => Need::Reader,
+        "insert" | "update" | "delete" | "replace" | "drop" | "alter" => Need::Writer,
+        "create" if !matches!(word().as_str(), "temp" | "temporary") => Need::Writer,
+        _ => Need::OwnConnection,
     }
 }
 
