@@ -20,8 +20,8 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 use telemetry::{
-    Observation, attribute,
-    emitter::{Emitter, FrozenBatch, Resource},
+    Observation, Resource, attribute,
+    emitter::{Emitter, FrozenBatch},
 };
 
 /// From the first request of a batch to its sending: what comes meanwhile goes with it.

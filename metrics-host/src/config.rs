@@ -1,5 +1,6 @@
 //! The command line as typed ([`Args`]) and as used ([`Config`]); opens nothing.
 
+use crate::guest::{GuestLimits, ManifestError};
 use clap::{Parser, Subcommand};
 use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
 
@@ -210,23 +211,6 @@ pub struct ServeConfig {
     pub limits: GuestLimits,
 }
 
-/// Limits on what guests and their clients may use.
-#[derive(Clone, Copy, Debug)]
-pub struct GuestLimits {
-    /// From the arrival of a request to its answer.
-    pub request_timeout: Duration,
-    /// Requests inside guests at one time.
-    pub max_concurrent_requests: usize,
-    /// Largest request body, in bytes.
-    pub max_body_size: usize,
-    /// Requests per instance, in its life.
-    pub instance_reuse: usize,
-    /// Requests per instance, at one time.
-    pub instance_concurrency: usize,
-    /// Linear memory per instance, in bytes.
-    pub instance_memory: usize,
-}
-
 /// A setting that cannot be used; `main` exits with 2 for it.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -245,7 +229,7 @@ pub enum ConfigError {
         path: PathBuf,
         /// What is wrong.
         #[source]
-        source: crate::guest::ManifestError,
+        source: ManifestError,
     },
     /// Telemetry would be sent to the process that already counts it.
     #[error(

@@ -4,7 +4,7 @@
 //! are until it is delivered, so that a retry can be recognised; what happens meanwhile goes into the next.
 //! Memory is bounded by the number of series, not by the number of requests.
 
-use crate::{BatchKey, Delta, Observation, otlp};
+use crate::{BatchKey, Delta, Observation, Resource, otlp};
 
 /// A batch as it goes over the wire, this time and every next time.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,17 +15,6 @@ pub struct FrozenBatch {
     pub body: Vec<u8>,
     /// How many requests it counts.
     pub requests: u64,
-}
-
-/// Who emits: the resource of every batch.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Resource {
-    /// `service.name`.
-    pub service_name: String,
-    /// `service.version`.
-    pub service_version: String,
-    /// `service.instance.id`: random per Wasm instance.
-    pub instance: String,
 }
 
 /// Counts requests and turns them into numbered batches.

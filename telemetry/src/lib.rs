@@ -14,9 +14,11 @@ pub mod inline;
 mod key;
 pub mod method;
 pub mod otlp;
+mod resource;
 pub mod vocabulary;
 
 pub use delta::{Delta, Observation, Series};
 pub use histogram::Histogram;
 pub use key::{BatchKey, ParseBatchKeyError};
+pub use resource::Resource;
 pub use vocabulary::{Route, Vocabulary};

@@ -6,8 +6,7 @@
 //! Source: <https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding>
 
 use crate::{
-    Delta, Histogram, Series, attribute,
-    emitter::Resource,
+    Delta, Histogram, Resource, Series, attribute,
     histogram::{BOUNDS_SECONDS, BUCKETS},
 };
 use serde::{Deserialize, Serialize};

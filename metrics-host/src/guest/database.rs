@@ -16,11 +16,15 @@ pub use session::Session;
 use connection::Limits;
 use rusqlite::{Connection, types::Value};
 use std::{
+    collections::HashMap,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 use writer::Writer;
+
+/// The databases that a component may open, by the names it knows them by.
+pub(super) type Databases = HashMap<String, Arc<Database>>;
 
 /// What a statement answered.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -6,7 +6,7 @@
 //! right after.
 
 mod answer;
-mod body;
+mod message;
 
 use super::{
     Application,
@@ -19,9 +19,9 @@ use crate::{
     server,
 };
 use answer::{Answer, Failure};
-use body::EdgeBody;
 use http::{Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
+use message::EdgeBody;
 use std::{
     sync::{
         Arc, OnceLock,
@@ -90,14 +90,14 @@ impl Edge {
             .try_acquire_owned()
             .map_err(|_| Failure::Overload)?;
         let _in_flight = InFlight::enter(&self.0.stats);
-        let (request, exceeded) = body::to_guest(request, limits.max_body_size);
+        let (request, exceeded) = message::to_guest(request, limits.max_body_size);
         let ticket = Ticket {
             permit,
             taken_by: Arc::clone(taken_by),
         };
         let answered = tokio::time::timeout(limits.request_timeout + GRACE, async {
             let response = trigger.handler.handle(ticket, request).await?;
-            body::from_guest(response, taken_by.get()).await
+            message::from_guest(response, taken_by.get()).await
         });
         let result = answered.await;
         if exceeded.load(Relaxed) {
@@ -142,7 +142,7 @@ impl Edge {
                 "{failure}"
             );
         }
-        body::from_host(failure.response(&request_id))
+        message::from_host(failure.response(&request_id))
     }
 }
 
@@ -210,7 +210,7 @@ impl server::Service for Edge {
             Duration::ZERO,
             false,
         );
-        body::from_host(reply::retry_after(refused, "too many connections", 1))
+        message::from_host(reply::retry_after(refused, "too many connections", 1))
     }
 
     fn malformed(&self, status: StatusCode) {

@@ -1,7 +1,6 @@
 //! The Wasm engine, and how a file becomes a component that is ready to be instantiated.
 
-use super::{bindings, instance::GuestState};
-use crate::config::GuestLimits;
+use super::{bindings, instance::GuestState, limits::GuestLimits};
 use anyhow::{Context, Result, bail};
 use std::{path::Path, thread, time::Duration};
 use wasmtime::{

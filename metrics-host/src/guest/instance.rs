@@ -2,11 +2,11 @@
 
 use super::{
     allowed_hosts::AllowedHosts,
+    database::Databases,
+    limits::GuestLimits,
     outbound::{self, Outbound},
-    sqlite::Databases,
     stdio::GuestOutput,
 };
-use crate::config::GuestLimits;
 use std::{collections::HashMap, sync::Arc};
 use wasmtime::{Engine, Store, StoreLimits, StoreLimitsBuilder, component::ResourceTable};
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};

@@ -4,18 +4,15 @@ use super::{
     bindings::spin::sqlite::sqlite::{
         Error, Host, HostConnection, HostConnectionWithStore, QueryResult, RowResult, Value,
     },
-    database::{Answer, Database, DatabaseError, Session},
+    database::{Answer, DatabaseError, Session},
     instance::GuestState,
 };
 use rusqlite::types::Value as SqlValue;
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 use wasmtime::{
     Result,
     component::{Accessor, FutureReader, HasSelf, Resource, StreamReader},
 };
-
-/// The databases that a component may open, by the names it knows them by.
-pub(super) type Databases = HashMap<String, Arc<Database>>;
 
 impl GuestState {
     fn open(&mut self, name: &str) -> Result<Result<Resource<Session>, Error>> {

@@ -1,9 +1,11 @@
 //! The instances of a component: how they are created, how many requests each takes, and when each ends.
 
-use super::instance::{Component, GuestState};
+use super::{
+    instance::{Component, GuestState},
+    limits::GuestLimits,
+};
 use crate::{
     aggregate::{Aggregate, ComponentFailure},
-    config::GuestLimits,
     self_stats::SelfStats,
 };
 use std::{

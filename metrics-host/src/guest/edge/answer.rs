@@ -1,13 +1,13 @@
 //! What a request comes to: the component's answer, or why there is none.
 
-use super::body::EdgeBody;
+use super::message::{EdgeBody, remove_internal};
 use crate::{
     aggregate::ComponentFailure,
     guest::workers::{Fate, Ticket},
     reply,
 };
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
+use http::{HeaderValue, Response, StatusCode};
 use http_body_util::Full;
 use serde_json::json;
 use std::{sync::Arc, time::Duration};
@@ -44,14 +44,6 @@ impl<'a> Answer<'a> {
     pub(super) fn route(&self) -> &str {
         let named = self.route.as_ref().and_then(|route| route.to_str().ok());
         named.unwrap_or(self.trigger_route)
-    }
-}
-
-/// Removes all headers of the talk between host and component.
-pub(super) fn remove_internal(headers: &mut HeaderMap) {
-    let is_internal = |name: &&HeaderName| name.as_str().starts_with(inline::PREFIX);
-    while let Some(name) = headers.keys().find(is_internal).cloned() {
-        headers.remove(name);
     }
 }
 

@@ -1,10 +1,9 @@
-//! Bodies on their way into a guest and out of it.
+//! Messages on their way into a guest and out of it.
 
-use super::answer::remove_internal;
 use crate::guest::workers::Fate;
 use bytes::{Bytes, BytesMut};
 use http::{
-    HeaderMap, Request, Response, Uri, header,
+    HeaderMap, HeaderName, Request, Response, Uri, header,
     uri::{Authority, Parts, Scheme},
 };
 use http_body::{Body, Frame};
@@ -19,6 +18,7 @@ use std::{
     },
     task::{Context, Poll},
 };
+use telemetry::inline;
 use wasmtime_wasi_http::{Error, WasiBody};
 
 /// Bodies up to this long are complete before their head goes out, so that a trap while one is produced
@@ -95,6 +95,14 @@ pub(super) fn to_guest(
             .boxed_unsync()
     };
     (Request::from_parts(head, body), exceeded)
+}
+
+/// Removes all headers of the talk between host and component.
+pub(super) fn remove_internal(headers: &mut HeaderMap) {
+    let is_internal = |name: &&HeaderName| name.as_str().starts_with(inline::PREFIX);
+    while let Some(name) = headers.keys().find(is_internal).cloned() {
+        headers.remove(name);
+    }
 }
 
 /// Servers are sent a path; the host is in a header.

@@ -1,0 +1,12 @@
+//! Who sends a batch.
+
+/// Who emits: the resource of every batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resource {
+    /// `service.name`.
+    pub service_name: String,
+    /// `service.version`.
+    pub service_version: String,
+    /// `service.instance.id`: random per Wasm instance.
+    pub instance: String,
+}
