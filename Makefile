@@ -31,15 +31,19 @@ run: build ## serve the items API on 127.0.0.1:8080, its metrics on 127.0.0.1:94
 spin: build ## serve the items API under `spin up`, with metrics-host as its sidecar
 	@tools/spin.sh
 
+.PHONY: test-components
+test-components: component ## build the components that only tests serve
+	cargo build --locked --profile component --target wasm32-wasip2 --package misbehaving-component
+
 .PHONY: test
-test: build ## everything a change must pass
+test: build test-components ## everything a change must pass
 	cargo test --locked --release --workspace
 
 .PHONY: lint
 lint: setup ## formatting, and clippy on both targets, warnings denied
 	cargo fmt --all --check
 	cargo clippy --locked --release --workspace --all-targets -- --deny warnings
-	cargo clippy --locked --profile component --target wasm32-wasip2 --package items-component -- --deny warnings
+	cargo clippy --locked --profile component --target wasm32-wasip2 --package items-component --package misbehaving-component -- --deny warnings
 
 .PHONY: bench
 bench: component ## measure metrics-host against a native server; prints ratios

@@ -11,6 +11,7 @@ mod edge;
 mod exactness;
 mod exposition;
 mod items;
+mod limits;
 mod outbound;
 mod sidecar;
 mod spin;

@@ -57,6 +57,11 @@ impl Launch {
             .manifest(&workspace("spin.toml"))
     }
 
+    /// A `serve` of the component that does what it should not.
+    pub(crate) fn serve_misbehaving() -> Self {
+        Self::serve().manifest(&workspace("metrics-host/tests/misbehaving/spin.toml"))
+    }
+
     /// A `serve` of a manifest that is written to `directory`: that of items with `from` replaced by `to`.
     pub(crate) fn serve_changed(directory: &Path, from: &str, to: &str) -> Self {
         let manifest = fs::read_to_string(workspace("spin.toml")).unwrap();

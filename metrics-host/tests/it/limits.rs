@@ -1,0 +1,155 @@
+//! What a component may not do, and that it harms nobody when it tries.
+
+use crate::{
+    client::{Connection, empty, get, request},
+    exposition::Exposition,
+    stack::{Host, Launch},
+};
+use std::net::TcpListener;
+
+async fn start(args: &[&str]) -> Host {
+    Launch::serve_misbehaving().args(args).start().await
+}
+
+async fn failures(host: &Host, reason: &str) -> f64 {
+    let scrape = Exposition::scrape(host.metrics()).await;
+    scrape.sum("app_component_failures_total", &[("reason", reason)])
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guest_that_computes_for_ever_is_stopped_and_blocks_nobody() {
+    let host = start(&["--request-timeout", "500ms"]).await;
+    let api = host.api();
+    // As many as there are threads would block a host that gave each the thread it runs on.
+    let endless: Vec<_> = (0..8)
+        .map(|_| tokio::spawn(get(api, "GET /compute")))
+        .collect();
+    Exposition::scrape_until(host.metrics(), "requests in flight", |scrape| {
+        scrape.sum("metrics_host_requests_in_flight", &[]) == 8.0
+    })
+    .await;
+    assert_eq!(get(host.metrics(), "GET /-/ready").await.status, 200);
+    for request in endless {
+        assert_eq!(request.await.unwrap().status, 504);
+    }
+    assert_eq!(
+        (
+            failures(&host, "timeout").await,
+            failures(&host, "trap").await
+        ),
+        (8.0, 0.0)
+    );
+    Exposition::scrape_until(host.metrics(), "the end of the instances", |scrape| {
+        scrape.sum("metrics_host_instances", &[]) == 0.0
+    })
+    .await;
+    assert_eq!(get(api, "GET /fine").await.text(), "fine");
+}
+
+#[tokio::test]
+async fn a_guest_gets_no_more_memory_or_stack_than_it_may_have() {
+    let host = start(&["--instance-memory", "16MiB"]).await;
+    for misdeed in ["allocate", "recurse"] {
+        let reply = get(host.api(), &format!("GET /{misdeed}")).await;
+        assert_eq!(
+            (reply.status.as_u16(), &reply.json()["error"]),
+            (500, &"internal error".into()),
+            "{misdeed}"
+        );
+    }
+    assert_eq!(failures(&host, "trap").await, 2.0);
+    assert_eq!(get(host.api(), "GET /fine").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_guest_that_answers_with_an_error_is_a_500_but_no_trap() {
+    let host = start(&[]).await;
+    let reply = get(host.api(), "GET /error").await;
+    assert_eq!(
+        (reply.status.as_u16(), &reply.json()["error"]),
+        (500, &"internal error".into())
+    );
+    host.logged("the error", |event| {
+        event["message"]
+            .as_str()
+            .is_some_and(|message| message.contains("on purpose"))
+    })
+    .await;
+    let scrape = Exposition::scrape(host.metrics()).await;
+    assert_eq!(
+        (
+            scrape.sum("app_errors_total", &[]),
+            failures(&host, "trap").await
+        ),
+        (1.0, 0.0)
+    );
+}
+
+#[tokio::test]
+async fn a_long_body_that_is_cut_short_is_seen_to_be() {
+    let host = start(&[]).await;
+    let mut connection = Connection::open(host.api()).await.unwrap();
+    let cut = connection.send(empty(request("GET /cut"))).await;
+    assert!(cut.is_err(), "the body looked complete: {cut:?}");
+    assert_eq!(failures(&host, "trap").await, 1.0);
+    // Its head was on its way, so it is counted as what the client read.
+    let scrape = Exposition::scrape(host.metrics()).await;
+    assert_eq!(
+        scrape.sum(
+            "app_requests_total",
+            &[("endpoint", "/:misdeed"), ("http_status", "200")]
+        ),
+        1.0
+    );
+}
+
+#[tokio::test]
+async fn sockets_and_name_look_ups_are_refused() {
+    let host = start(&[]).await;
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let connected = get(host.api(), &format!("GET /connect?{address}")).await;
+    assert!(
+        connected.text().starts_with("refused"),
+        "{}",
+        connected.text()
+    );
+    let resolved = get(host.api(), "GET /resolve?localhost:80").await;
+    assert!(
+        resolved.text().starts_with("refused"),
+        "{}",
+        resolved.text()
+    );
+}
+
+#[tokio::test]
+async fn an_application_without_telemetry_is_counted_under_its_routes() {
+    let host = start(&[]).await;
+    let scrape = Exposition::scrape(host.metrics()).await;
+    for endpoint in ["/api/...", "/:misdeed"] {
+        for status in ["200", "500"] {
+            let labels = [
+                ("method", "GET"),
+                ("endpoint", endpoint),
+                ("http_status", status),
+            ];
+            assert!(scrape.has("app_requests_total", &labels), "{labels:?}");
+        }
+    }
+    assert_eq!(
+        get(host.api(), "GET /environment?GREETING").await.text(),
+        "hello"
+    );
+    assert_eq!(get(host.api(), "GET /api/some/thing").await.text(), "fine");
+    let nowhere = get(host.api(), "GET /some/thing").await;
+    assert_eq!(
+        (nowhere.status.as_u16(), nowhere.json()),
+        (404, serde_json::json!({ "error": "not found" }))
+    );
+    let scrape = Exposition::scrape(host.metrics()).await;
+    let count = |endpoint: &str| scrape.sum("app_requests_total", &[("endpoint", endpoint)]);
+    assert_eq!(
+        (count("/:misdeed"), count("/api/..."), count("unreported")),
+        (1.0, 1.0, 1.0)
+    );
+}
