@@ -39,6 +39,13 @@ test-components: component ## build the components that only tests serve
 test: build test-components ## everything a change must pass
 	cargo test --locked --release --workspace
 
+.PHONY: test-running
+test-running: ## test a service that runs already: ITEMS_URL=http://… METRICS_URL=http://… make test-running
+	@test -n "$${ITEMS_URL:-}" && test -n "$${METRICS_URL:-}" || { echo "set ITEMS_URL and METRICS_URL" >&2; exit 2; }
+	cargo test --locked --release --package metrics-host --test it -- --test-threads=1 items:: counts::
+	@echo "Not run, since they need a host of their own:"
+	@cargo test --quiet --locked --release --package metrics-host --test it -- --list | sed -n 's/: test$$//p' | grep -vE '^(items|counts)::'
+
 .PHONY: lint
 lint: setup ## formatting, and clippy on both targets, warnings denied
 	cargo fmt --all --check

@@ -20,6 +20,5 @@ for component in clippy rustfmt; do
     rustup component add "$component" --toolchain "$channel"
   fi
 done
-for tool in cc git; do
-  tools/need.sh "$tool" "$([ "$tool" = cc ] && echo gcc || echo "$tool")"
-done
+tools/need.sh cc gcc libc6-dev
+tools/need.sh git git

@@ -1,7 +1,8 @@
 //! metrics-host as its users meet it: the real binary with the real component, over real sockets.
 //!
 //! With `ITEMS_URL` and `METRICS_URL` set (as `http://127.0.0.1:8080`), the cases of `items` and `counts` run
-//! against those, such as `spin up` beside a sidecar; the others need a host of their own and always start one.
+//! against those, such as `spin up` beside a sidecar; `make test-running` runs these and lists the others, which
+//! need a host of their own and start one.
 
 #![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
 
