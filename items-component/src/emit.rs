@@ -4,7 +4,7 @@
 //! delivered for [`GIVE_UP`], it ends, so that an outage does not keep instances alive; the batch under way
 //! stays frozen and the flush of the next request sends it again, under the same key.
 
-use crate::backoff;
+use crate::{backoff, route};
 use bytes::Bytes;
 use http::{HeaderMap, Request, StatusCode, header};
 use serde_json::json;
@@ -44,6 +44,7 @@ thread_local! {
                 service_version: env!("CARGO_PKG_VERSION").into(),
                 instance: format!("{:016x}{:016x}", random::get_random_u64(), random::get_random_u64()),
             },
+            &route::vocabulary(),
             unix_nanos(),
         ),
         flushing: false,

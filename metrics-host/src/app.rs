@@ -13,15 +13,16 @@ use crate::{
     state_dir::StateDir,
     status::Addresses,
 };
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use std::{
     fs,
     net::{SocketAddr, ToSocketAddrs},
     path::Path,
     sync::Arc,
+    thread,
     time::Duration,
 };
-use tokio::{net::TcpListener, sync::watch, task::JoinSet};
+use tokio::{net::TcpListener, runtime, sync::watch, task::JoinSet};
 
 /// A metrics-host whose listeners are bound, ready to run.
 pub struct App {
@@ -111,12 +112,13 @@ impl App {
     /// and returns. `/metrics` stays until the end.
     ///
     /// # Errors
-    /// Never: what goes wrong with one connection is no reason to stop.
+    /// If the thread of the metrics listener cannot be started. What goes wrong with one connection is no reason to
+    /// stop.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<()> {
         let stop = watch::Sender::new(false);
         let stop_operations = watch::Sender::new(false);
         let (listener, operations) = self.operations;
-        let operations = tokio::spawn(server::run(
+        let operations = on_own_thread(
             Listener {
                 grace: OPERATIONS_GRACE,
                 ..listener
@@ -124,7 +126,7 @@ impl App {
             operations,
             Arc::clone(&self.stats),
             stop_operations.subscribe(),
-        ));
+        )?;
         let mut listeners = JoinSet::new();
         let (listener, ingest) = self.ingest;
         listeners.spawn(server::run(
@@ -147,21 +149,45 @@ impl App {
         announce(&self.addresses);
 
         shutdown.await;
+        self.readiness.set(false);
         tracing::info!(
             "stopping: answering what is under way, for at most {:?}",
             self.grace
         );
-        self.readiness.set(false);
         stop.send_replace(true);
         while listeners.join_next().await.is_some() {}
         if let Some(stopper) = stopper {
             stopper.stop(self.grace).await;
         }
         stop_operations.send_replace(true);
-        operations.await?;
+        tokio::task::spawn_blocking(|| operations.join())
+            .await?
+            .map_err(|_| anyhow!("the metrics listener panicked"))?;
         tracing::info!("stopped");
         Ok(())
     }
+}
+
+/// Serves operators on a thread that guests cannot keep busy: monitoring must not go blind when they do.
+fn on_own_thread(
+    listener: Listener,
+    operations: Operations,
+    stats: Arc<SelfStats>,
+    stop: watch::Receiver<bool>,
+) -> Result<thread::JoinHandle<()>> {
+    let runtime = runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let tcp = listener.tcp.into_std()?;
+    let tcp = {
+        let _entered = runtime.enter();
+        TcpListener::from_std(tcp)?
+    };
+    let listener = Listener { tcp, ..listener };
+    let serve = move || runtime.block_on(server::run(listener, operations, stats, stop));
+    Ok(thread::Builder::new()
+        .name("operations".into())
+        .spawn(serve)?)
 }
 
 async fn bind(flag: &str, address: SocketAddr) -> Result<TcpListener> {

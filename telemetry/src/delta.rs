@@ -53,6 +53,11 @@ impl Delta {
             .record(observation.duration);
     }
 
+    /// Makes `series` part of the delta, at 0 if nothing was counted for it.
+    pub fn declare(&mut self, series: Series) {
+        self.series.entry(series).or_default();
+    }
+
     /// Adds what was counted for `series`.
     pub fn add(&mut self, series: Series, histogram: &Histogram) {
         self.series.entry(series).or_default().merge(histogram);
@@ -63,11 +68,6 @@ impl Delta {
         for (series, histogram) in other.series {
             self.add(series, &histogram);
         }
-    }
-
-    /// Returns whether nothing was counted.
-    pub fn is_empty(&self) -> bool {
-        self.series.is_empty()
     }
 
     /// Returns the series in order, each with its histogram.

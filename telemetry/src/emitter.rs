@@ -4,7 +4,7 @@
 //! are until it is delivered, so that a retry can be recognised; what happens meanwhile goes into the next.
 //! Memory is bounded by the number of series, not by the number of requests.
 
-use crate::{BatchKey, Delta, Observation, Resource, otlp};
+use crate::{BatchKey, Delta, Observation, Resource, Vocabulary, otlp};
 
 /// A batch as it goes over the wire, this time and every next time.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,12 +29,17 @@ pub struct Emitter {
 }
 
 impl Emitter {
-    /// Creates an emitter that has counted nothing since `now_unix_nanos`.
-    pub fn new(resource: Resource, now_unix_nanos: u64) -> Self {
+    /// Creates an emitter that has counted nothing since `now_unix_nanos`. Its first batch makes the series of
+    /// `vocabulary` exist.
+    pub fn new(resource: Resource, vocabulary: &Vocabulary, now_unix_nanos: u64) -> Self {
+        let mut pending = Delta::default();
+        vocabulary
+            .series()
+            .for_each(|series| pending.declare(series));
         Self {
             resource,
             since_unix_nanos: now_unix_nanos,
-            pending: Delta::default(),
+            pending,
             frozen: None,
             last_sequence: 0,
         }
@@ -48,7 +53,7 @@ impl Emitter {
     /// Returns the batch to send: the one that is under way, or else a new one of all that is pending.
     /// `None` if there is nothing to say.
     pub fn freeze(&mut self, now_unix_nanos: u64) -> Option<&FrozenBatch> {
-        if self.frozen.is_none() && !self.pending.is_empty() {
+        if self.frozen.is_none() && self.pending.requests() > 0 {
             let delta = std::mem::take(&mut self.pending);
             self.last_sequence += 1;
             self.frozen = Some(FrozenBatch {
@@ -78,7 +83,7 @@ impl Emitter {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Series;
+    use crate::{Route, Series};
     use std::time::Duration;
 
     fn emitter() -> Emitter {
@@ -87,7 +92,17 @@ mod tests {
             service_version: "1".into(),
             instance: "i".into(),
         };
-        Emitter::new(resource, 0)
+        Emitter::new(resource, &vocabulary(), 0)
+    }
+
+    fn vocabulary() -> Vocabulary {
+        Vocabulary {
+            routes: vec![Route {
+                method: "POST".into(),
+                route: "/items".into(),
+                status: 201,
+            }],
+        }
     }
 
     fn request() -> Observation {
@@ -107,6 +122,12 @@ mod tests {
         emitter.record(request());
         assert_eq!(emitter.freeze(3), Some(&first));
         assert_eq!((first.key.sequence, first.requests), (1, 1));
+        let declared = otlp::decode(&first.body).unwrap().delta;
+        let series: Vec<_> = declared
+            .iter()
+            .map(|(series, counted)| (series.status, counted.count()))
+            .collect();
+        assert_eq!(series, [(200, 1), (201, 0), (500, 0)]);
 
         assert_eq!(emitter.settle(), Some(first));
         let second = emitter.freeze(4).cloned().unwrap();

@@ -32,8 +32,15 @@ pub fn encode(
             time_unix_nano: U64(end_unix_nanos),
             count: U64(histogram.count()),
             sum: histogram.sum_nanos as f64 / NANOS_PER_SECOND,
-            bucket_counts: histogram.buckets.map(U64).to_vec(),
-            explicit_bounds: Cow::Borrowed(&BOUNDS_SECONDS),
+            // A series that is only declared has no buckets: they would all be 0.
+            bucket_counts: match histogram.count() {
+                0 => Vec::new(),
+                _ => histogram.buckets.map(U64).to_vec(),
+            },
+            explicit_bounds: match histogram.count() {
+                0 => Cow::default(),
+                _ => Cow::Borrowed(&BOUNDS_SECONDS),
+            },
         })
         .collect();
     let request = Request {
@@ -164,6 +171,9 @@ fn read_point(point: DataPoint<'_>) -> Result<(Series, Histogram), String> {
         status,
         find_text(&point.attributes, attribute::ERROR_TYPE).as_deref(),
     );
+    if point.count.0 == 0 && point.bucket_counts.is_empty() {
+        return Ok((series, Histogram::default()));
+    }
     if point.explicit_bounds != BOUNDS_SECONDS.as_slice() {
         return Err(format!(
             "bounds {:?} instead of {BOUNDS_SECONDS:?}",
@@ -302,9 +312,9 @@ struct DataPoint<'a> {
     count: U64,
     #[serde(default)]
     sum: f64,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     bucket_counts: Vec<U64>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "<[f64]>::is_empty")]
     explicit_bounds: Cow<'a, [f64]>,
 }
 

@@ -1,5 +1,6 @@
 //! The routes a component declares, so that their series exist at 0 before the first request.
 
+use crate::Series;
 use serde::{Deserialize, Serialize};
 
 /// One operation of a component.
@@ -23,6 +24,16 @@ pub struct Vocabulary {
 impl Vocabulary {
     /// Content type of the JSON form; an answer of another type declares nothing.
     pub const CONTENT_TYPE: &str = "application/vnd.telemetry-vocabulary+json";
+
+    /// Returns the series that have to exist before the first request: each operation's success, and 500, since
+    /// a rate cannot see the first event of a series that begins with it.
+    pub fn series(&self) -> impl Iterator<Item = Series> {
+        const INTERNAL_SERVER_ERROR: u16 = 500;
+        self.routes.iter().flat_map(|route| {
+            [route.status, INTERNAL_SERVER_ERROR]
+                .map(|status| Series::new(&route.method, &route.route, status, None))
+        })
+    }
 
     /// Returns the JSON form.
     pub fn to_json(&self) -> Vec<u8> {

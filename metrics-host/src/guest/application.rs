@@ -16,7 +16,7 @@ use std::{
     sync::{Arc, atomic::AtomicU64},
     time::Duration,
 };
-use telemetry::Route;
+use telemetry::{Route, Vocabulary};
 use tokio::sync::watch;
 use wasmtime_wasi_http::handler::{HandlerState, ProxyHandler};
 
@@ -149,10 +149,11 @@ impl Application {
                 route: trigger.route.clone(),
                 status: 200,
             };
-            for route in listed.unwrap_or_else(|| vec![own_route()]) {
-                for status in [route.status, 500] {
-                    aggregate.declare(&route.method, &route.route, status);
-                }
+            let vocabulary = Vocabulary {
+                routes: listed.unwrap_or_else(|| vec![own_route()]),
+            };
+            for series in vocabulary.series() {
+                aggregate.declare(series.method, &series.route, series.status);
             }
         }
         for (method, status) in HOST_ANSWERS {

@@ -55,7 +55,7 @@ async fn each_request_is_counted_once_under_its_route() {
 
     let sent: u64 = expected.values().sum();
     let after = Exposition::scrape_until(target.metrics, "the last request", |scrape| {
-        scrape.total() >= before.total() + sent
+        scrape.counted() >= before.total() + sent
     })
     .await;
     assert_eq!(difference(&before.requests(), &after.requests()), expected);
@@ -69,7 +69,7 @@ async fn metrics_are_typed_and_named_as_documented() {
     let target = Target::find().await;
     get(target.api, "GET /").await;
     let scrape =
-        Exposition::scrape_until(target.metrics, "a request", |scrape| scrape.total() > 0).await;
+        Exposition::scrape_until(target.metrics, "a request", |scrape| scrape.counted() > 0).await;
     for (name, kind) in [
         ("app_requests_total", "counter"),
         ("app_request_latency_seconds", "histogram"),

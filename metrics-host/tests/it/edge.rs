@@ -195,7 +195,7 @@ async fn a_client_that_leaves_before_its_answer_is_counted_once_as_499() {
     in_flight(&host, 1.0).await;
     drop(stream);
     Exposition::scrape_until(host.metrics(), "the disconnect", |scrape| {
-        scrape.total() > 0
+        scrape.counted() > 0
     })
     .await;
     assert_eq!(unreported(&host, "499").await, 1.0);

@@ -81,7 +81,7 @@ async fn a_sidecar_counts_what_the_clients_of_another_host_read() {
     let tally = drive(host.api(), CONNECTIONS, REQUESTS, mixed).await;
     assert_eq!(tally.answers(), REQUESTS as u64);
     Exposition::scrape_until(sidecar.metrics(), "the last batch", |scrape| {
-        scrape.total() >= REQUESTS as u64
+        scrape.counted() >= REQUESTS as u64
     })
     .await;
     // Ends the instances, so that nothing more can come.
@@ -92,6 +92,15 @@ async fn a_sidecar_counts_what_the_clients_of_another_host_read() {
     assert_eq!(
         scrape.sum("metrics_host_ingest_missing_batches_total", &[]),
         0.0
+    );
+    let never_seen = [
+        ("method", "DELETE"),
+        ("endpoint", "/items/{id}"),
+        ("http_status", "500"),
+    ];
+    assert!(
+        scrape.has("app_requests_total", &never_seen),
+        "a known series is missing"
     );
 }
 

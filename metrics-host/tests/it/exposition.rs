@@ -110,6 +110,12 @@ impl Exposition {
             .collect()
     }
 
+    /// Returns the number of requests as `app_requests_total` has it, which may be ahead of or behind the latency
+    /// histogram while requests are being counted.
+    pub(crate) fn counted(&self) -> u64 {
+        self.requests().values().sum()
+    }
+
     /// Returns the number of requests, as `app_requests_total` and as the latency histogram have it; both must
     /// agree for each endpoint.
     pub(crate) fn total(&self) -> u64 {

@@ -18,7 +18,7 @@ async fn failures(host: &Host, reason: &str) -> f64 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_guest_that_computes_for_ever_is_stopped_and_blocks_nobody() {
-    let host = start(&["--request-timeout", "500ms"]).await;
+    let host = start(&["--request-timeout", "3s"]).await;
     let api = host.api();
     // As many as there are threads would block a host that gave each the thread it runs on.
     let endless: Vec<_> = (0..8)
