@@ -24,8 +24,10 @@ use telemetry::{
     emitter::{Emitter, FrozenBatch},
 };
 
-/// From the first request of a batch to its sending: what comes meanwhile goes with it.
+/// From the first request after a quiet time to its sending: what comes meanwhile goes with it.
 const GATHER: Duration = Duration::from_millis(5);
+/// From one batch to the next while requests keep coming: each post costs as much as several requests.
+const GATHER_UNDER_LOAD: Duration = Duration::from_millis(200);
 /// Time without a delivery after which an instance stops trying.
 const GIVE_UP: Duration = Duration::from_secs(2);
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(250);
@@ -89,8 +91,8 @@ async fn flush(url: &str) {
             Attempt::Delivered => {
                 settle();
                 failures = 0;
+                sleep(GATHER_UNDER_LOAD).await;
                 last_delivery = Instant::now();
-                sleep(GATHER).await;
             }
             Attempt::Refused(status) => {
                 settle();

@@ -77,6 +77,43 @@ async fn a_trap_is_a_500_with_a_request_id_that_leads_to_its_backtrace() {
         (1.0, 1.0)
     );
     assert_eq!(get(host.api(), "GET /").await.status, 200);
+    let lines = host.count_logged(|event| event["request_id"] == request_id);
+    assert_eq!(lines, 1, "a failure is one line");
+}
+
+#[tokio::test]
+async fn an_internal_exception_is_logged_with_its_route_and_class() {
+    let host = Launch::serve().start().await;
+    let reply = client::send(host.api(), faulty("GET /items", "error")).await;
+    assert_eq!(
+        (reply.status.as_u16(), &reply.json()["error"]),
+        (500, &json!("internal error"))
+    );
+    let event = host
+        .logged("the exception", |event| event["error"] == "fault_injected")
+        .await;
+    assert_eq!(
+        (&event["method"], &event["route"], &event["status"]),
+        (&json!("GET"), &json!("/items"), &json!(500))
+    );
+    assert!(event["instance"].is_string(), "{event}");
+    let scrape = Exposition::scrape(host.metrics()).await;
+    assert_eq!(scrape.sum("app_errors_total", &[]), 1.0);
+    assert_eq!(failures(&host, "trap").await, 0.0);
+}
+
+#[tokio::test]
+async fn nobody_can_ask_for_a_fault_unless_drills_are_allowed() {
+    let host = Launch::serve()
+        .env("SPIN_VARIABLE_FAULT_INJECTION", "off")
+        .start()
+        .await;
+    for fault in ["error", "panic", "delay=60s", "nonsense"] {
+        let reply = client::send(host.api(), faulty("GET /", fault)).await;
+        assert_eq!(reply.status, 200, "{fault}");
+    }
+    let scrape = Exposition::scrape(host.metrics()).await;
+    assert_eq!(scrape.sum("app_errors_total", &[]), 0.0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -110,6 +147,14 @@ async fn a_component_that_takes_too_long_is_a_504() {
     assert_eq!(
         (reply.status.as_u16(), &reply.json()["error"]),
         (504, &json!("no answer in time"))
+    );
+    let request_id = reply.json()["request_id"].clone();
+    let event = host
+        .logged("the time-out", |event| event["request_id"] == request_id)
+        .await;
+    assert_eq!(
+        (&event["method"], &event["route"], &event["status"]),
+        (&json!("GET"), &json!("unreported"), &json!(504))
     );
     assert_eq!(
         (
@@ -201,7 +246,9 @@ async fn a_client_that_leaves_before_its_answer_is_counted_once_as_499() {
     assert_eq!(unreported(&host, "499").await, 1.0);
     // The guest's late answer is nobody's.
     tokio::time::sleep(Duration::from_millis(600)).await;
-    assert_eq!(Exposition::scrape(host.metrics()).await.total(), 1);
+    let scrape = Exposition::scrape(host.metrics()).await;
+    assert_eq!(scrape.total(), 1);
+    assert_eq!(scrape.sum("app_errors_total", &[]), 0.0);
 }
 
 #[tokio::test]
@@ -211,7 +258,13 @@ async fn a_body_beyond_the_limit_is_a_413_however_it_is_sent() {
         .start()
         .await;
     let declared = client::json("POST /items", vec![b' '; 1025]);
-    assert_eq!(client::send(host.api(), declared).await.status, 413);
+    let refused = client::send(host.api(), declared).await;
+    assert_eq!(
+        (refused.status.as_u16(), refused.json()),
+        (413, json!({ "error": "request body exceeds 1024 bytes" }))
+    );
+    let fitting = client::json("POST /items", vec![b' '; 1024]);
+    assert_eq!(client::send(host.api(), fitting).await.status, 400);
     let mut stream = TcpStream::connect(host.api()).await.unwrap();
     let head = "POST /items HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n";
     stream.write_all(head.as_bytes()).await.unwrap();
@@ -221,6 +274,7 @@ async fn a_body_beyond_the_limit_is_a_413_however_it_is_sent() {
     stream.read_exact(&mut answer).await.unwrap();
     assert_eq!(answer, b"HTTP/1.1 413");
     assert_eq!(unreported(&host, "413").await, 2.0);
+    assert_eq!(Exposition::scrape(host.metrics()).await.total(), 3);
 }
 
 #[tokio::test]
@@ -250,12 +304,17 @@ async fn what_is_no_request_is_counted_as_it_was_answered() {
 #[tokio::test]
 async fn the_talk_between_host_and_component_is_neither_seen_nor_forged() {
     let host = Launch::serve().start().await;
-    for line in ["GET /", "GET /nowhere"] {
+    for (line, status) in [
+        ("GET /", 200),
+        ("GET /nowhere", 404),
+        ("GET /.well-known/telemetry-vocabulary", 404),
+    ] {
         let forged = request(line)
             .header("telemetry-describe", "routes")
             .header("telemetry-route", "/forged")
             .header("telemetry-error", "forged");
         let reply = client::send(host.api(), empty(forged)).await;
+        assert_eq!(reply.status, status, "{line}");
         assert!(
             reply
                 .headers
@@ -270,10 +329,13 @@ async fn the_talk_between_host_and_component_is_neither_seen_nor_forged() {
         );
     }
     let scrape = Exposition::scrape(host.metrics()).await;
-    assert_eq!(scrape.total(), 2);
+    let counted = |endpoint: &str, status: &str, count| {
+        let series = ("GET".to_owned(), endpoint.to_owned(), status.to_owned());
+        (series, count)
+    };
     assert_eq!(
-        scrape.sum("app_requests_total", &[("endpoint", "/forged")]),
-        0.0
+        scrape.requests(),
+        [counted("/", "200", 1), counted("unmatched", "404", 2)].into()
     );
     assert_eq!(scrape.sum("app_errors_total", &[]), 0.0);
 }

@@ -80,6 +80,8 @@ async fn what_is_wrong_with_a_request_is_answered_with_its_own_4xx() {
     let long = json!({ "name": "x".repeat(201) }).to_string();
     let huge = json!({ "name": "x".repeat(70_000) }).to_string();
     let post = |body: &str| json("POST /items", body.to_owned());
+    let put = |path: &str, body: &str| json(&format!("PUT {path}"), body.to_owned());
+    let created = format!("/items/{}", create(target.api, "kept").await);
     let text = request("POST /items").header("content-type", "text/plain");
     let cases = [
         (post("{"), 400, "malformed JSON"),
@@ -88,14 +90,38 @@ async fn what_is_wrong_with_a_request_is_answered_with_its_own_4xx() {
         (post(r#"{"name":" "}"#), 400, "name is required"),
         (post(r#"{"name":1}"#), 400, "name must be a string"),
         (post(r#"{"name":"a\nb"}"#), 400, "control character"),
+        (post(r#"{"name":null}"#), 400, "name is required"),
         (post(&long), 400, "201 characters"),
         (post(&huge), 413, "65536"),
         (text.body("{}".into()).unwrap(), 415, "application/json"),
+        (empty(request("POST /items")), 415, "application/json"),
+        (put(&created, "{}"), 400, "name is required"),
+        (put(&created, &long), 400, "201 characters"),
+        (put(&created, &huge), 413, "65536"),
+        (
+            empty(request(&format!("PUT {created}"))),
+            415,
+            "application/json",
+        ),
+        (put("/items/0", r#"{"name":"x"}"#), 404, "item not found"),
+        (
+            put("/items/999999999", r#"{"name":"x"}"#),
+            404,
+            "item not found",
+        ),
         (empty(request("GET /items?limit=0")), 400, "limit"),
         (empty(request("GET /items?limit=1001")), 400, "limit"),
+        (empty(request("GET /items?limit=x")), 400, "limit"),
+        (empty(request("GET /items?limit=1&limit=1")), 400, "limit"),
         (empty(request("GET /items?after=x")), 400, "after"),
+        (empty(request("GET /items?after=-1")), 400, "after"),
         (empty(request("GET /items/0")), 404, "not found"),
         (empty(request("GET /items/x")), 404, "not found"),
+        (
+            empty(request("DELETE /items/99999999999999999999")),
+            404,
+            "item not found",
+        ),
         (empty(request("GET /nowhere")), 404, "not found"),
         (empty(request("GET /items/")), 404, "not found"),
     ];
@@ -105,6 +131,82 @@ async fn what_is_wrong_with_a_request_is_answered_with_its_own_4xx() {
         assert_eq!(reply.status, status, "{line}: {reply:?}");
         let error = reply.json()["error"].as_str().unwrap().to_owned();
         assert!(error.contains(message), "{line}: {error}");
+        assert_eq!(reply.header("content-type"), Some("application/json"));
+    }
+    let kept = get(target.api, &format!("GET {created}")).await;
+    assert_eq!(kept.json()["name"], "kept");
+}
+
+#[tokio::test]
+async fn what_is_just_within_the_limits_is_taken() {
+    let target = Target::find().await;
+    let longest = "ü".repeat(200);
+    let id = create(target.api, &format!(" {longest}\t")).await;
+    let read = get(target.api, &format!("GET /items/{id}")).await;
+    assert_eq!(read.json()["name"], *longest);
+
+    let padded = |length: usize| {
+        let body = r#"{"name":"padded"}"#;
+        body.to_owned() + &" ".repeat(length - body.len())
+    };
+    for (length, status) in [(65_536, 201), (65_537, 413)] {
+        let reply = client::send(target.api, json("POST /items", padded(length))).await;
+        assert_eq!(reply.status, status, "{length} bytes");
+    }
+    let typed = request("POST /items").header("content-type", "Application/JSON; charset=utf-8");
+    let typed = typed.body(r#"{"name":"typed","more":1}"#.into()).unwrap();
+    assert_eq!(client::send(target.api, typed).await.status, 201);
+    let page = get(target.api, "GET /items?limit=1000&unknown=x").await;
+    assert_eq!(page.status, 200);
+}
+
+#[tokio::test]
+async fn pages_are_in_the_order_of_ids_and_end_where_the_items_end() {
+    let target = Target::find().await;
+    let mut connection = Connection::open(target.api).await.unwrap();
+    let mut ids = Vec::new();
+    for index in 0..101 {
+        let body = json!({ "name": format!("page {index}") }).to_string();
+        let reply = connection.send(json("POST /items", body)).await.unwrap();
+        ids.push(reply.json()["id"].as_i64().unwrap());
+    }
+    let page = async |query: String| {
+        let page = get(target.api, &format!("GET /items?{query}")).await.json();
+        let items = page["items"].as_array().unwrap();
+        let ids: Vec<_> = items
+            .iter()
+            .map(|item| item["id"].as_i64().unwrap())
+            .collect();
+        (ids, page["next"].clone())
+    };
+    let before = ids[0] - 1;
+    // A hundred unless the client says otherwise.
+    let (first, next) = page(format!("after={before}")).await;
+    assert_eq!((&*first, next), (&ids[..100], json!(ids[99])));
+    let (rest, next) = page(format!("after={}", ids[99])).await;
+    assert_eq!((&*rest, next), (&ids[100..], Value::Null));
+    let (whole, next) = page(format!("after={before}&limit=101")).await;
+    assert_eq!((whole, next), (ids.clone(), Value::Null));
+    let (nothing, next) = page(format!("after={}", ids[100])).await;
+    assert_eq!((nothing, next), (vec![], Value::Null));
+
+    get(target.api, &format!("DELETE /items/{}", ids[1])).await;
+    let (without, next) = page(format!("after={before}&limit=2")).await;
+    assert_eq!((without, next), (vec![ids[0], ids[2]], json!(ids[2])));
+}
+
+#[tokio::test]
+async fn a_head_is_that_of_the_get_without_its_body() {
+    let target = Target::find().await;
+    for path in ["/", "/items", "/health/live", "/openapi.json", "/nowhere"] {
+        let whole = get(target.api, &format!("GET {path}")).await;
+        let head = get(target.api, &format!("HEAD {path}")).await;
+        assert_eq!((head.status, head.body.len()), (whole.status, 0), "{path}");
+        assert_eq!(
+            head.header("content-type"),
+            whole.header("content-type"),
+            "{path}"
+        );
     }
 }
 
@@ -143,14 +245,40 @@ async fn the_service_tells_what_it_is_and_how_it_is() {
         get(target.api, "GET /health/ready").await.json(),
         json!({ "ready": true })
     );
+}
+
+#[tokio::test]
+async fn the_document_lists_exactly_the_routes_that_are_served() {
+    let target = Target::find().await;
     let document = get(target.api, "GET /openapi.json").await.json();
-    for path in document["paths"].as_object().unwrap().keys() {
-        let reply = get(
-            target.api,
-            &format!("GET {}", path.replace("{id}", "999999999")),
-        )
-        .await;
-        assert_ne!(reply.json()["error"], "not found", "{path}");
+    let paths = document["paths"].as_object().unwrap();
+    let listed: BTreeSet<_> = paths.keys().map(String::as_str).collect();
+    let served = [
+        "/",
+        "/items",
+        "/items/{id}",
+        "/health/live",
+        "/health/ready",
+        "/openapi.json",
+    ];
+    assert_eq!(listed, BTreeSet::from(served));
+    for (path, resource) in paths {
+        let resource = resource.as_object().unwrap();
+        let documented: BTreeSet<_> = resource
+            .keys()
+            .filter(|key| *key != "parameters")
+            .map(|method| method.to_uppercase())
+            .collect();
+        let refused = get(target.api, &format!("BREW {}", path.replace("{id}", "1"))).await;
+        let allowed: BTreeSet<_> = refused
+            .header("allow")
+            .unwrap()
+            .split(", ")
+            // Served as GET, and not documented for itself.
+            .filter(|method| *method != "HEAD")
+            .map(str::to_owned)
+            .collect();
+        assert_eq!(documented, allowed, "{path}");
     }
 }
 

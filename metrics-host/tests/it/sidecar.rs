@@ -6,8 +6,12 @@ use crate::{
     stack::{Host, Launch},
 };
 use http_body_util::Full;
+use rustix::process::Signal;
 use serde_json::{Value, json};
-use std::io::Read;
+use std::{io::Read, sync::Arc};
+
+/// Where a batch has its data points.
+const POINTS: &str = "/resourceMetrics/0/scopeMetrics/0/metrics/0/histogram/dataPoints";
 
 /// A batch that counts `count` requests of one series, half a millisecond each.
 fn batch(instance: &str, count: u64) -> Value {
@@ -88,6 +92,93 @@ async fn a_batch_is_counted_once_however_often_it_is_sent() {
     ));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn retries_that_overtake_each_other_are_counted_once() {
+    let host = Arc::new(Launch::sidecar().start().await);
+    let deliveries = (0..60).map(|index| {
+        let host = Arc::clone(&host);
+        let instance = ["a", "b", "c"][index % 3];
+        tokio::spawn(async move {
+            let key = format!("{instance}-1");
+            deliver(&host, &key, &batch(instance, 7)).await
+        })
+    });
+    for delivery in deliveries.collect::<Vec<_>>() {
+        assert_eq!(delivery.await.unwrap(), 200);
+    }
+    let scrape = Exposition::scrape(host.metrics()).await;
+    assert_eq!(scrape.total(), 21);
+    assert_eq!(scrape.sum("metrics_host_ingest_batches_total", &[]), 3.0);
+    assert_eq!(
+        scrape.sum("metrics_host_ingest_duplicate_batches_total", &[]),
+        57.0
+    );
+}
+
+#[tokio::test]
+async fn what_does_not_fit_the_label_space_is_counted_as_other() {
+    let host = Launch::sidecar().start().await;
+    let mut many = batch("a", 2);
+    let points = many
+        .pointer_mut(POINTS)
+        .and_then(Value::as_array_mut)
+        .unwrap();
+    let point = points[0].clone();
+    points.extend((0..300).map(|index| {
+        let mut point = point.clone();
+        point["attributes"][1]["value"]["stringValue"] = json!(format!("/route/{index}"));
+        point["attributes"][2]["value"]["intValue"] = json!("503");
+        point
+    }));
+    assert_eq!(deliver(&host, "a-1", &many).await, 200);
+    let scrape = Exposition::scrape(host.metrics()).await;
+    assert_eq!(scrape.total(), 602);
+    let overflow = [
+        ("method", "other"),
+        ("endpoint", "other"),
+        ("http_status", "5xx"),
+    ];
+    let overflow = scrape.sum("app_requests_total", &overflow);
+    assert!(overflow >= 200.0, "{overflow}");
+    assert_eq!(
+        scrape.sum("metrics_host_series_overflow_total", &[]),
+        overflow
+    );
+    let kept = [("endpoint", "/items")];
+    assert_eq!(scrape.sum("app_requests_total", &kept), 2.0);
+}
+
+#[tokio::test]
+async fn a_batch_that_cannot_be_counted_exactly_is_not_counted_in_part() {
+    let host = Launch::sidecar().start().await;
+    let metric = "/resourceMetrics/0/scopeMetrics/0/metrics/0";
+    let point = format!("{POINTS}/1");
+    for (path, wrong) in [
+        (format!("{point}/count"), json!("4")),
+        (format!("{point}/explicitBounds"), json!([1.0])),
+        (format!("{point}/bucketCounts"), json!(["3"])),
+        (format!("{point}/sum"), json!(-1.0)),
+        (format!("{point}/attributes"), json!([])),
+        (
+            format!("{metric}/histogram/aggregationTemporality"),
+            json!(2),
+        ),
+        (format!("{metric}/histogram"), Value::Null),
+        (format!("{metric}/name"), json!("else")),
+    ] {
+        let mut body = batch("a", 3);
+        let points = body.pointer_mut(POINTS).unwrap();
+        let good = points[0].clone();
+        points.as_array_mut().unwrap().push(good);
+        *body.pointer_mut(&path).unwrap() = wrong;
+        assert_eq!(deliver(&host, "a-1", &body).await, 400, "{path}");
+    }
+    assert_eq!(counted(&host).await, 0);
+    // None of them took the key.
+    assert_eq!(deliver(&host, "a-1", &batch("a", 3)).await, 200);
+    assert_eq!(counted(&host).await, 3);
+}
+
 #[tokio::test]
 async fn counters_survive_a_restart_and_a_skipped_batch_is_noticed() {
     let host = Launch::sidecar().start().await;
@@ -102,6 +193,12 @@ async fn counters_survive_a_restart_and_a_skipped_batch_is_noticed() {
     host.kill();
     let host = Launch::sidecar().state(&state).start().await;
     assert_eq!(counted(&host).await, 4);
+    assert_eq!(deliver(&host, "b-1", &batch("b", 2)).await, 200);
+    host.signal(Signal::TERM);
+    assert_eq!(host.end().await.code(), Some(0));
+    let host = Launch::sidecar().state(&state).start().await;
+    let scrape = Exposition::scrape(host.metrics()).await;
+    assert_eq!(scrape.total(), 6);
 }
 
 #[tokio::test]
@@ -127,6 +224,16 @@ async fn what_cannot_be_counted_is_refused_with_its_reason() {
             "content_type",
         ),
         (post(&host, &[key], body.clone()).await, 415, "content_type"),
+        (
+            post(
+                &host,
+                &[json, key, ("content-encoding", "gzip")],
+                body.clone(),
+            )
+            .await,
+            415,
+            "content_encoding",
+        ),
         (post(&host, &[json], body.clone()).await, 400, "key"),
         (
             post(&host, &[json, ("idempotency-key", "a-0")], body.clone()).await,

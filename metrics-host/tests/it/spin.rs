@@ -58,8 +58,9 @@ async fn the_cases_that_need_no_host_of_their_own_pass_under_spin() {
     command.arg("--log-dir").arg(state.path().join("logs"));
     command.env("SPIN_VARIABLE_TELEMETRY_HOST", sidecar.otlp().to_string());
     command.env("SPIN_VARIABLE_FAULT_INJECTION", "on");
+    command.stdin(Stdio::null()).stdout(Stdio::null());
     std::os::unix::process::CommandExt::process_group(&mut command, 0);
-    let mut spin = Spin(command.stdin(Stdio::null()).spawn().unwrap());
+    let mut spin = Spin(command.spawn().unwrap());
     let started = async {
         while TcpStream::connect(listen).await.is_err() {
             assert!(spin.0.try_wait().unwrap().is_none(), "spin {version} ended");

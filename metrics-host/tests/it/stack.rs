@@ -16,6 +16,8 @@ use tokio::sync::watch;
 
 /// The component, as `spin.toml` names it.
 const COMPONENT: &str = "target/wasm32-wasip2/component/items_component.wasm";
+/// The component that does what it should not, as its manifest names it.
+const MISBEHAVING: &str = "target/wasm32-wasip2/component/misbehaving_component.wasm";
 /// How long a start may take; the first compiles the component.
 const START: Duration = Duration::from_secs(120);
 /// How long a process may take to log or to end.
@@ -24,6 +26,14 @@ const REACTION: Duration = Duration::from_secs(30);
 /// Path of a file of the workspace.
 pub(crate) fn workspace(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)
+}
+
+/// Fails where a file is missing, and names the command that makes it.
+fn require(file: &str, command: &str) {
+    assert!(
+        workspace(file).exists(),
+        "{file} is not there: run `{command}`"
+    );
 }
 
 /// What to start.
@@ -45,12 +55,7 @@ pub(crate) struct Host {
 impl Launch {
     /// A `serve` of the items component in a state directory of its own, with drills allowed.
     pub(crate) fn serve() -> Self {
-        let component = workspace(COMPONENT);
-        assert!(
-            component.exists(),
-            "{} is not there: run `make build`",
-            component.display()
-        );
+        require(COMPONENT, "make build");
         Self::new("serve")
             .env("METRICS_HOST_LISTEN", "127.0.0.1:0")
             .env("SPIN_VARIABLE_FAULT_INJECTION", "on")
@@ -59,6 +64,7 @@ impl Launch {
 
     /// A `serve` of the component that does what it should not.
     pub(crate) fn serve_misbehaving() -> Self {
+        require(MISBEHAVING, "make test-components");
         Self::serve().manifest(&workspace("metrics-host/tests/misbehaving/spin.toml"))
     }
 
@@ -188,6 +194,11 @@ impl Launch {
 }
 
 impl Host {
+    /// Returns what the file of addresses says.
+    pub(crate) fn addresses(&self) -> &Value {
+        &self.addresses
+    }
+
     fn address(&self, name: &str) -> SocketAddr {
         self.addresses[name].as_str().unwrap().parse().unwrap()
     }
@@ -220,6 +231,15 @@ impl Host {
             Ok(Ok(lines)) => find(&lines).unwrap(),
             _ => panic!("{what} was not logged: {:#?}", self.log.borrow()),
         }
+    }
+
+    /// Returns how many log lines so far `fit`.
+    pub(crate) fn count_logged(&self, fits: impl Fn(&Value) -> bool) -> usize {
+        let log = self.log.borrow();
+        let events = log
+            .iter()
+            .filter_map(|line| serde_json::from_str(line).ok());
+        events.filter(|event| fits(event)).count()
     }
 
     pub(crate) fn signal(&self, signal: rustix::process::Signal) {

@@ -1,18 +1,26 @@
 //! What is wrong at the start is said in one line; a start that works says what is served where.
 
-use crate::{client::get, stack::Launch};
-use std::{fs, net::TcpListener, path::Path};
+use crate::{
+    client::{self, get},
+    stack::Launch,
+};
+use serde_json::Value;
+use std::{fs, net::TcpListener, path::Path, process::Command};
 
-/// Expects one clear line with `expected` in it, and the exit code.
+/// Expects one clear line with all of `expected` in it, and the exit code.
 async fn fails(launch: Launch, code: i32, expected: &[&str]) {
     let (exit, stderr) = launch.fail().await;
-    let complaint = stderr.lines().last().unwrap_or_default();
-    assert!(
-        complaint.starts_with("metrics-host: ") || complaint.starts_with("For more information"),
-        "{stderr}"
-    );
+    let said: Vec<_> = stderr
+        .lines()
+        .filter(|line| !line.starts_with('{'))
+        .collect();
+    let complaint = said.first().copied().unwrap_or_default();
+    // What the command line's parser refuses is followed by how it is used.
+    let usage = complaint.starts_with("error: ") && stderr.contains("--help");
+    let alone = complaint.starts_with("metrics-host: ") && said.len() == 1;
+    assert!(usage || alone, "{stderr}");
     for part in expected {
-        assert!(stderr.contains(part), "no {part:?} in: {stderr}");
+        assert!(complaint.contains(part), "no {part:?} in: {stderr}");
     }
     assert!(!stderr.contains("panicked"), "{stderr}");
     assert_eq!(exit, code, "{stderr}");
@@ -23,7 +31,13 @@ async fn a_manifest_that_cannot_be_honoured_is_refused_by_name() {
     let directory = tempfile::tempdir().unwrap();
     for (from, to, expected) in [
         ("sqlite_databases", "key_value_stores", "key_value_stores"),
+        ("sqlite_databases", "files", "files"),
         ("sqlite_databases", "colour", "colour"),
+        (
+            r#"{ default = "127.0.0.1:4318" }"#,
+            "{ required = true }",
+            "SPIN_VARIABLE_TELEMETRY_HOST",
+        ),
         ("[[trigger.http]]", "[[trigger.redis]]", "redis"),
         (
             "spin_manifest_version = 2",
@@ -80,10 +94,26 @@ async fn a_component_that_cannot_be_hosted_is_refused_by_name() {
 async fn settings_that_cannot_be_used_are_named_with_their_values() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = taken.local_addr().unwrap().to_string();
+    for (launch, flag) in [
+        (Launch::serve().args(&["--listen", &taken]), "--listen"),
+        (
+            Launch::serve().args(&["--metrics-listen", &taken]),
+            "--metrics-listen",
+        ),
+        (Launch::sidecar().otlp_listen(&taken), "--otlp-listen"),
+    ] {
+        fails(launch, 1, &[flag, &taken]).await;
+    }
     fails(
-        Launch::serve().args(&["--listen", &taken]),
-        1,
-        &["--listen", &taken],
+        Launch::serve().args(&["--listen", "nowhere"]),
+        2,
+        &["--listen", "nowhere"],
+    )
+    .await;
+    fails(
+        Launch::serve().env("METRICS_HOST_REQUEST_TIMEOUT", "soon"),
+        2,
+        &["--request-timeout", "soon"],
     )
     .await;
     fails(
@@ -144,6 +174,8 @@ async fn a_state_directory_serves_one_process_at_a_time() {
     let first = Launch::sidecar().start().await;
     let second = Launch::sidecar().state(&first.state);
     fails(second, 1, &["in use by another metrics-host"]).await;
+    let other = Launch::serve().state(&first.state);
+    fails(other, 1, &["in use by another metrics-host"]).await;
     assert_eq!(get(first.metrics(), "GET /-/ready").await.status, 200);
 }
 
@@ -177,4 +209,68 @@ async fn compiled_code_is_kept_for_the_next_start() {
     let second = Launch::serve().state(&state).start().await;
     assert_eq!(get(second.api(), "GET /").await.status, 200);
     assert_eq!(compiled(state.path()), before);
+}
+
+#[tokio::test]
+async fn the_start_up_lines_say_what_is_served_where_and_what_to_try() {
+    let host = Launch::serve().start().await;
+    let ready = host
+        .logged("ready", |event| event["message"] == "ready")
+        .await;
+    for name in ["api", "metrics", "otlp"] {
+        assert_eq!(ready[name], host.addresses()[name], "{name}");
+    }
+    let line = format!(
+        "try: curl http://{}/ && curl http://{}/metrics",
+        host.api(),
+        host.metrics()
+    );
+    host.logged("what to try", |event| event["message"] == *line)
+        .await;
+
+    let sidecar = Launch::sidecar().start().await;
+    assert_eq!(sidecar.addresses().get("api"), None);
+    let line = format!("http://{}/v1/metrics", sidecar.otlp());
+    let told = |event: &Value| event["message"].as_str().is_some_and(|m| m.contains(&line));
+    sidecar.logged("where to send", told).await;
+}
+
+#[tokio::test]
+async fn every_flag_is_explained_with_its_environment_variable() {
+    for (subcommand, least) in [("serve", 15), ("sidecar", 8), ("health", 1)] {
+        let output = Command::new(env!("CARGO_BIN_EXE_metrics-host"))
+            .args([subcommand, "--help"])
+            .output()
+            .unwrap();
+        assert!(output.status.success());
+        let help = String::from_utf8(output.stdout).unwrap();
+        // Lines are wrapped anywhere between words.
+        let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
+        let flags: Vec<_> = help
+            .split(' ')
+            .filter_map(|word| word.strip_prefix("--"))
+            .filter(|flag| !flag.contains("help"))
+            .collect();
+        assert!(flags.len() >= least, "{help}");
+        for flag in flags {
+            let variable = flag.replace('-', "_").to_uppercase();
+            assert!(
+                help.contains(&format!("[env: METRICS_HOST_{variable}=")),
+                "--{flag}: {help}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_flag_wins_over_its_environment_variable() {
+    for (args, status) in [(&[][..], 413), (&["--max-body-size", "2KiB"][..], 400)] {
+        let host = Launch::serve()
+            .env("METRICS_HOST_MAX_BODY_SIZE", "1KiB")
+            .args(args)
+            .start()
+            .await;
+        let large = client::json("POST /items", vec![b' '; 1500]);
+        assert_eq!(client::send(host.api(), large).await.status, status);
+    }
 }

@@ -30,6 +30,12 @@ impl Tally {
         self.read.values().sum()
     }
 
+    /// Returns the number of answers with `status`.
+    pub(crate) fn answers_with(&self, status: &str) -> u64 {
+        let with = self.read.iter().filter(|((.., read), _)| read == status);
+        with.map(|(_, count)| count).sum()
+    }
+
     /// Adds up by method and status, for where the endpoint is not the client's to know.
     pub(crate) fn by_method_and_status(counts: &RequestCounts) -> RequestCounts {
         let mut sums = RequestCounts::new();
