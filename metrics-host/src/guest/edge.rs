@@ -19,7 +19,7 @@ use crate::{
     server,
 };
 use answer::{Answer, Failure};
-use http::{Method, Request, Response, StatusCode, header};
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 use message::EdgeBody;
 use std::{
@@ -34,6 +34,8 @@ use tokio::sync::Semaphore;
 
 /// Status of a request whose client left, as nginx counts it; never sent.
 const CLIENT_CLOSED_REQUEST: u16 = 499;
+/// Response header with the id of the log line of an internal exception, beside a body that is the component's.
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// How much longer than the guest's deadline the host waits, so that the guest's comes first.
 const GRACE: Duration = Duration::from_millis(250);
 
@@ -114,6 +116,36 @@ impl Edge {
         }
     }
 
+    /// Returns a name by which the answer to a failed request leads to its log line.
+    fn request_id(&self) -> String {
+        let number = self.0.failures.fetch_add(1, Relaxed);
+        format!("{:x}-{number:x}", self.0.process)
+    }
+
+    /// Logs an internal exception that the component reports, and gives its answer the id of the log line.
+    fn log_exception(
+        &self,
+        answer: &mut Answer<'_>,
+        class: &HeaderValue,
+        request: &Description,
+        taken_by: Option<&Fate>,
+    ) {
+        let request_id = self.request_id();
+        tracing::error!(
+            method = request.method.as_str(),
+            route = answer.route(),
+            path = request.path,
+            status = answer.response.status().as_u16(),
+            instance = taken_by.map(|fate| &*fate.instance),
+            request_id,
+            error = class.to_str().unwrap_or_default(),
+            "the component reports an internal exception"
+        );
+        if let Ok(value) = HeaderValue::from_str(&request_id) {
+            answer.response.headers_mut().insert(REQUEST_ID, value);
+        }
+    }
+
     /// Counts and logs what the host answers in the component's place.
     fn answer_failure(
         &self,
@@ -124,11 +156,7 @@ impl Edge {
         if let Some(reason) = failure.component_failure() {
             self.0.aggregate.record_failure(reason);
         }
-        let request_id = format!(
-            "{:x}-{:x}",
-            self.0.process,
-            self.0.failures.fetch_add(1, Relaxed)
-        );
+        let request_id = self.request_id();
         // What a client alone is to blame for could fill the log at its will.
         if failure.status().is_server_error() {
             tracing::error!(
@@ -171,18 +199,11 @@ impl server::Service for Edge {
         };
         let taken_by = TakenBy::default();
         match self.answer(request, &taken_by).await {
-            Ok(answer) => {
+            Ok(mut answer) => {
                 let status = answer.response.status().as_u16();
-                if let Some(class) = &answer.error {
-                    tracing::error!(
-                        method = description.method.as_str(),
-                        route = answer.route(),
-                        path = description.path,
-                        status,
-                        instance = taken_by.get().map(|fate| &*fate.instance),
-                        error = class.to_str().unwrap_or_default(),
-                        "the component reports an internal exception"
-                    );
+                if let Some(class) = answer.error.clone() {
+                    let fate = taken_by.get().map(|fate| &**fate);
+                    self.log_exception(&mut answer, &class, &description, fate);
                 }
                 count.finish(answer.route(), status, answer.error.is_some());
                 answer.response

@@ -97,6 +97,11 @@ async fn an_internal_exception_is_logged_with_its_route_and_class() {
         (&json!("GET"), &json!("/items"), &json!(500))
     );
     assert!(event["instance"].is_string(), "{event}");
+    assert_eq!(
+        event["request_id"].as_str(),
+        reply.header("x-request-id"),
+        "the answer leads to its log line"
+    );
     let scrape = Exposition::scrape(host.metrics()).await;
     assert_eq!(scrape.sum("app_errors_total", &[]), 1.0);
     assert_eq!(failures(&host, "trap").await, 0.0);
