@@ -79,10 +79,11 @@ async fn serve(request: WasiRequest, settings: &Settings) -> Answer {
         fault_injection: settings.fault_injection,
     };
     let answer = service.answer(request).await;
+    // The client's own mistakes have neither; it was told all there is to them.
     if let Some(error) = &answer.error
-        && let Some(class) = error.class()
+        && (error.class().is_some() || error.source().is_some())
     {
-        log(answer.template, class, error);
+        log(answer.template, error);
     }
     answer
 }
@@ -113,7 +114,7 @@ async fn settings() -> Result<Rc<Settings>, SettingsError> {
 
 fn misconfigured(error: SettingsError) -> Answer {
     let error = ApiError::Settings(error);
-    log(attribute::UNMATCHED, "settings", &error);
+    log(attribute::UNMATCHED, &error);
     Answer {
         reply: response::error(&error),
         template: attribute::UNMATCHED,
@@ -148,10 +149,16 @@ async fn sleep(delay: Duration) {
 }
 
 /// Writes what the client is not told to stderr, which the host forwards.
-fn log(template: &str, class: &str, error: &ApiError) {
+fn log(template: &str, error: &ApiError) {
     let cause = error.source().map(ToString::to_string);
     eprintln!(
         "{}",
-        json!({ "level": "error", "route": template, "error": class, "cause": cause })
+        json!({
+            "level": "error",
+            "message": error.to_string(),
+            "route": template,
+            "error": error.class(),
+            "cause": cause,
+        })
     );
 }

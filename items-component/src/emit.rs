@@ -1,10 +1,14 @@
 //! Sends batches to the sidecar beside the responses they count; never delays or fails one.
 //!
 //! One flush runs at a time in an instance, and keeps it alive until all is delivered. When nothing could be
-//! delivered for [`GIVE_UP`], it ends, so that an outage does not keep instances alive; the batch under way
-//! stays frozen and the flush of the next request sends it again, under the same key.
+//! delivered for two seconds, it ends, so that an outage does not keep instances alive; the batch under way
+//! stays frozen and the flush of the next request sends it again, under the same key. A pause that the sidecar
+//! asked for is kept even then: requests are counted during it, but start no flush.
 
-use crate::{backoff, route};
+use crate::{
+    backoff::{self, Next},
+    route,
+};
 use bytes::Bytes;
 use http::{HeaderMap, Request, StatusCode, header};
 use serde_json::json;
@@ -28,14 +32,14 @@ use telemetry::{
 const GATHER: Duration = Duration::from_millis(5);
 /// From one batch to the next while requests keep coming: each post costs as much as several requests.
 const GATHER_UNDER_LOAD: Duration = Duration::from_millis(200);
-/// Time without a delivery after which an instance stops trying.
-const GIVE_UP: Duration = Duration::from_secs(2);
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(250);
 const REPLY_TIMEOUT: Duration = Duration::from_secs(1);
 
 struct Sender {
     emitter: Emitter,
     flushing: bool,
+    /// Until when the sidecar asked not to be sent anything.
+    paused_until: Option<Instant>,
 }
 
 thread_local! {
@@ -50,6 +54,7 @@ thread_local! {
             unix_nanos(),
         ),
         flushing: false,
+        paused_until: None,
     });
 }
 
@@ -66,11 +71,14 @@ enum Attempt {
 
 /// Counts a request; sends it soon, with others.
 pub(crate) fn record(observation: Observation, host: &str) {
-    let idle = SENDER.with_borrow_mut(|sender| {
+    let start = SENDER.with_borrow_mut(|sender| {
         sender.emitter.record(observation);
-        !std::mem::replace(&mut sender.flushing, true)
+        let paused = |until| Instant::now() < until;
+        let start = !sender.flushing && !sender.paused_until.is_some_and(paused);
+        sender.flushing |= start;
+        start
     });
-    if idle {
+    if start {
         let url = format!("http://{host}/v1/metrics");
         wasip3::spawn(async move {
             flush(&url).await;
@@ -82,18 +90,13 @@ pub(crate) fn record(observation: Observation, host: &str) {
 /// Sends batches until there is nothing more to say, or the sidecar has been away for too long.
 async fn flush(url: &str) {
     let mut failures = 0;
-    let mut last_delivery = Instant::now();
+    let mut settled = Instant::now();
     sleep(GATHER).await;
     while let Some(batch) =
         SENDER.with_borrow_mut(|sender| sender.emitter.freeze(unix_nanos()).cloned())
     {
         match attempt(url, &batch).await {
-            Attempt::Delivered => {
-                settle();
-                failures = 0;
-                sleep(GATHER_UNDER_LOAD).await;
-                last_delivery = Instant::now();
-            }
+            Attempt::Delivered => settle(),
             Attempt::Refused(status) => {
                 settle();
                 log(
@@ -107,15 +110,21 @@ async fn flush(url: &str) {
                 retry_after,
             } => {
                 failures += 1;
-                let wait = backoff::delay(failures, random::get_random_u64())
-                    .max(retry_after.unwrap_or_default());
-                if last_delivery.elapsed() + wait > GIVE_UP {
-                    log("telemetry waits for the next request", &batch, &reason);
-                    return;
+                let random = random::get_random_u64();
+                match backoff::after_failure(failures, random, retry_after, settled.elapsed()) {
+                    Next::Retry(wait) => sleep(wait).await,
+                    Next::GiveUp(pause) => {
+                        log("telemetry waits for the next request", &batch, &reason);
+                        pause_for(pause);
+                        return;
+                    }
                 }
-                sleep(wait).await;
+                continue;
             }
         }
+        failures = 0;
+        sleep(GATHER_UNDER_LOAD).await;
+        settled = Instant::now();
     }
 }
 
@@ -175,6 +184,10 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 
 fn settle() {
     SENDER.with_borrow_mut(|sender| sender.emitter.settle());
+}
+
+fn pause_for(pause: Duration) {
+    SENDER.with_borrow_mut(|sender| sender.paused_until = Some(Instant::now() + pause));
 }
 
 fn log(what: &str, batch: &FrozenBatch, reason: &str) {

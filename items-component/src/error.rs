@@ -48,6 +48,9 @@ pub enum ApiError {
     /// The store failed.
     #[error("internal error")]
     Store(#[source] StoreError),
+    /// The store failed when asked whether it works, which is an answer and not an exception.
+    #[error("the store does not answer")]
+    NotReady(#[source] StoreError),
     /// A drill asked for it.
     #[error("internal error")]
     FaultInjected,
@@ -70,13 +73,14 @@ impl ApiError {
             | Self::NameNotText
             | Self::Name(_)
             | Self::BadParameter(_) => StatusCode::BAD_REQUEST,
+            Self::NotReady(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Store(_) | Self::FaultInjected | Self::Settings(_) => {
                 StatusCode::INTERNAL_SERVER_ERROR
             }
         }
     }
 
-    /// Returns the class of the internal exception, as telemetry names it; `None` if the client is at fault.
+    /// Returns the class of the internal exception, as telemetry names it; `None` if there was none.
     pub fn class(&self) -> Option<&'static str> {
         match self {
             Self::Store(_) => Some("store"),
@@ -92,7 +96,8 @@ impl ApiError {
             | Self::NotAnObject
             | Self::NameNotText
             | Self::Name(_)
-            | Self::BadParameter(_) => None,
+            | Self::BadParameter(_)
+            | Self::NotReady(_) => None,
         }
     }
 }

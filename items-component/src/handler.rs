@@ -8,7 +8,6 @@ use crate::{
     store::Store,
 };
 use http::StatusCode;
-use serde_json::json;
 
 pub(crate) fn show_service() -> Reply {
     let body = concat!(
@@ -55,15 +54,9 @@ pub(crate) fn live() -> Reply {
     response::raw_json(StatusCode::OK, r#"{"live":true}"#)
 }
 
-/// Not being ready is an answer and not an exception.
-pub(crate) async fn ready(store: &impl Store) -> Reply {
-    match store.check().await {
-        Ok(()) => response::raw_json(StatusCode::OK, r#"{"ready":true}"#),
-        Err(_) => response::json(
-            StatusCode::SERVICE_UNAVAILABLE,
-            &json!({ "ready": false, "error": "the store does not answer" }),
-        ),
-    }
+pub(crate) async fn ready(store: &impl Store) -> Result<Reply, ApiError> {
+    store.check().await.map_err(ApiError::NotReady)?;
+    Ok(response::raw_json(StatusCode::OK, r#"{"ready":true}"#))
 }
 
 pub(crate) fn show_openapi() -> Reply {

@@ -60,7 +60,11 @@ pub fn no_content() -> Reply {
 
 /// Answers with what went wrong, as far as the client may know.
 pub fn error(error: &ApiError) -> Reply {
-    let mut reply = json(error.status(), &json!({ "error": error.to_string() }));
+    let body = match error {
+        ApiError::NotReady(_) => json!({ "ready": false, "error": error.to_string() }),
+        _ => json!({ "error": error.to_string() }),
+    };
+    let mut reply = json(error.status(), &body);
     if let ApiError::MethodNotAllowed { allow } = error {
         reply
             .headers_mut()

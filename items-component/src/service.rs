@@ -102,7 +102,7 @@ impl<S: Store, Sleep: AsyncFn(Duration)> Service<S, Sleep> {
             }
             Operation::DeleteItem => handler::delete_item(store, id()?).await,
             Operation::Live => Ok(handler::live()),
-            Operation::Ready => Ok(handler::ready(store).await),
+            Operation::Ready => handler::ready(store).await,
             Operation::ShowOpenApi => Ok(handler::show_openapi()),
         }
     }

@@ -10,6 +10,7 @@ use items_component::{
 use serde_json::{Value, json};
 use std::{
     cell::{Cell, RefCell},
+    error::Error,
     time::Duration,
 };
 
@@ -233,7 +234,11 @@ fn a_broken_store_is_an_internal_exception_but_not_being_ready_is_none() {
     assert_eq!(summary(&failed), (500, error("internal error")));
     assert_eq!(failed.error.unwrap().class(), Some("store"));
     let ready = harness.send("GET /health/ready", &[], Ok(""));
-    assert_eq!((summary(&ready).0, ready.error.is_none()), (503, true));
+    let refusal = json!({ "ready": false, "error": "the store does not answer" });
+    assert_eq!(summary(&ready), (503, refusal));
+    let error = ready.error.unwrap();
+    assert_eq!(error.class(), None);
+    assert_eq!(error.source().unwrap().to_string(), "disk on fire");
     assert_eq!(
         harness.get("GET /health/live"),
         (200, json!({ "live": true }))
