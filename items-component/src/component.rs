@@ -5,6 +5,7 @@ mod message;
 use crate::{
     emit,
     error::ApiError,
+    in_flight::InFlight,
     response, route,
     service::{Answer, Request as _, Service},
     settings::{Settings, SettingsError, TelemetryMode},
@@ -24,13 +25,8 @@ use spin_sdk::{
         },
     },
 };
-use std::{
-    cell::OnceCell,
-    error::Error,
-    rc::Rc,
-    time::{Duration, Instant},
-};
-use telemetry::{Observation, Series, Vocabulary, attribute, inline};
+use std::{cell::OnceCell, error::Error, rc::Rc, time::Duration};
+use telemetry::{Vocabulary, attribute, inline};
 
 struct Component;
 
@@ -38,37 +34,34 @@ export!(Component);
 
 impl Guest for Component {
     async fn handle(request: Request) -> Result<Response, ErrorCode> {
-        to_wasi(answer(WasiRequest::new(request)?).await)
+        let (reply, in_flight) = answer(WasiRequest::new(request)?).await;
+        to_wasi(reply, in_flight)
     }
 }
 
-async fn answer(request: WasiRequest) -> response::Reply {
+/// Returns the answer, and what counts the request once it was handed over, where this component counts it.
+async fn answer(request: WasiRequest) -> (response::Reply, Option<InFlight>) {
     let settings = match settings().await {
         Ok(settings) => settings,
-        Err(error) => return misconfigured(error).reply,
+        Err(error) => return (misconfigured(error).reply, None),
     };
     match &settings.telemetry {
-        TelemetryMode::Inline if asks_for_vocabulary(&request) => describe(),
+        TelemetryMode::Inline if asks_for_vocabulary(&request) => (describe(), None),
         TelemetryMode::Inline => {
             let mut answer = serve(request, &settings).await;
             let class = answer.error.as_ref().and_then(ApiError::class);
             tell_inline(answer.reply.headers_mut(), answer.template, class);
-            answer.reply
+            (answer.reply, None)
         }
         TelemetryMode::Otlp { host } => {
-            let arrived = Instant::now();
-            let method = request.method().clone();
+            emit::start(host);
+            let mut in_flight = InFlight::begin(request.method().as_str());
             let answer = serve(request, &settings).await;
             let class = answer.error.as_ref().and_then(ApiError::class);
-            let status = answer.reply.status().as_u16();
-            let observation = Observation {
-                series: Series::new(method.as_str(), answer.template, status, class),
-                duration: arrived.elapsed(),
-            };
-            emit::record(observation, host);
-            answer.reply
+            in_flight.answered(answer.template, answer.reply.status().as_u16(), class);
+            (answer.reply, Some(in_flight))
         }
-        TelemetryMode::Off => serve(request, &settings).await.reply,
+        TelemetryMode::Off => (serve(request, &settings).await.reply, None),
     }
 }
 

@@ -1,13 +1,16 @@
 //! Sends batches to the sidecar beside the responses they count; never delays or fails one.
 //!
-//! One flush runs at a time in an instance, and keeps it alive until all is delivered. When nothing could be
-//! delivered for two seconds, it ends, so that an outage does not keep instances alive; the batch under way
-//! stays frozen and the flush of the next request sends it again, under the same key. A pause that the sidecar
-//! asked for is kept even then: requests are counted during it, but start no flush.
+//! One flush runs at a time in an instance, and keeps it alive until all is delivered or in the outbox. When nothing
+//! could be delivered for two seconds, the batches go there: an outage must not keep instances alive. Whichever
+//! instance delivers next delivers them, too. A pause that the sidecar asked for is kept: what is counted during it
+//! goes to the outbox at once.
 
 use crate::{
     backoff::{self, Next},
+    in_flight,
+    outbox::{self, Waiting},
     route,
+    store::StoreError,
 };
 use bytes::Bytes;
 use http::{HeaderMap, Request, StatusCode, header};
@@ -21,6 +24,7 @@ use spin_sdk::{
 };
 use std::{
     cell::RefCell,
+    panic,
     time::{Duration, Instant, SystemTime},
 };
 use telemetry::{
@@ -32,11 +36,17 @@ use telemetry::{
 const GATHER: Duration = Duration::from_millis(5);
 /// From one batch to the next while requests keep coming: each post costs as much as several requests.
 const GATHER_UNDER_LOAD: Duration = Duration::from_millis(200);
+/// From a request to the outbox while the sidecar wants to be left alone.
+const GATHER_IN_PAUSE: Duration = Duration::from_secs(1);
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(250);
 const REPLY_TIMEOUT: Duration = Duration::from_secs(1);
+/// Batches that wait in memory where the outbox cannot be written; what comes after goes into one more.
+const MAX_FROZEN: usize = 8;
 
 struct Sender {
     emitter: Emitter,
+    /// Where to; known from the first request on.
+    url: Option<String>,
     flushing: bool,
     /// Until when the sidecar asked not to be sent anything.
     paused_until: Option<Instant>,
@@ -48,11 +58,12 @@ thread_local! {
             Resource {
                 service_name: "items".into(),
                 service_version: env!("CARGO_PKG_VERSION").into(),
-                instance: format!("{:016x}{:016x}", random::get_random_u64(), random::get_random_u64()),
+                instance: random_instance(),
             },
             &route::vocabulary(),
             unix_nanos(),
         ),
+        url: None,
         flushing: false,
         paused_until: None,
     });
@@ -69,17 +80,33 @@ enum Attempt {
     },
 }
 
-/// Counts a request; sends it soon, with others.
-pub(crate) fn record(observation: Observation, host: &str) {
-    let start = SENDER.with_borrow_mut(|sender| {
-        sender.emitter.record(observation);
-        let paused = |until| Instant::now() < until;
-        let start = !sender.flushing && !sender.paused_until.is_some_and(paused);
-        sender.flushing |= start;
-        start
+/// Sends to `host` from now on, and keeps what is not sent when the instance panics.
+pub(crate) fn start(host: &str) {
+    let first = SENDER.with_borrow_mut(|sender| {
+        let first = sender.url.is_none();
+        sender
+            .url
+            .get_or_insert_with(|| format!("http://{host}/v1/metrics"));
+        first
     });
-    if start {
-        let url = format!("http://{host}/v1/metrics");
+    if first {
+        let report = panic::take_hook();
+        panic::set_hook(Box::new(move |panic| {
+            report(panic);
+            rescue();
+        }));
+    }
+}
+
+/// Counts a request; sends it soon, with others.
+pub(crate) fn record(observation: Observation) {
+    let url = SENDER.with_borrow_mut(|sender| {
+        sender.emitter.record(observation);
+        let idle = !sender.flushing;
+        sender.flushing = true;
+        sender.url.clone().filter(|_| idle)
+    });
+    if let Some(url) = url {
         wasip3::spawn(async move {
             flush(&url).await;
             SENDER.with_borrow_mut(|sender| sender.flushing = false);
@@ -89,6 +116,14 @@ pub(crate) fn record(observation: Observation, host: &str) {
 
 /// Sends batches until there is nothing more to say, or the sidecar has been away for too long.
 async fn flush(url: &str) {
+    if SENDER.with_borrow(|sender| {
+        sender
+            .paused_until
+            .is_some_and(|until| Instant::now() < until)
+    }) {
+        sleep(GATHER_IN_PAUSE).await;
+        return hand_over("the sidecar asked for a pause").await;
+    }
     let mut failures = 0;
     let mut settled = Instant::now();
     sleep(GATHER).await;
@@ -96,14 +131,13 @@ async fn flush(url: &str) {
         SENDER.with_borrow_mut(|sender| sender.emitter.freeze(unix_nanos()).cloned())
     {
         match attempt(url, &batch).await {
-            Attempt::Delivered => settle(),
+            Attempt::Delivered => {
+                settle();
+                drain(url).await;
+            }
             Attempt::Refused(status) => {
                 settle();
-                log(
-                    "telemetry refused for good, its requests are not counted",
-                    &batch,
-                    status.as_str(),
-                );
+                lose(&batch, status);
             }
             Attempt::Failed {
                 reason,
@@ -114,9 +148,8 @@ async fn flush(url: &str) {
                 match backoff::after_failure(failures, random, retry_after, settled.elapsed()) {
                     Next::Retry(wait) => sleep(wait).await,
                     Next::GiveUp(pause) => {
-                        log("telemetry waits for the next request", &batch, &reason);
                         pause_for(pause);
-                        return;
+                        return hand_over(&reason).await;
                     }
                 }
                 continue;
@@ -125,6 +158,93 @@ async fn flush(url: &str) {
         failures = 0;
         sleep(GATHER_UNDER_LOAD).await;
         settled = Instant::now();
+    }
+}
+
+/// Leaves all that is not delivered to whoever delivers next.
+async fn hand_over(reason: &str) {
+    let batches = SENDER.with_borrow_mut(|sender| {
+        let all = sender.emitter.freeze_all(unix_nanos(), MAX_FROZEN);
+        all.cloned().collect::<Vec<_>>()
+    });
+    let Some(last) = batches.last() else { return };
+    match outbox::put(&batches).await {
+        Ok(()) => SENDER.with_borrow_mut(|sender| sender.emitter.hand_over(random_instance())),
+        Err(error) => log(
+            "telemetry stays in memory until the next request, since the outbox cannot be written",
+            last,
+            &format!("{reason}; {}", error.0),
+        ),
+    }
+}
+
+/// Delivers what others left, as far as it goes. What fails stays.
+async fn drain(url: &str) {
+    if let Err(error) = drain_outbox(url).await {
+        eprintln!(
+            "{}",
+            json!({ "level": "warn", "message": "cannot read the outbox of telemetry", "reason": error.0 })
+        );
+    }
+}
+
+async fn drain_outbox(url: &str) -> Result<(), StoreError> {
+    loop {
+        let waiting = outbox::oldest().await?;
+        if waiting.is_empty() {
+            return Ok(());
+        }
+        let mut done = None;
+        let mut stopped = false;
+        for Waiting { id, batch } in &waiting {
+            match attempt(url, batch).await {
+                Attempt::Delivered => {}
+                Attempt::Refused(status) => lose(batch, status),
+                Attempt::Failed { .. } => {
+                    stopped = true;
+                    break;
+                }
+            }
+            done = Some(*id);
+        }
+        if let Some(id) = done {
+            outbox::forget(id).await?;
+        }
+        if stopped {
+            return Ok(());
+        }
+        let lost = outbox::take_lost().await?;
+        SENDER.with_borrow_mut(|sender| sender.emitter.record_lost(lost));
+    }
+}
+
+/// Keeps what a panic would take: the batch under way, what is not sent, and the requests it is going to end. Runs
+/// in the panic hook, so it must not panic itself, nor await.
+fn rescue() {
+    let victims = in_flight::victims();
+    let batches = SENDER.try_with(|sender| {
+        let mut sender = sender.try_borrow_mut().ok()?;
+        for victim in victims {
+            sender.emitter.record(victim);
+        }
+        let all = sender.emitter.freeze_all(unix_nanos(), usize::MAX);
+        Some(all.cloned().collect::<Vec<_>>())
+    });
+    let Ok(Some(batches)) = batches else {
+        eprintln!(
+            "{}",
+            json!({ "level": "error", "message": "the panic took unsent telemetry with it" })
+        );
+        return;
+    };
+    if let Some(last) = batches.last()
+        && let Err(error) = outbox::put_blocking(&batches)
+    {
+        log(
+            "telemetry is lost with a panic, since the outbox cannot be written",
+            last,
+            &error.to_string(),
+        );
     }
 }
 
@@ -182,6 +302,16 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     Some(Duration::from_secs(seconds))
 }
 
+/// Notes that a batch was refused for good; the next one says how many requests that were.
+fn lose(batch: &FrozenBatch, status: StatusCode) {
+    log(
+        "telemetry refused for good, its requests are not counted",
+        batch,
+        status.as_str(),
+    );
+    SENDER.with_borrow_mut(|sender| sender.emitter.record_lost(batch.requests));
+}
+
 fn settle() {
     SENDER.with_borrow_mut(|sender| sender.emitter.settle());
 }
@@ -195,6 +325,14 @@ fn log(what: &str, batch: &FrozenBatch, reason: &str) {
         "{}",
         json!({ "level": "warn", "message": what, "key": batch.key.to_string(), "requests": batch.requests, "reason": reason })
     );
+}
+
+fn random_instance() -> String {
+    format!(
+        "{:016x}{:016x}",
+        random::get_random_u64(),
+        random::get_random_u64()
+    )
 }
 
 async fn sleep(time: Duration) {

@@ -26,4 +26,8 @@ mod component;
 #[cfg(target_arch = "wasm32")]
 mod emit;
 #[cfg(target_arch = "wasm32")]
+mod in_flight;
+#[cfg(target_arch = "wasm32")]
+mod outbox;
+#[cfg(target_arch = "wasm32")]
 mod sqlite;

@@ -1,4 +1,4 @@
-//! Items in SQLite: all SQL, and all that knows Spin's interface to it.
+//! Items in SQLite, and how a statement is executed there.
 //!
 //! Every call is one statement, so it is atomic by itself and requests that share the connection do not
 //! disturb each other. A statement has succeeded only when its completion was awaited, which `collect` does.
@@ -33,14 +33,7 @@ impl SqliteStore {
         sql: &str,
         parameters: impl IntoIterator<Item = Value>,
     ) -> Result<Vec<Item>, StoreError> {
-        let rows = connection()
-            .await?
-            .execute(sql, parameters)
-            .await
-            .map_err(failed)?
-            .collect()
-            .await;
-        rows.map_err(failed)?.iter().map(to_item).collect()
+        rows(sql, parameters).await?.iter().map(to_item).collect()
     }
 }
 
@@ -73,6 +66,15 @@ impl Store for SqliteStore {
     async fn check(&self) -> Result<(), StoreError> {
         self.query(CHECK, []).await.map(|_| ())
     }
+}
+
+/// Executes one statement to its end and returns its rows.
+pub(crate) async fn rows(
+    sql: &str,
+    parameters: impl IntoIterator<Item = Value>,
+) -> Result<Vec<RowResult>, StoreError> {
+    let executed = connection().await?.execute(sql, parameters).await;
+    executed.map_err(failed)?.collect().await.map_err(failed)
 }
 
 /// Returns the instance's connection. Requests that come at one time may each open one; the first stays.

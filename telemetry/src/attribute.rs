@@ -29,3 +29,18 @@ pub const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
 /// Route of a request that no route of the component matches.
 pub const UNMATCHED: &str = "unmatched";
+/// Route of a request that was answered in the component's place.
+pub const UNREPORTED: &str = "unreported";
+
+/// Value of [`ERROR_TYPE`]: the request during which an instance trapped; there is one for each instance lost.
+pub const ERROR_PANIC: &str = "panic";
+/// Value of [`ERROR_TYPE`]: a request that was answered 500 because its neighbour trapped.
+pub const ERROR_NEIGHBOUR: &str = "neighbour_panic";
+
+/// Metric of a batch: requests that were answered and whose telemetry could not be kept.
+pub const LOST_REQUESTS: &str = "request_telemetry.lost_requests";
+/// Unit of [`LOST_REQUESTS`], in UCUM.
+pub const LOST_REQUESTS_UNIT: &str = "{request}";
+/// Resource attribute: the series that are to exist though they counted nothing yet, as a JSON array of
+/// `[method, route, status]`. As data points they would take ten times the space.
+pub const DECLARED: &str = "request_telemetry.declared";

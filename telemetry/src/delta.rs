@@ -42,6 +42,8 @@ impl Series {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Delta {
     series: BTreeMap<Series, Histogram>,
+    /// Requests that were answered and whose telemetry could not be kept: in no series.
+    pub lost: u64,
 }
 
 impl Delta {
@@ -68,6 +70,7 @@ impl Delta {
         for (series, histogram) in other.series {
             self.add(series, &histogram);
         }
+        self.lost = self.lost.saturating_add(other.lost);
     }
 
     /// Returns the series in order, each with its histogram.
@@ -77,7 +80,8 @@ impl Delta {
 
     /// Returns how many requests were counted.
     pub fn requests(&self) -> u64 {
-        self.series.values().map(Histogram::count).sum()
+        let counts = self.series.values().map(Histogram::count);
+        counts.fold(0, u64::saturating_add)
     }
 }
 

@@ -3,8 +3,13 @@
 //! At most one batch is on its way. Once [`Emitter::freeze`] made it, its bytes and its key stay as they
 //! are until it is delivered, so that a retry can be recognised; what happens meanwhile goes into the next.
 //! Memory is bounded by the number of series, not by the number of requests.
+//!
+//! Batches can be handed to somebody else for delivery ([`Emitter::freeze_all`], [`Emitter::hand_over`]). They
+//! are the last under their identity: a receiver takes a lower number that comes after a higher one for a retry, so
+//! nothing may overtake them.
 
 use crate::{BatchKey, Delta, Observation, Resource, Vocabulary, otlp};
+use std::collections::VecDeque;
 
 /// A batch as it goes over the wire, this time and every next time.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,7 +29,8 @@ pub struct Emitter {
     /// When the counting of `pending` began, in nanoseconds since the Unix epoch.
     since_unix_nanos: u64,
     pending: Delta,
-    frozen: Option<FrozenBatch>,
+    /// In order of their sequence; the first is on its way.
+    frozen: VecDeque<FrozenBatch>,
     last_sequence: u64,
 }
 
@@ -40,7 +46,7 @@ impl Emitter {
             resource,
             since_unix_nanos: now_unix_nanos,
             pending,
-            frozen: None,
+            frozen: VecDeque::new(),
             last_sequence: 0,
         }
     }
@@ -50,33 +56,65 @@ impl Emitter {
         self.pending.record(observation);
     }
 
+    /// Counts requests whose telemetry could not be kept; the next batch says so.
+    pub fn record_lost(&mut self, requests: u64) {
+        self.pending.lost = self.pending.lost.saturating_add(requests);
+    }
+
     /// Returns the batch to send: the one that is under way, or else a new one of all that is pending.
     /// `None` if there is nothing to say.
     pub fn freeze(&mut self, now_unix_nanos: u64) -> Option<&FrozenBatch> {
-        if self.frozen.is_none() && self.pending.requests() > 0 {
-            let delta = std::mem::take(&mut self.pending);
-            self.last_sequence += 1;
-            self.frozen = Some(FrozenBatch {
-                key: BatchKey {
-                    instance: self.resource.instance.clone(),
-                    sequence: self.last_sequence,
-                },
-                body: otlp::encode(
-                    &self.resource,
-                    &delta,
-                    self.since_unix_nanos,
-                    now_unix_nanos,
-                ),
-                requests: delta.requests(),
-            });
-            self.since_unix_nanos = now_unix_nanos;
+        if self.frozen.is_empty() {
+            self.freeze_pending(now_unix_nanos);
         }
-        self.frozen.as_ref()
+        self.frozen.front()
     }
 
     /// Forgets the batch under way: it was acknowledged, or refused for good.
     pub fn settle(&mut self) -> Option<FrozenBatch> {
-        self.frozen.take()
+        self.frozen.pop_front()
+    }
+
+    /// Returns all that is to be delivered, in order. What is pending becomes part of it, unless `most` batches are.
+    pub fn freeze_all(
+        &mut self,
+        now_unix_nanos: u64,
+        most: usize,
+    ) -> impl ExactSizeIterator<Item = &FrozenBatch> {
+        if self.frozen.len() < most {
+            self.freeze_pending(now_unix_nanos);
+        }
+        self.frozen.iter()
+    }
+
+    /// Forgets all that [`Emitter::freeze_all`] returned, since somebody else delivers it, and goes on as `instance`,
+    /// from sequence 1.
+    pub fn hand_over(&mut self, instance: String) {
+        self.frozen.clear();
+        self.resource.instance = instance;
+        self.last_sequence = 0;
+    }
+
+    fn freeze_pending(&mut self, now_unix_nanos: u64) {
+        if self.pending.requests() == 0 && self.pending.lost == 0 {
+            return;
+        }
+        let delta = std::mem::take(&mut self.pending);
+        self.last_sequence += 1;
+        self.frozen.push_back(FrozenBatch {
+            key: BatchKey {
+                instance: self.resource.instance.clone(),
+                sequence: self.last_sequence,
+            },
+            body: otlp::encode(
+                &self.resource,
+                &delta,
+                self.since_unix_nanos,
+                now_unix_nanos,
+            ),
+            requests: delta.requests(),
+        });
+        self.since_unix_nanos = now_unix_nanos;
     }
 }
 
@@ -134,5 +172,26 @@ mod tests {
         assert_eq!((second.key.sequence, second.requests), (2, 2));
         emitter.settle();
         assert_eq!(emitter.freeze(5), None);
+    }
+
+    #[test]
+    fn what_is_handed_over_is_the_last_of_its_identity() {
+        let mut emitter = emitter();
+        emitter.record(request());
+        let under_way = emitter.freeze(1).cloned().unwrap();
+        emitter.record(request());
+        emitter.record_lost(7);
+        let all: Vec<_> = emitter.freeze_all(2, 2).cloned().collect();
+        assert_eq!(all[0], under_way);
+        assert_eq!((all[1].key.sequence, all[1].requests), (2, 1));
+        assert_eq!(otlp::decode(&all[1].body).unwrap().delta.lost, 7);
+        emitter.record(request());
+        assert_eq!(emitter.freeze_all(3, 2).len(), 2);
+
+        emitter.hand_over("after".into());
+        assert_eq!(emitter.freeze_all(3, 0).len(), 0);
+        emitter.record(request());
+        let next = emitter.freeze(4).unwrap();
+        assert_eq!(next.key.to_string(), "after-1");
     }
 }

@@ -53,14 +53,15 @@ impl Histogram {
     /// Adds what `other` counted.
     pub fn merge(&mut self, other: &Self) {
         for (mine, theirs) in self.buckets.iter_mut().zip(other.buckets) {
-            *mine += theirs;
+            *mine = mine.saturating_add(theirs);
         }
         self.sum_nanos = self.sum_nanos.saturating_add(other.sum_nanos);
     }
 
     /// Returns how many durations were counted.
     pub fn count(&self) -> u64 {
-        self.buckets.iter().sum()
+        let sum = |sum: u64, count: &u64| sum.saturating_add(*count);
+        self.buckets.iter().fold(0, sum)
     }
 }
 

@@ -24,46 +24,67 @@ pub fn encode(
     start_unix_nanos: u64,
     end_unix_nanos: u64,
 ) -> Vec<u8> {
-    let points = delta
+    let (declared, counted): (Vec<_>, Vec<_>) = delta
         .iter()
+        .partition(|(_, histogram)| histogram.count() == 0);
+    let points = counted
+        .into_iter()
         .map(|(series, histogram)| DataPoint {
             attributes: series_attributes(series),
             start_time_unix_nano: U64(start_unix_nanos),
             time_unix_nano: U64(end_unix_nanos),
             count: U64(histogram.count()),
             sum: histogram.sum_nanos as f64 / NANOS_PER_SECOND,
-            // A series that is only declared has no buckets: they would all be 0.
-            bucket_counts: match histogram.count() {
-                0 => Vec::new(),
-                _ => histogram.buckets.map(U64).to_vec(),
-            },
-            explicit_bounds: match histogram.count() {
-                0 => Cow::default(),
-                _ => Cow::Borrowed(&BOUNDS_SECONDS),
-            },
+            bucket_counts: histogram.buckets.map(U64).to_vec(),
+            explicit_bounds: Cow::Borrowed(&BOUNDS_SECONDS),
         })
         .collect();
+    let declared: Vec<Declared<'_>> = declared
+        .into_iter()
+        .map(|(series, _)| Declared(series.method.into(), (&*series.route).into(), series.status))
+        .collect();
+    let declared = serde_json::to_string(&declared).expect("strings and numbers always serialize");
+    let mut attributes = vec![
+        text(attribute::SERVICE_NAME, &resource.service_name),
+        text(attribute::SERVICE_VERSION, &resource.service_version),
+        text(attribute::SERVICE_INSTANCE_ID, &resource.instance),
+    ];
+    if declared != "[]" {
+        attributes.push(text(attribute::DECLARED, &declared));
+    }
+    let mut metrics = vec![Metric {
+        name: attribute::REQUEST_DURATION.into(),
+        unit: attribute::REQUEST_DURATION_UNIT.into(),
+        histogram: Some(HistogramData {
+            aggregation_temporality: DELTA_TEMPORALITY,
+            data_points: points,
+        }),
+        sum: None,
+    }];
+    if delta.lost > 0 {
+        metrics.push(Metric {
+            name: attribute::LOST_REQUESTS.into(),
+            unit: attribute::LOST_REQUESTS_UNIT.into(),
+            histogram: None,
+            sum: Some(SumData {
+                aggregation_temporality: DELTA_TEMPORALITY,
+                is_monotonic: true,
+                data_points: vec![NumberPoint {
+                    start_time_unix_nano: U64(start_unix_nanos),
+                    time_unix_nano: U64(end_unix_nanos),
+                    as_int: U64(delta.lost),
+                }],
+            }),
+        });
+    }
     let request = Request {
         resource_metrics: vec![ResourceMetrics {
-            resource: Attributes {
-                attributes: vec![
-                    text(attribute::SERVICE_NAME, &resource.service_name),
-                    text(attribute::SERVICE_VERSION, &resource.service_version),
-                    text(attribute::SERVICE_INSTANCE_ID, &resource.instance),
-                ],
-            },
+            resource: Attributes { attributes },
             scope_metrics: vec![ScopeMetrics {
                 scope: Scope {
                     name: attribute::SCOPE.into(),
                 },
-                metrics: vec![Metric {
-                    name: attribute::REQUEST_DURATION.into(),
-                    unit: attribute::REQUEST_DURATION_UNIT.into(),
-                    histogram: Some(HistogramData {
-                        aggregation_temporality: DELTA_TEMPORALITY,
-                        data_points: points,
-                    }),
-                }],
+                metrics,
             }],
         }],
     };
@@ -77,6 +98,8 @@ pub struct Batch {
     pub resource: Resource,
     /// What it counted.
     pub delta: Delta,
+    /// When the counting ended, in nanoseconds since the Unix epoch; 0 if nothing was counted.
+    pub end_unix_nanos: u64,
 }
 
 /// Why a body is no batch of ours.
@@ -110,25 +133,45 @@ pub fn decode(body: &[u8]) -> Result<Batch, DecodeError> {
             .ok_or_else(|| foreign(format!("no {}", attribute::SERVICE_INSTANCE_ID)))?,
     };
     let mut delta = Delta::default();
+    let mut end_unix_nanos = 0;
+    if let Some(declared) = find_text(attributes, attribute::DECLARED) {
+        for Declared(method, route, status) in serde_json::from_str::<Vec<_>>(&declared)? {
+            delta.declare(Series::new(
+                &method,
+                &route,
+                valid_status(status).map_err(foreign)?,
+                None,
+            ));
+        }
+    }
     for scope in resource_metrics.scope_metrics {
         if scope.scope.name != attribute::SCOPE {
             return Err(foreign(format!("scope {:?}", scope.scope.name)));
         }
         for metric in scope.metrics {
-            let histogram = metric
-                .histogram
-                .filter(|_| metric.name == attribute::REQUEST_DURATION)
-                .ok_or_else(|| foreign(format!("metric {:?}", metric.name)))?;
-            if histogram.aggregation_temporality != DELTA_TEMPORALITY {
-                return Err(foreign("temporality is not delta".into()));
-            }
-            for point in histogram.data_points {
-                let (series, histogram) = read_point(point).map_err(foreign)?;
-                delta.add(series, &histogram);
+            match (&*metric.name, metric.histogram, metric.sum) {
+                (attribute::REQUEST_DURATION, Some(histogram), None) => {
+                    require_delta(histogram.aggregation_temporality).map_err(foreign)?;
+                    for point in histogram.data_points {
+                        end_unix_nanos = end_unix_nanos.max(point.time_unix_nano.0);
+                        let (series, histogram) = read_point(point).map_err(foreign)?;
+                        delta.add(series, &histogram);
+                    }
+                }
+                (attribute::LOST_REQUESTS, None, Some(sum)) => {
+                    require_delta(sum.aggregation_temporality).map_err(foreign)?;
+                    let lost = sum.data_points.iter().map(|point| point.as_int.0);
+                    delta.lost = lost.fold(delta.lost, u64::saturating_add);
+                }
+                (name, ..) => return Err(foreign(format!("metric {name:?}"))),
             }
         }
     }
-    Ok(Batch { resource, delta })
+    Ok(Batch {
+        resource,
+        delta,
+        end_unix_nanos,
+    })
 }
 
 fn series_attributes(series: &Series) -> Vec<KeyValue<'_>> {
@@ -152,6 +195,20 @@ fn series_attributes(series: &Series) -> Vec<KeyValue<'_>> {
     attributes
 }
 
+fn require_delta(temporality: u8) -> Result<(), String> {
+    match temporality {
+        DELTA_TEMPORALITY => Ok(()),
+        _ => Err("temporality is not delta".into()),
+    }
+}
+
+fn valid_status(status: u16) -> Result<u16, String> {
+    match status {
+        100..1000 => Ok(status),
+        _ => Err(format!("status {status}")),
+    }
+}
+
 fn read_point(point: DataPoint<'_>) -> Result<(Series, Histogram), String> {
     let required =
         |key| find_text(&point.attributes, key).ok_or_else(|| format!("a point without {key}"));
@@ -171,9 +228,6 @@ fn read_point(point: DataPoint<'_>) -> Result<(Series, Histogram), String> {
         status,
         find_text(&point.attributes, attribute::ERROR_TYPE).as_deref(),
     );
-    if point.count.0 == 0 && point.bucket_counts.is_empty() {
-        return Ok((series, Histogram::default()));
-    }
     if point.explicit_bounds != BOUNDS_SECONDS.as_slice() {
         return Err(format!(
             "bounds {:?} instead of {BOUNDS_SECONDS:?}",
@@ -288,7 +342,35 @@ struct Metric<'a> {
     unit: Cow<'a, str>,
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     histogram: Option<HistogramData<'a>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    sum: Option<SumData>,
 }
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct SumData {
+    #[serde(default)]
+    aggregation_temporality: u8,
+    #[serde(default)]
+    is_monotonic: bool,
+    #[serde(default)]
+    data_points: Vec<NumberPoint>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct NumberPoint {
+    #[serde(default)]
+    start_time_unix_nano: U64,
+    #[serde(default)]
+    time_unix_nano: U64,
+    #[serde(default)]
+    as_int: U64,
+}
+
+/// Method, route and status of a series that is to exist.
+#[derive(Serialize, Deserialize)]
+struct Declared<'a>(Cow<'a, str>, Cow<'a, str>, u16);
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -312,9 +394,9 @@ struct DataPoint<'a> {
     count: U64,
     #[serde(default)]
     sum: f64,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default)]
     bucket_counts: Vec<U64>,
-    #[serde(default, skip_serializing_if = "<[f64]>::is_empty")]
+    #[serde(default)]
     explicit_bounds: Cow<'a, [f64]>,
 }
 
@@ -459,16 +541,19 @@ mod tests {
         fn a_batch_reads_back_to_the_nanosecond(
             durations in prop::collection::vec(0..100_000_000_000u64, 1..100),
             route in "[a-z/{}\"\\\\é]{1,20}",
+            lost in any::<u64>(),
         ) {
             let mut delta = Delta::default();
+            delta.lost = lost;
+            delta.declare(Series::new("GET", &route, 500, None));
             for nanos in durations {
                 delta.record(Observation {
                     series: Series::new("POST", &route, 201, None),
                     duration: Duration::from_nanos(nanos),
                 });
             }
-            let batch = decode(&encode(&resource(), &delta, 0, 0)).unwrap();
-            prop_assert_eq!(batch, Batch { resource: resource(), delta });
+            let batch = decode(&encode(&resource(), &delta, 1, 2)).unwrap();
+            prop_assert_eq!(batch, Batch { resource: resource(), delta, end_unix_nanos: 2 });
         }
     }
 }

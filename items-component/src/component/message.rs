@@ -1,7 +1,9 @@
 //! WASI's messages as the service sees them. They are used as they are and not converted to those of the SDK,
 //! which copies every header: each call to the host costs more than all the service does with its answer.
 
-use crate::{request::BodyError, response::Reply, service::Request as ServiceRequest};
+use crate::{
+    in_flight::InFlight, request::BodyError, response::Reply, service::Request as ServiceRequest,
+};
 use http::{Method, StatusCode};
 use spin_sdk::{
     wasip3::{
@@ -98,8 +100,8 @@ fn to_method(method: WasiMethod) -> Result<Method, ErrorCode> {
     })
 }
 
-/// Hands a reply to the host; its body follows once the host reads it.
-pub(super) fn to_wasi(reply: Reply) -> Result<Response, ErrorCode> {
+/// Hands a reply to the host; its body follows once the host reads it. `in_flight` is dropped when all is read.
+pub(super) fn to_wasi(reply: Reply, in_flight: Option<InFlight>) -> Result<Response, ErrorCode> {
     let (head, body) = reply.into_parts();
     let headers: Vec<_> = head
         .headers
@@ -130,6 +132,7 @@ pub(super) fn to_wasi(reply: Reply) -> Result<Response, ErrorCode> {
             _ = writer.write_all(body).await;
         }
         _ = ending.write(Ok(None)).await;
+        drop(in_flight);
     });
     Ok(response)
 }

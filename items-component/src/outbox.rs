@@ -1,0 +1,124 @@
+//! Batches that could not be delivered, in the instance's SQLite until another delivers them.
+//!
+//! They leave in order of their ids, so that the batches of one instance do not overtake each other. Several
+//! instances may deliver the same at one time: the receiver knows them by their keys.
+
+use crate::{sqlite, store::StoreError};
+use spin_sdk::sqlite::{Value, wit::sqlite as blocking};
+use std::cell::Cell;
+use telemetry::{BatchKey, emitter::FrozenBatch};
+
+const CREATE: [&str; 2] = [
+    include_str!("../migrations/0002_create_telemetry_outbox.sql"),
+    include_str!("../migrations/0003_create_telemetry_lost.sql"),
+];
+/// Rows that may wait: an hour of a failing receiver at 1 000 requests a second, in a hundred megabytes.
+const MAX_ROWS: i64 = 50_000;
+/// Rows read at a time.
+const PAGE: i64 = 16;
+const HAS_ROOM: &str = "SELECT coalesce(max(id) - min(id), 0) < ? FROM telemetry_outbox";
+const LOSE: &str = "INSERT INTO telemetry_lost (id, requests) VALUES (0, ?) \
+    ON CONFLICT (id) DO UPDATE SET requests = requests + excluded.requests";
+const READ: &str = "SELECT id, key, requests, body FROM telemetry_outbox ORDER BY id LIMIT ?";
+const DELETE: &str = "DELETE FROM telemetry_outbox WHERE id <= ?";
+const TAKE_LOST: &str = "DELETE FROM telemetry_lost RETURNING requests";
+
+/// A batch that waits.
+pub(crate) struct Waiting {
+    pub(crate) id: i64,
+    pub(crate) batch: FrozenBatch,
+}
+
+/// Keeps `batches`, all or none; where there is no room, keeps how many requests they count.
+pub(crate) async fn put(batches: &[FrozenBatch]) -> Result<(), StoreError> {
+    create().await?;
+    let room = sqlite::rows(HAS_ROOM, [MAX_ROWS.into()]).await?;
+    let (sql, values) = insertion(
+        batches,
+        room.first().and_then(|row| row.get::<i64>(0)) != Some(0),
+    );
+    sqlite::rows(&sql, values).await?;
+    Ok(())
+}
+
+/// As [`put`], where nothing can be awaited any more.
+pub(crate) fn put_blocking(batches: &[FrozenBatch]) -> Result<(), blocking::Error> {
+    let connection = blocking::Connection::open("default")?;
+    for sql in CREATE {
+        connection.execute(sql, &[])?;
+    }
+    let room = connection.execute(HAS_ROOM, &[Value::Integer(MAX_ROWS)])?;
+    let full = room
+        .rows
+        .first()
+        .is_some_and(|row| matches!(row.values.first(), Some(Value::Integer(0))));
+    let (sql, values) = insertion(batches, !full);
+    connection.execute(&sql, &values)?;
+    Ok(())
+}
+
+/// Returns the batches that have waited longest.
+pub(crate) async fn oldest() -> Result<Vec<Waiting>, StoreError> {
+    create().await?;
+    let rows = sqlite::rows(READ, [PAGE.into()]).await?;
+    let waiting = rows.iter().map(|row| {
+        let key = row.get::<&str>(1)?.parse::<BatchKey>().ok()?;
+        Some(Waiting {
+            id: row.get(0)?,
+            batch: FrozenBatch {
+                key,
+                requests: u64::try_from(row.get::<i64>(2)?).ok()?,
+                body: row.get::<&str>(3)?.as_bytes().to_vec(),
+            },
+        })
+    });
+    waiting
+        .collect::<Option<_>>()
+        .ok_or_else(|| StoreError("a row of telemetry_outbox is no batch".into()))
+}
+
+/// Forgets the batches up to `id`.
+pub(crate) async fn forget(id: i64) -> Result<(), StoreError> {
+    sqlite::rows(DELETE, [id.into()]).await.map(|_| ())
+}
+
+/// Returns how many requests were lost for want of room, and forgets it.
+pub(crate) async fn take_lost() -> Result<u64, StoreError> {
+    let rows = sqlite::rows(TAKE_LOST, []).await?;
+    let lost = rows.first().and_then(|row| row.get::<i64>(0));
+    Ok(u64::try_from(lost.unwrap_or_default()).unwrap_or_default())
+}
+
+/// Creates the tables, once an instance.
+async fn create() -> Result<(), StoreError> {
+    thread_local! {
+        static CREATED: Cell<bool> = const { Cell::new(false) };
+    }
+    if !CREATED.get() {
+        for sql in CREATE {
+            sqlite::rows(sql, []).await?;
+        }
+        CREATED.set(true);
+    }
+    Ok(())
+}
+
+fn insertion(batches: &[FrozenBatch], room: bool) -> (String, Vec<Value>) {
+    let integer = |number| Value::Integer(i64::try_from(number).unwrap_or(i64::MAX));
+    if !room {
+        let lost = batches.iter().map(|batch| batch.requests).sum();
+        return (LOSE.into(), vec![integer(lost)]);
+    }
+    let rows = vec!["(?, ?, ?)"; batches.len()].join(", ");
+    let values = batches.iter().flat_map(|batch| {
+        [
+            Value::Text(batch.key.to_string()),
+            integer(batch.requests),
+            Value::Text(String::from_utf8_lossy(&batch.body).into_owned()),
+        ]
+    });
+    (
+        format!("INSERT OR IGNORE INTO telemetry_outbox (key, requests, body) VALUES {rows}"),
+        values.collect(),
+    )
+}
