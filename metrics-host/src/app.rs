@@ -1,12 +1,14 @@
 //! Binds and wires everything; the only file that knows every module.
 
 use crate::{
-    aggregate::Aggregate,
     build_info,
     config::{Config, ConfigError, ServeConfig},
+    edge_counts::EdgeCounts,
+    exposition::Sources,
     guest::{Application, Edge, Manifest, Stopper},
     health::Readiness,
     ingest::Ingest,
+    journal::Journal,
     operations::Operations,
     self_stats::SelfStats,
     server::{self, Listener},
@@ -55,8 +57,13 @@ impl App {
     pub async fn bind(config: Config) -> Result<Self> {
         let Config { common, serve } = config;
         let state = StateDir::open(&common.state_dir)?;
-        let aggregate = Arc::new(Aggregate::open(&state.join("counters"))?);
+        let counts = Arc::new(EdgeCounts::open(&state.join("counters"))?);
         let stats = Arc::new(SelfStats::new());
+        let journal = Arc::new(Journal::open(
+            &state.join("journal.sqlite"),
+            common.journal_limits(),
+            Arc::clone(&stats),
+        )?);
         let readiness = Readiness::default();
         let listener = |name, tcp| Listener {
             name,
@@ -77,22 +84,26 @@ impl App {
             Some(serve) => {
                 let tcp = bind("--listen", serve.listen).await?;
                 addresses.api = Some(tcp.local_addr()?);
-                let application = load(&serve, addresses.otlp, &state, &aggregate, &stats).await?;
+                let application = load(&serve, addresses.otlp, &state, &counts, &stats).await?;
                 Some(Hosted {
                     listener: listener("api", tcp),
                     stopper: application.stopper(),
-                    edge: Edge::new(application, Arc::clone(&aggregate), Arc::clone(&stats)),
+                    edge: Edge::new(application, Arc::clone(&counts), Arc::clone(&stats)),
                 })
             }
         };
         let ingest = Ingest::new(
-            Arc::clone(&aggregate),
+            Arc::clone(&journal),
             Arc::clone(&stats),
             common.otlp_hosts.clone(),
-            common.max_otlp_body_size.0,
+            common.ingest_limits(),
         );
-        let operations =
-            Operations::new(aggregate, Arc::clone(&stats), readiness.clone(), addresses);
+        let sources = Sources {
+            counts,
+            journal,
+            stats: Arc::clone(&stats),
+        };
+        let operations = Operations::new(sources, readiness.clone(), addresses);
         if let Some(file) = &common.addresses_file {
             write_addresses(file, &addresses)?;
         }
@@ -200,7 +211,7 @@ async fn load(
     serve: &ServeConfig,
     otlp: SocketAddr,
     state: &StateDir,
-    aggregate: &Arc<Aggregate>,
+    counts: &Arc<EdgeCounts>,
     stats: &Arc<SelfStats>,
 ) -> Result<Application> {
     let manifest = Manifest::load(&serve.manifest, &serve.variables).map_err(|source| {
@@ -215,8 +226,8 @@ async fn load(
     {
         return Err(ConfigError::TelemetryLoop { address: otlp }.into());
     }
-    let application = Application::load(&manifest, serve.limits, state, aggregate, stats).await?;
-    application.declare_series(aggregate).await;
+    let application = Application::load(&manifest, serve.limits, state, counts, stats).await?;
+    application.declare_series(counts).await;
     Ok(application)
 }
 
@@ -259,7 +270,7 @@ fn announce(addresses: &Addresses) {
         );
     } else {
         tracing::info!(
-            "telemetry is taken at http://{}/v1/metrics and shown at http://{}/metrics",
+            "telemetry is taken at http://{} (OTLP) and shown at http://{}/metrics",
             addresses.otlp,
             addresses.metrics
         );

@@ -1,6 +1,11 @@
 //! The command line as typed ([`Args`]) and as used ([`Config`]); opens nothing.
 
-use crate::guest::{GuestLimits, ManifestError};
+use crate::{
+    guest::{GuestLimits, ManifestError},
+    ingest::IngestLimits,
+    journal::JournalLimits,
+    request_counts::LabelSpace,
+};
 use clap::{Parser, Subcommand};
 use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
 
@@ -22,7 +27,7 @@ pub enum Command {
     /// Host the components of a Spin application and count every request at its edge
     Serve(Box<ServeArgs>),
     /// Receive telemetry over OTLP/HTTP from components that run elsewhere, such as under `spin up`
-    Sidecar(SidecarArgs),
+    Sidecar(Box<SidecarArgs>),
     /// Ask a running metrics-host whether it is ready: exit code 0 if so, else 1
     Health(HealthArgs),
 }
@@ -75,7 +80,7 @@ pub struct CommonArgs {
     #[arg(long, env = "METRICS_HOST_MAX_CONNECTIONS", value_name = "N", default_value = "4096", value_parser = at_least_one)]
     pub max_connections: usize,
 
-    /// Largest OTLP body
+    /// Largest OTLP body as it is sent
     #[arg(
         long,
         env = "METRICS_HOST_MAX_OTLP_BODY_SIZE",
@@ -83,6 +88,44 @@ pub struct CommonArgs {
         default_value = "4MiB"
     )]
     pub max_otlp_body_size: ByteSize,
+
+    /// Largest OTLP body after decompression
+    #[arg(
+        long,
+        env = "METRICS_HOST_MAX_OTLP_DECOMPRESSED_SIZE",
+        value_name = "SIZE",
+        default_value = "16MiB"
+    )]
+    pub max_otlp_decompressed_size: ByteSize,
+
+    /// Data points, spans or log records in one OTLP request
+    #[arg(long, env = "METRICS_HOST_MAX_OTLP_POINTS", value_name = "N", default_value = "20000", value_parser = at_least_one)]
+    pub max_otlp_points: usize,
+
+    /// How long an OTLP body may take to arrive
+    #[arg(
+        long,
+        env = "METRICS_HOST_OTLP_READ_TIMEOUT",
+        value_name = "TIME",
+        default_value = "10s"
+    )]
+    pub otlp_read_timeout: Span,
+
+    /// Metrics that other OTLP senders may create
+    #[arg(long, env = "METRICS_HOST_MAX_METRICS", value_name = "N", default_value = "1000", value_parser = at_least_one)]
+    pub max_metrics: usize,
+
+    /// Series each metric may have that is fed over OTLP; what a component reports beyond is counted as "other"
+    #[arg(long, env = "METRICS_HOST_MAX_SERIES_PER_METRIC", value_name = "N", default_value = "2000", value_parser = at_least_one)]
+    pub max_series_per_metric: usize,
+
+    /// Length of a label that comes over OTLP, in bytes
+    #[arg(long, env = "METRICS_HOST_MAX_LABEL_LENGTH", value_name = "N", default_value = "200", value_parser = at_least_one)]
+    pub max_label_length: usize,
+
+    /// Component instances whose last batch is remembered, so that a retry is not counted again
+    #[arg(long, env = "METRICS_HOST_MAX_SENDERS", value_name = "N", default_value = "200000", value_parser = at_least_one)]
+    pub max_senders: usize,
 
     /// How long requests under way may take after SIGTERM or SIGINT
     #[arg(
@@ -240,6 +283,31 @@ pub enum ConfigError {
         /// The OTLP listener of this process.
         address: SocketAddr,
     },
+}
+
+impl CommonArgs {
+    /// Returns what the journal is limited to.
+    pub fn journal_limits(&self) -> JournalLimits {
+        JournalLimits {
+            space: LabelSpace {
+                max_series: self.max_series_per_metric,
+                max_label_len: self.max_label_length,
+            },
+            max_metrics: self.max_metrics,
+            max_senders: self.max_senders as u64,
+        }
+    }
+
+    /// Returns what a request to the ingest is limited to.
+    pub fn ingest_limits(&self) -> IngestLimits {
+        IngestLimits {
+            max_body_size: self.max_otlp_body_size.0,
+            max_decompressed_size: self.max_otlp_decompressed_size.0,
+            max_points: self.max_otlp_points,
+            read_timeout: self.otlp_read_timeout.0,
+            space: self.journal_limits().space,
+        }
+    }
 }
 
 fn env_name(flag: &str) -> String {

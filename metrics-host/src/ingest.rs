@@ -1,106 +1,260 @@
-//! `POST /v1/metrics`: telemetry of components that run elsewhere. Read, decode, recognise, count, acknowledge.
+//! The OTLP/HTTP endpoint: telemetry of components and senders elsewhere. Read, decode, commit, acknowledge.
+//!
+//! A request with an idempotency key is a batch of ours ([`telemetry::otlp`]): strict, recognised when it comes
+//! again, counted in the `app_*` metrics. One without is OTLP of any sender ([`crate::otlp`]) and appears under its
+//! own names.
 
 mod body;
 mod error;
-mod senders;
 
 pub use error::IngestError;
-pub use senders::Senders;
 
-use crate::{aggregate::Aggregate, reply, self_stats::SelfStats, server};
+use crate::{
+    journal::{Batch, Change, CommitError, Journal, Receipt},
+    otlp::{self, Encoding, Rejections, Signal},
+    reply,
+    request_counts::LabelSpace,
+    self_stats::SelfStats,
+    server,
+};
+use body::Bodies;
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper::body::Incoming;
-use senders::Verdict;
-use serde_json::json;
-use std::sync::{Arc, Mutex, PoisonError};
-use telemetry::{BatchKey, attribute, otlp};
+use opentelemetry_proto::tonic::collector::{
+    logs::v1::ExportLogsServiceRequest, metrics::v1::ExportMetricsServiceRequest,
+    trace::v1::ExportTraceServiceRequest,
+};
+use sha2::{Digest, Sha256};
+use std::{sync::Arc, time::Duration};
+use telemetry::{BatchKey, attribute};
 
-/// The OTLP/HTTP endpoint.
+/// Seconds after which a sender that was refused for now may come again.
+const RETRY_AFTER: u32 = 1;
+
+/// What a request may use.
+#[derive(Clone, Copy, Debug)]
+pub struct IngestLimits {
+    /// Bytes of a body as it is sent.
+    pub max_body_size: usize,
+    /// Bytes of a body after decompression.
+    pub max_decompressed_size: usize,
+    /// Data points, spans or log records in one request.
+    pub max_points: usize,
+    /// Time for a body to arrive.
+    pub read_timeout: Duration,
+    /// Labels of other senders' metrics.
+    pub space: LabelSpace,
+}
+
+/// The endpoint.
 #[derive(Clone, Debug)]
 pub struct Ingest(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    aggregate: Arc<Aggregate>,
+    journal: Arc<Journal>,
     stats: Arc<SelfStats>,
-    senders: Mutex<Senders>,
     /// Names besides the loopback that `Host` may have.
     hosts: Vec<String>,
-    max_body_size: usize,
+    limits: IngestLimits,
+    bodies: Bodies,
 }
 
 impl Ingest {
-    /// Creates an endpoint that feeds `aggregate`; `hosts` are the names, besides the loopback, by which it may
+    /// Creates an endpoint that feeds `journal`; `hosts` are the names, besides the loopback, by which it may
     /// be reached.
     pub fn new(
-        aggregate: Arc<Aggregate>,
+        journal: Arc<Journal>,
         stats: Arc<SelfStats>,
         hosts: Vec<String>,
-        max_body_size: usize,
+        limits: IngestLimits,
     ) -> Self {
         Self(Arc::new(Inner {
-            aggregate,
+            journal,
             stats,
-            senders: Mutex::default(),
             hosts,
-            max_body_size,
+            limits,
+            bodies: Bodies::new(limits),
         }))
     }
 
-    async fn post_metrics(&self, request: Request<Incoming>) -> Result<(), IngestError> {
-        require_json(request.headers())?;
+    /// Counts what `request` holds and returns the body of the answer.
+    async fn take(
+        &self,
+        signal: Signal,
+        request: Request<Incoming>,
+    ) -> Result<Response<Full<Bytes>>, IngestError> {
+        let encoding = encoding(request.headers())?;
         let key = batch_key(request.headers())?;
-        let body = body::read(request, self.0.max_body_size).await?;
-        let batch = otlp::decode(&body).map_err(IngestError::Undecodable)?;
+        // Held until all is committed: what waits is in memory.
+        let body = self.0.bodies.read(request).await?;
+        let rejected = match (signal, key) {
+            (Signal::Metrics, Some(_)) if encoding != Encoding::Json => {
+                return Err(IngestError::KeyedProtobuf);
+            }
+            (Signal::Metrics, Some(key)) => self.batch(key, &body.bytes).await?,
+            (Signal::Metrics, None) => self.metrics(encoding, &body.bytes).await?,
+            (Signal::Traces, _) => self.traces(encoding, &body.bytes).await?,
+            (Signal::Logs, _) => self.logs(encoding, &body.bytes)?,
+        };
+        let partial = (!rejected.is_empty()).then(|| {
+            let reasons = rejected
+                .iter()
+                .map(|(reason, count)| format!("{reason}: {count}"));
+            let reasons: Vec<_> = reasons.collect();
+            (
+                rejected.values().sum(),
+                format!("not counted: {}", reasons.join(", ")),
+            )
+        });
+        Ok(reply::content(
+            StatusCode::OK,
+            encoding.content_type(),
+            otlp::reply(signal, encoding, partial),
+        ))
+    }
+
+    /// Counts a batch of ours.
+    async fn batch(&self, key: BatchKey, body: &[u8]) -> Result<Rejections, IngestError> {
+        let batch = telemetry::otlp::decode(body).map_err(IngestError::Undecodable)?;
         if batch.resource.instance != key.instance {
             return Err(IngestError::ForeignKey {
                 key: key.to_string(),
                 instance: batch.resource.instance,
             });
         }
+        self.check_points(batch.delta.iter().count())?;
+        let change = Change {
+            batch: Some(Batch {
+                key,
+                body: Sha256::digest(body).into(),
+                end_unix_nanos: batch.end_unix_nanos,
+            }),
+            requests: batch.delta,
+            ..Change::default()
+        };
         let stats = &self.0.stats;
-        // Held while counting: a duplicate that comes meanwhile is acknowledged after the original was counted.
-        let mut senders = self
-            .0
-            .senders
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        match senders.recognise(&key, &body)? {
-            Verdict::New { missing, forgotten } => {
-                self.0.aggregate.apply(&batch.delta);
+        match self.0.journal.commit(change).await? {
+            Receipt::Counted { missing, .. } => {
+                stats.batches.inc();
                 stats.gaps.inc_by(missing);
-                stats.senders_forgotten.inc_by(forgotten);
-                stats
-                    .senders
-                    .set(i64::try_from(senders.len()).unwrap_or(i64::MAX));
-                stats.batch_counted();
+                stats.telemetry_counted();
                 let resource = &batch.resource;
                 stats.show_application(&resource.service_name, &resource.service_version, "");
             }
-            Verdict::Duplicate => stats.duplicates.inc(),
+            Receipt::Duplicate => stats.duplicates.inc(),
+        }
+        Ok(Rejections::new())
+    }
+
+    /// Counts the metrics of any sender.
+    async fn metrics(&self, encoding: Encoding, body: &[u8]) -> Result<Rejections, IngestError> {
+        let message: ExportMetricsServiceRequest = otlp::decode(encoding, body)?;
+        let otlp::Points {
+            points,
+            mut rejected,
+        } = otlp::points(message, self.0.limits.space);
+        let found = points.len();
+        self.check_points(found)?;
+        let change = Change {
+            points,
+            ..Change::default()
+        };
+        let stats = &self.0.stats;
+        if found > 0
+            && let Receipt::Counted { rejected: full, .. } = self.0.journal.commit(change).await?
+        {
+            stats
+                .points
+                .inc_by(found as u64 - full.values().sum::<u64>());
+            stats.telemetry_counted();
+            full.into_iter()
+                .for_each(|(reason, count)| *rejected.entry(reason).or_default() += count);
+        }
+        for (reason, count) in &rejected {
+            stats
+                .rejected_points
+                .with_label_values(&[*reason])
+                .inc_by(*count);
+        }
+        Ok(rejected)
+    }
+
+    /// Counts the requests that the spans of a server show.
+    async fn traces(&self, encoding: Encoding, body: &[u8]) -> Result<Rejections, IngestError> {
+        let message: ExportTraceServiceRequest = otlp::decode(encoding, body)?;
+        let spans = otlp::requests(&message);
+        let found = spans.ends_unix_nanos.len();
+        self.check_points(found)?;
+        if found > 0 {
+            let change = Change {
+                host_requests: spans.requests,
+                host_ends_unix_nanos: spans.ends_unix_nanos,
+                ..Change::default()
+            };
+            self.0.journal.commit(change).await?;
+            self.0.stats.telemetry_counted();
+        }
+        for (kind, count) in [
+            ("server", found as u64),
+            ("other", spans.skipped),
+            ("unusable", spans.rejected),
+        ] {
+            self.0.stats.spans.with_label_values(&[kind]).inc_by(count);
+        }
+        Ok(match spans.rejected {
+            0 => Rejections::new(),
+            count => Rejections::from([("no method or status", count)]),
+        })
+    }
+
+    /// Counts log records, and keeps none.
+    fn logs(&self, encoding: Encoding, body: &[u8]) -> Result<Rejections, IngestError> {
+        let message: ExportLogsServiceRequest = otlp::decode(encoding, body)?;
+        let scopes = message
+            .resource_logs
+            .iter()
+            .flat_map(|logs| &logs.scope_logs);
+        let records = scopes.map(|scope| scope.log_records.len()).sum();
+        self.check_points(records)?;
+        self.0.stats.log_records.inc_by(records as u64);
+        Ok(Rejections::new())
+    }
+
+    fn check_points(&self, found: usize) -> Result<(), IngestError> {
+        let limit = self.0.limits.max_points;
+        if found > limit {
+            return Err(IngestError::TooManyPoints { found, limit });
         }
         Ok(())
     }
 
-    /// Returns the answer to a request that is none for this endpoint.
-    fn refusal(&self, request: &Request<Incoming>) -> Option<Response<Full<Bytes>>> {
+    /// Returns what a request is about, or the answer to one that is none for this endpoint.
+    fn signal(&self, request: &Request<Incoming>) -> Result<Signal, Box<Response<Full<Bytes>>>> {
         // A web page can make a browser post here, but not under a name of the loopback.
         if !is_allowed_host(request.headers(), &self.0.hosts) {
             self.0.stats.rejected.with_label_values(&["host"]).inc();
-            return Some(reply::error(
+            return Err(Box::new(reply::error(
                 StatusCode::MISDIRECTED_REQUEST,
                 "this host name is not allowed to reach the ingest; name it with --otlp-host",
-            ));
+            )));
         }
-        match (request.uri().path(), request.method()) {
-            ("/v1/metrics", &Method::POST) => None,
-            ("/v1/metrics", _) => Some(reply::method_not_allowed("POST")),
-            _ => Some(reply::error(
-                StatusCode::NOT_FOUND,
-                "not found; this is an OTLP/HTTP endpoint: POST /v1/metrics",
-            )),
+        let signal = match request.uri().path() {
+            "/v1/metrics" => Signal::Metrics,
+            "/v1/traces" => Signal::Traces,
+            "/v1/logs" => Signal::Logs,
+            _ => {
+                return Err(Box::new(reply::error(
+                    StatusCode::NOT_FOUND,
+                    "not found; this is an OTLP/HTTP endpoint: POST /v1/metrics, /v1/traces or /v1/logs",
+                )));
+            }
+        };
+        match *request.method() {
+            Method::POST => Ok(signal),
+            _ => Err(Box::new(reply::method_not_allowed("POST"))),
         }
     }
 }
@@ -109,19 +263,28 @@ impl server::Service for Ingest {
     type Body = Full<Bytes>;
 
     async fn call(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
-        if let Some(refusal) = self.refusal(&request) {
-            return refusal;
-        }
-        match self.post_metrics(request).await {
-            Ok(()) => reply::json(StatusCode::OK, &json!({})),
-            Err(error) => {
-                let (status, reason) = (error.status(), error.reason());
-                let text = format!("{:#}", anyhow::Error::new(error));
-                self.0.stats.rejected.with_label_values(&[reason]).inc();
+        let signal = match self.signal(&request) {
+            Ok(signal) => signal,
+            Err(refusal) => return *refusal,
+        };
+        self.take(signal, request).await.unwrap_or_else(|error| {
+            let (status, reason) = (error.status(), error.reason());
+            self.0.stats.rejected.with_label_values(&[reason]).inc();
+            // The journal says itself when it cannot be written, once; every sender is told.
+            let told_already = matches!(
+                &error,
+                IngestError::NotCommitted(CommitError::Unavailable(_))
+            );
+            let text = format!("{:#}", anyhow::Error::new(error));
+            if !told_already {
                 tracing::warn!(reason, error = text, "telemetry refused");
+            }
+            if status == StatusCode::SERVICE_UNAVAILABLE {
+                reply::retry_after(status, &text, RETRY_AFTER)
+            } else {
                 reply::error(status, &text)
             }
-        }
+        })
     }
 
     fn refuse(&self, _request: Request<Incoming>) -> Response<Full<Bytes>> {
@@ -130,38 +293,28 @@ impl server::Service for Ingest {
             .rejected
             .with_label_values(&["connections"])
             .inc();
-        reply::retry_after(StatusCode::SERVICE_UNAVAILABLE, "too many connections", 1)
+        reply::retry_after(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "too many connections",
+            RETRY_AFTER,
+        )
     }
 }
 
-fn require_json(headers: &HeaderMap) -> Result<(), IngestError> {
+fn encoding(headers: &HeaderMap) -> Result<Encoding, IngestError> {
     let content_type = headers
         .get(header::CONTENT_TYPE)
         .map(|value| value.to_str().unwrap_or_default());
-    let essence = content_type
-        .unwrap_or_default()
-        .split(';')
-        .next()
-        .unwrap_or_default()
-        .trim();
-    if !essence.eq_ignore_ascii_case("application/json") {
-        return Err(IngestError::ContentType(
-            content_type.unwrap_or("none").to_owned(),
-        ));
-    }
-    match headers.get(header::CONTENT_ENCODING) {
-        Some(encoding) if encoding != "identity" => Err(IngestError::ContentEncoding(
-            String::from_utf8_lossy(encoding.as_bytes()).into_owned(),
-        )),
-        _ => Ok(()),
-    }
+    let essence = content_type.unwrap_or_default().split(';').next();
+    Encoding::of_content_type(essence.unwrap_or_default().trim())
+        .ok_or_else(|| IngestError::ContentType(content_type.unwrap_or("none").to_owned()))
 }
 
-fn batch_key(headers: &HeaderMap) -> Result<BatchKey, IngestError> {
-    let value = headers
-        .get(attribute::IDEMPOTENCY_KEY)
-        .ok_or(IngestError::NoKey)?;
-    Ok(value.to_str().unwrap_or_default().parse()?)
+fn batch_key(headers: &HeaderMap) -> Result<Option<BatchKey>, IngestError> {
+    let key = headers.get(attribute::IDEMPOTENCY_KEY);
+    Ok(key
+        .map(|value| value.to_str().unwrap_or_default().parse())
+        .transpose()?)
 }
 
 fn is_allowed_host(headers: &HeaderMap, hosts: &[String]) -> bool {

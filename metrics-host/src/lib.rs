@@ -2,26 +2,29 @@
 //!
 //! ```text
 //! client → server → guest::Edge → trigger → instance      serve: the edge counts what the client reads
-//!                        └────────────┐
-//! component ─ OTLP → server → Ingest ─┴→ Aggregate → exposition → Prometheus
+//!                        └→ EdgeCounts ─────────────┐
+//! component ─ OTLP → server → Ingest → Journal ─────┴→ exposition → Prometheus
 //! ```
 //!
 //! [`app::App`] binds and wires all of it; every other module knows only those to its right.
 
-pub mod aggregate;
 pub mod app;
 pub mod build_info;
 pub mod config;
 pub mod counter_file;
+pub mod edge_counts;
 pub mod exposition;
 pub mod guest;
 pub mod health;
 pub mod health_check;
 pub mod ingest;
+pub mod journal;
 pub mod logging;
 pub mod metric;
 pub mod operations;
+pub mod otlp;
 mod reply;
+pub mod request_counts;
 pub mod self_stats;
 pub mod server;
 pub mod state_dir;

@@ -28,7 +28,7 @@ fn main() -> ExitCode {
 async fn run(args: Args) -> anyhow::Result<()> {
     let config = match args.command {
         Command::Serve(args) => Config::serve(*args, std::env::vars())?,
-        Command::Sidecar(args) => Config::sidecar(args),
+        Command::Sidecar(args) => Config::sidecar(*args),
         Command::Health(args) => return health_check::run(args).await,
     };
     logging::start(&config.common.log_level)?;

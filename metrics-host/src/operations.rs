@@ -1,12 +1,9 @@
 //! What operators and Prometheus ask: `/metrics`, the status page, the health checks.
 
 use crate::{
-    aggregate::Aggregate,
-    exposition,
+    exposition::{self, Sources},
     health::Readiness,
-    reply,
-    self_stats::SelfStats,
-    server,
+    reply, server,
     status::{self, Addresses},
 };
 use bytes::Bytes;
@@ -22,30 +19,23 @@ pub struct Operations(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    aggregate: Arc<Aggregate>,
-    stats: Arc<SelfStats>,
+    sources: Sources,
     readiness: Readiness,
     addresses: Addresses,
 }
 
 impl Operations {
-    /// Creates an endpoint that shows `aggregate` and `stats`.
-    pub fn new(
-        aggregate: Arc<Aggregate>,
-        stats: Arc<SelfStats>,
-        readiness: Readiness,
-        addresses: Addresses,
-    ) -> Self {
+    /// Creates an endpoint that shows `sources`.
+    pub fn new(sources: Sources, readiness: Readiness, addresses: Addresses) -> Self {
         Self(Arc::new(Inner {
-            aggregate,
-            stats,
+            sources,
             readiness,
             addresses,
         }))
     }
 
     fn metrics(&self, gzip: bool) -> io::Result<Response<Full<Bytes>>> {
-        let mut page = exposition::render(&self.0.aggregate, &self.0.stats)?;
+        let mut page = exposition::render(&self.0.sources)?;
         if gzip {
             page = exposition::gzip(&page)?;
         }
@@ -59,8 +49,8 @@ impl Operations {
     }
 
     fn status(&self) -> Response<Full<Bytes>> {
-        let (snapshot, _) = self.0.aggregate.durable_snapshot();
-        let page = status::page(&self.0.addresses, self.0.readiness.is_ready(), &snapshot);
+        let counts = self.0.sources.request_counts();
+        let page = status::page(&self.0.addresses, self.0.readiness.is_ready(), &counts);
         reply::content(StatusCode::OK, "text/html; charset=utf-8", page)
     }
 

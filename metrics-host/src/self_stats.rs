@@ -22,6 +22,17 @@ pub struct SelfStats {
     pub duplicates: IntCounter,
     pub gaps: IntCounter,
     pub rejected: IntCounterVec,
+    pub rejected_points: IntCounterVec,
+    pub points: IntCounter,
+    pub spans: IntCounterVec,
+    pub log_records: IntCounter,
+    pub host_gap: IntGauge,
+    pub journal_writable: IntGauge,
+    pub journal_commits: IntCounter,
+    pub journal_commit_failures: IntCounter,
+    pub journal_size: IntGauge,
+    pub otlp_series: IntGauge,
+    pub otlp_streams: IntGauge,
     pub last_batch: Gauge,
     pub senders: IntGauge,
     pub senders_forgotten: IntCounter,
@@ -52,6 +63,17 @@ impl SelfStats {
             duplicates: counter(&registry, metric::DUPLICATES),
             gaps: counter(&registry, metric::GAPS),
             rejected: counter_vec(&registry, metric::REJECTED),
+            rejected_points: counter_vec(&registry, metric::REJECTED_POINTS),
+            points: counter(&registry, metric::POINTS),
+            spans: counter_vec(&registry, metric::SPANS),
+            log_records: counter(&registry, metric::LOG_RECORDS),
+            host_gap: gauge(&registry, metric::HOST_GAP),
+            journal_writable: gauge(&registry, metric::JOURNAL_WRITABLE),
+            journal_commits: counter(&registry, metric::JOURNAL_COMMITS),
+            journal_commit_failures: counter(&registry, metric::JOURNAL_COMMIT_FAILURES),
+            journal_size: gauge(&registry, metric::JOURNAL_SIZE),
+            otlp_series: gauge(&registry, metric::OTLP_SERIES),
+            otlp_streams: gauge(&registry, metric::OTLP_STREAMS),
             last_batch: register(
                 &registry,
                 Gauge::with_opts(opts(metric::LAST_BATCH)).expect(VALID),
@@ -87,9 +109,8 @@ impl SelfStats {
         }
     }
 
-    /// Notes that a batch was counted just now.
-    pub fn batch_counted(&self) {
-        self.batches.inc();
+    /// Notes that telemetry was counted just now.
+    pub fn telemetry_counted(&self) {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
         self.last_batch.set(now.unwrap_or_default().as_secs_f64());
     }

@@ -1,6 +1,6 @@
 //! The page at `/`: what is served where, and what was counted, for a person with a browser.
 
-use crate::{aggregate::Snapshot, build_info};
+use crate::{build_info, request_counts::RequestCounts};
 use serde::Serialize;
 use std::{fmt::Write, net::SocketAddr};
 
@@ -21,7 +21,7 @@ const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;mar
     td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}code{background:#f3f3f3;padding:0 .2rem}";
 
 /// Renders the page.
-pub fn page(addresses: &Addresses, ready: bool, snapshot: &Snapshot) -> String {
+pub fn page(addresses: &Addresses, ready: bool, counts: &RequestCounts) -> String {
     let mut page = format!(
         "<!doctype html><html lang=en><meta charset=utf-8><title>metrics-host</title><style>{STYLE}</style>\
          <h1>metrics-host {}</h1><p>Revision {}, {}.</p><table>",
@@ -40,11 +40,11 @@ pub fn page(addresses: &Addresses, ready: bool, snapshot: &Snapshot) -> String {
     row("Health", &format!("http://{}/-/ready", addresses.metrics));
     _ = write!(
         page,
-        "<tr><td>OTLP/HTTP ingest<td><code>http://{}/v1/metrics</code></table><h2>Requests</h2>\
+        "<tr><td>OTLP/HTTP ingest<td><code>http://{}</code></table><h2>Requests</h2>\
          <table><tr><th>Method<th>Endpoint<th>Status<th class=n>Count",
         addresses.otlp
     );
-    for (labels, count) in snapshot.requests.iter().filter(|(_, count)| **count > 0) {
+    for (labels, count) in counts.requests.iter().filter(|(_, count)| **count > 0) {
         _ = write!(
             page,
             "<tr><td>{}<td>{}<td>{}<td class=n>{count}",
@@ -57,9 +57,9 @@ pub fn page(addresses: &Addresses, ready: bool, snapshot: &Snapshot) -> String {
     _ = write!(
         page,
         "<tr><td>Internal exceptions<td class=n>{}",
-        snapshot.errors
+        counts.errors
     );
-    for (failure, count) in &snapshot.component_failures {
+    for (failure, count) in &counts.component_failures {
         _ = write!(
             page,
             "<tr><td>Component: {}<td class=n>{count}",
@@ -80,24 +80,24 @@ fn escape(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::aggregate::{RequestLabels, Status};
+    use crate::request_counts::{RequestLabels, Status};
 
     #[test]
     fn an_endpoint_cannot_inject_markup() {
-        let mut snapshot = Snapshot::default();
+        let mut counts = RequestCounts::default();
         let labels = RequestLabels {
             endpoint: "/<script>".into(),
             method: "GET",
             status: Status::Code(200),
         };
-        snapshot.requests.insert(labels, 1);
+        counts.requests.insert(labels, 1);
         let address = SocketAddr::from(([127, 0, 0, 1], 1));
         let addresses = Addresses {
             api: None,
             metrics: address,
             otlp: address,
         };
-        let page = page(&addresses, true, &snapshot);
+        let page = page(&addresses, true, &counts);
         assert!(page.contains("/&lt;script&gt;") && !page.contains("<script"));
     }
 }

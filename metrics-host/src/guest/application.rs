@@ -4,11 +4,7 @@ use super::{
     Manifest, database::Database, describe, engine, instance::Component, limits::GuestLimits,
     route::TriggerRoute, workers::Workers,
 };
-use crate::{
-    aggregate::{Aggregate, UNREPORTED},
-    self_stats::SelfStats,
-    state_dir::StateDir,
-};
+use crate::{edge_counts::EdgeCounts, self_stats::SelfStats, state_dir::StateDir};
 use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
 use std::{
@@ -16,7 +12,7 @@ use std::{
     sync::{Arc, atomic::AtomicU64},
     time::Duration,
 };
-use telemetry::{Route, Vocabulary};
+use telemetry::{Route, Vocabulary, attribute};
 use tokio::sync::watch;
 use wasmtime_wasi_http::handler::{HandlerState, ProxyHandler};
 
@@ -58,7 +54,7 @@ impl Application {
         manifest: &Manifest,
         limits: GuestLimits,
         state: &StateDir,
-        aggregate: &Arc<Aggregate>,
+        counts: &Arc<EdgeCounts>,
         stats: &Arc<SelfStats>,
     ) -> Result<Self> {
         let cache = std::path::absolute(state.join("compiled"))?;
@@ -98,7 +94,7 @@ impl Application {
                     databases: own_databases,
                     limits,
                 }),
-                aggregate: Arc::clone(aggregate),
+                counts: Arc::clone(counts),
                 stats: Arc::clone(stats),
                 created: AtomicU64::new(0),
                 stopping: stop.subscribe(),
@@ -131,7 +127,7 @@ impl Application {
     /// Makes every series that is known beforehand exist at 0: those of the routes that the components list, or
     /// else of their triggers' routes. Only components that count inline are asked, for others would answer
     /// the question, and count it, as any request.
-    pub async fn declare_series(&self, aggregate: &Aggregate) {
+    pub async fn declare_series(&self, counts: &EdgeCounts) {
         for trigger in &self.triggers {
             let listed = match self.inline {
                 true => {
@@ -153,11 +149,11 @@ impl Application {
                 routes: listed.unwrap_or_else(|| vec![own_route()]),
             };
             for series in vocabulary.series() {
-                aggregate.declare(series.method, &series.route, series.status);
+                counts.declare(series.method, &series.route, series.status);
             }
         }
         for (method, status) in HOST_ANSWERS {
-            aggregate.declare(method, UNREPORTED, status);
+            counts.declare(method, attribute::UNREPORTED, status);
         }
     }
 

@@ -13,10 +13,7 @@ use super::{
     workers::{Fate, Ticket},
 };
 use crate::{
-    aggregate::{Aggregate, ComponentFailure, UNREPORTED},
-    reply,
-    self_stats::SelfStats,
-    server,
+    edge_counts::EdgeCounts, reply, request_counts::ComponentFailure, self_stats::SelfStats, server,
 };
 use answer::{Answer, Failure};
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
@@ -29,7 +26,7 @@ use std::{
     },
     time::{Duration, Instant},
 };
-use telemetry::method;
+use telemetry::{attribute, method};
 use tokio::sync::Semaphore;
 
 /// Status of a request whose client left, as nginx counts it; never sent.
@@ -45,7 +42,7 @@ pub struct Edge(Arc<Inner>);
 
 struct Inner {
     application: Application,
-    aggregate: Arc<Aggregate>,
+    counts: Arc<EdgeCounts>,
     stats: Arc<SelfStats>,
     places: Arc<Semaphore>,
     /// Distinguishes the request ids of this process from those of others.
@@ -54,15 +51,15 @@ struct Inner {
 }
 
 impl Edge {
-    /// Creates a listener that has requests answered by `application` and counts them in `aggregate`.
-    pub fn new(application: Application, aggregate: Arc<Aggregate>, stats: Arc<SelfStats>) -> Self {
+    /// Creates a listener that has requests answered by `application` and counts them in `counts`.
+    pub fn new(application: Application, counts: Arc<EdgeCounts>, stats: Arc<SelfStats>) -> Self {
         let places = application.limits().max_concurrent_requests;
         stats
             .in_flight_limit
             .set(i64::try_from(places).unwrap_or(i64::MAX));
         Self(Arc::new(Inner {
             application,
-            aggregate,
+            counts,
             stats,
             places: Arc::new(Semaphore::new(places)),
             process: std::process::id(),
@@ -154,14 +151,14 @@ impl Edge {
         taken_by: Option<&Fate>,
     ) -> Response<EdgeBody> {
         if let Some(reason) = failure.component_failure() {
-            self.0.aggregate.record_failure(reason);
+            self.0.counts.record_failure(reason);
         }
         let request_id = self.request_id();
         // What a client alone is to blame for could fill the log at its will.
         if failure.status().is_server_error() {
             tracing::error!(
                 method = request.method.as_str(),
-                route = UNREPORTED,
+                route = attribute::UNREPORTED,
                 path = request.path,
                 status = failure.status().as_u16(),
                 instance = taken_by.map(|fate| &*fate.instance),
@@ -188,7 +185,7 @@ impl server::Service for Edge {
 
     async fn call(&self, request: Request<Incoming>) -> Response<EdgeBody> {
         let mut count = Count {
-            aggregate: &self.0.aggregate,
+            counts: &self.0.counts,
             method: method::normalize(request.method().as_str()),
             arrived: Instant::now(),
             done: false,
@@ -212,7 +209,7 @@ impl server::Service for Edge {
                 let response =
                     self.answer_failure(&failure, &description, taken_by.get().map(|fate| &**fate));
                 count.finish(
-                    UNREPORTED,
+                    attribute::UNREPORTED,
                     failure.status().as_u16(),
                     failure.is_exception(),
                 );
@@ -222,11 +219,11 @@ impl server::Service for Edge {
     }
 
     fn refuse(&self, request: Request<Incoming>) -> Response<EdgeBody> {
-        self.0.aggregate.record_failure(ComponentFailure::Overload);
+        self.0.counts.record_failure(ComponentFailure::Overload);
         let refused = StatusCode::SERVICE_UNAVAILABLE;
-        self.0.aggregate.record(
+        self.0.counts.record(
             request.method().as_str(),
-            UNREPORTED,
+            attribute::UNREPORTED,
             refused.as_u16(),
             Duration::ZERO,
             false,
@@ -235,9 +232,9 @@ impl server::Service for Edge {
     }
 
     fn malformed(&self, status: StatusCode) {
-        self.0.aggregate.record(
+        self.0.counts.record(
             method::OTHER,
-            UNREPORTED,
+            attribute::UNREPORTED,
             status.as_u16(),
             Duration::ZERO,
             false,
@@ -247,7 +244,7 @@ impl server::Service for Edge {
 
 /// Counts a request exactly once: when it is finished, or, if its client leaves before, when it is dropped.
 struct Count<'a> {
-    aggregate: &'a Aggregate,
+    counts: &'a EdgeCounts,
     method: &'static str,
     arrived: Instant,
     done: bool,
@@ -256,7 +253,7 @@ struct Count<'a> {
 impl Count<'_> {
     fn finish(&mut self, endpoint: &str, status: u16, failed: bool) {
         self.done = true;
-        self.aggregate.record(
+        self.counts.record(
             self.method,
             endpoint,
             status,
@@ -269,7 +266,7 @@ impl Count<'_> {
 impl Drop for Count<'_> {
     fn drop(&mut self) {
         if !self.done {
-            self.finish(UNREPORTED, CLIENT_CLOSED_REQUEST, false);
+            self.finish(attribute::UNREPORTED, CLIENT_CLOSED_REQUEST, false);
         }
     }
 }

@@ -4,10 +4,7 @@ use super::{
     instance::{Component, GuestState},
     limits::GuestLimits,
 };
-use crate::{
-    aggregate::{Aggregate, ComponentFailure},
-    self_stats::SelfStats,
-};
+use crate::{edge_counts::EdgeCounts, request_counts::ComponentFailure, self_stats::SelfStats};
 use std::{
     pin::Pin,
     sync::{
@@ -40,7 +37,7 @@ pub(super) struct Workers {
     pub engine: Engine,
     pub proxy: ProxyPre<GuestState>,
     pub component: Arc<Component>,
-    pub aggregate: Arc<Aggregate>,
+    pub counts: Arc<EdgeCounts>,
     pub stats: Arc<SelfStats>,
     pub created: AtomicU64,
     /// Turns true when instances without work are to end at once.
@@ -134,7 +131,7 @@ impl HandlerState for Workers {
             state: Worker {
                 limits,
                 fate,
-                aggregate: Arc::clone(&self.aggregate),
+                counts: Arc::clone(&self.counts),
                 _live: Live::new(&self.stats),
                 _alive: self.alive.subscribe(),
             },
@@ -192,7 +189,7 @@ impl WorkerExpiration for Expiration {
 pub(super) struct Worker {
     limits: GuestLimits,
     fate: Arc<Fate>,
-    aggregate: Arc<Aggregate>,
+    counts: Arc<EdgeCounts>,
     _live: Live,
     _alive: watch::Receiver<()>,
 }
@@ -253,7 +250,7 @@ impl WorkerState for Worker {
                 End::Failed("its work took too long".into())
             }
             Err(error) => {
-                self.aggregate.record_failure(ComponentFailure::Trap);
+                self.counts.record_failure(ComponentFailure::Trap);
                 // The chain holds the guest's backtrace; `Debug` would add the host's.
                 End::Failed(format!("{error:#}").into())
             }

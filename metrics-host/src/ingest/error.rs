@@ -1,5 +1,6 @@
 //! Why telemetry was refused, and what the sender is told.
 
+use crate::{journal::CommitError, otlp};
 use http::StatusCode;
 use std::time::Duration;
 use telemetry::{ParseBatchKeyError, otlp::DecodeError};
@@ -7,15 +8,15 @@ use telemetry::{ParseBatchKeyError, otlp::DecodeError};
 /// A request to the ingest that was not counted.
 #[derive(Debug, thiserror::Error)]
 pub enum IngestError {
-    /// Not `application/json`.
-    #[error("expected content-type application/json, got {0}")]
+    /// Neither JSON nor protobuf.
+    #[error("expected content-type application/json or application/x-protobuf, got {0}")]
     ContentType(String),
-    /// Compressed.
-    #[error("expected no content-encoding, got {0}")]
+    /// A numbered batch that is no JSON.
+    #[error("expected content-type application/json beside an idempotency key")]
+    KeyedProtobuf,
+    /// Compressed in another way.
+    #[error("expected content-encoding gzip or none, got {0}")]
     ContentEncoding(String),
-    /// Without a key a retry would be counted twice.
-    #[error("expected the header idempotency-key: <instance>-<sequence>")]
-    NoKey,
     /// The key names no batch.
     #[error(transparent)]
     BadKey(#[from] ParseBatchKeyError),
@@ -27,56 +28,84 @@ pub enum IngestError {
         /// Who sent it.
         instance: String,
     },
-    /// The key names a batch that had other bytes.
-    #[error("idempotency key {key:?} was used before with other bytes")]
-    ReusedKey {
-        /// The key.
-        key: String,
-    },
     /// Larger than `--max-otlp-body-size`.
-    #[error("body exceeds {limit} bytes")]
+    #[error("body exceeds {limit} bytes (--max-otlp-body-size)")]
     TooLarge {
         /// The limit.
         limit: usize,
     },
-    /// The connection broke.
+    /// Larger than `--max-otlp-decompressed-size`.
+    #[error("body unpacks to more than {limit} bytes (--max-otlp-decompressed-size)")]
+    UnpacksTooLarge {
+        /// The limit.
+        limit: usize,
+    },
+    /// More than `--max-otlp-points`.
+    #[error("{found} data points, spans or log records exceed {limit} (--max-otlp-points)")]
+    TooManyPoints {
+        /// How many there are.
+        found: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// The connection broke, or what came does not unpack.
     #[error("cannot read the body")]
     Unreadable(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The body stopped coming.
-    #[error("body did not arrive within {0:?}")]
+    #[error("body did not arrive within {0:?} (--otlp-read-timeout)")]
     TooSlow(Duration),
+    /// Other requests hold all the memory there is for bodies.
+    #[error("too much telemetry at one time")]
+    Busy,
     /// Not a batch of ours.
     #[error("cannot count this body")]
     Undecodable(#[source] DecodeError),
+    /// Not OTLP.
+    #[error(transparent)]
+    Malformed(#[from] otlp::DecodeError),
+    /// Counted before under other bytes, or not on disk.
+    #[error(transparent)]
+    NotCommitted(#[from] CommitError),
 }
 
 impl IngestError {
-    /// Returns the status that tells a sender whether to retry: these are all final but for 408.
+    /// Returns the status that tells a sender whether to retry: after 408 and 503, and no other.
     pub fn status(&self) -> StatusCode {
         match self {
-            Self::ContentType(_) | Self::ContentEncoding(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::ContentType(_) | Self::KeyedProtobuf | Self::ContentEncoding(_) => {
+                StatusCode::UNSUPPORTED_MEDIA_TYPE
+            }
+            Self::TooLarge { .. } | Self::UnpacksTooLarge { .. } | Self::TooManyPoints { .. } => {
+                StatusCode::PAYLOAD_TOO_LARGE
+            }
             Self::TooSlow(_) => StatusCode::REQUEST_TIMEOUT,
-            Self::NoKey
-            | Self::BadKey(_)
+            Self::Busy | Self::NotCommitted(CommitError::Busy | CommitError::Unavailable(_)) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+            Self::BadKey(_)
             | Self::ForeignKey { .. }
-            | Self::ReusedKey { .. }
             | Self::Unreadable(_)
-            | Self::Undecodable(_) => StatusCode::BAD_REQUEST,
+            | Self::Undecodable(_)
+            | Self::Malformed(_)
+            | Self::NotCommitted(CommitError::ReusedKey(_)) => StatusCode::BAD_REQUEST,
         }
     }
 
     /// Returns the value of the label `reason`.
     pub fn reason(&self) -> &'static str {
         match self {
-            Self::ContentType(_) => "content_type",
+            Self::ContentType(_) | Self::KeyedProtobuf => "content_type",
             Self::ContentEncoding(_) => "content_encoding",
-            Self::NoKey | Self::BadKey(_) | Self::ForeignKey { .. } => "key",
-            Self::ReusedKey { .. } => "reused_key",
+            Self::BadKey(_) | Self::ForeignKey { .. } => "key",
+            Self::NotCommitted(CommitError::ReusedKey(_)) => "reused_key",
             Self::TooLarge { .. } => "too_large",
+            Self::UnpacksTooLarge { .. } => "unpacks_too_large",
+            Self::TooManyPoints { .. } => "too_many_points",
             Self::Unreadable(_) => "unreadable",
             Self::TooSlow(_) => "too_slow",
-            Self::Undecodable(_) => "malformed",
+            Self::Undecodable(_) | Self::Malformed(_) => "malformed",
+            Self::Busy | Self::NotCommitted(CommitError::Busy) => "busy",
+            Self::NotCommitted(CommitError::Unavailable(_)) => "journal",
         }
     }
 }

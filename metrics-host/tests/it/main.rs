@@ -13,6 +13,7 @@ mod exactness;
 mod exposition;
 mod items;
 mod limits;
+mod otlp;
 mod outbound;
 mod sidecar;
 mod spin;

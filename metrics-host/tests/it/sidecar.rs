@@ -117,7 +117,10 @@ async fn retries_that_overtake_each_other_are_counted_once() {
 
 #[tokio::test]
 async fn what_does_not_fit_the_label_space_is_counted_as_other() {
-    let host = Launch::sidecar().start().await;
+    let host = Launch::sidecar()
+        .args(&["--max-series-per-metric", "200"])
+        .start()
+        .await;
     let mut many = batch("a", 2);
     let points = many
         .pointer_mut(POINTS)
@@ -180,6 +183,41 @@ async fn a_batch_that_cannot_be_counted_exactly_is_not_counted_in_part() {
 }
 
 #[tokio::test]
+async fn a_retry_is_recognised_after_kill_9() {
+    let host = Launch::sidecar().start().await;
+    assert_eq!(deliver(&host, "a-1", &batch("a", 3)).await, 200);
+    assert_eq!(deliver(&host, "a-2", &batch("a", 4)).await, 200);
+    let state = host.state.clone();
+    host.kill();
+    let host = Launch::sidecar().state(&state).start().await;
+    assert_eq!(deliver(&host, "a-2", &batch("a", 4)).await, 200);
+    assert_eq!(deliver(&host, "a-1", &batch("a", 3)).await, 200);
+    assert_eq!(deliver(&host, "a-2", &batch("a", 5)).await, 400);
+    assert_eq!(counted(&host).await, 7);
+}
+
+#[tokio::test]
+async fn a_journal_that_cannot_be_used_stops_the_start_with_the_way_out() {
+    let host = Launch::sidecar().start().await;
+    let state = host.state.clone();
+    host.kill();
+    let journal = state.path().join("state/journal.sqlite");
+    std::fs::write(&journal, "not a database, and never was one ".repeat(100)).unwrap();
+    for file in ["journal.sqlite-wal", "journal.sqlite-shm"] {
+        _ = std::fs::remove_file(state.path().join("state").join(file));
+    }
+    let (code, stderr) = Launch::sidecar().state(&state).fail().await;
+    assert_eq!(code, 1, "{stderr}");
+    for part in [
+        "journal.sqlite",
+        "damaged",
+        "restore it from a backup, or move it away",
+    ] {
+        assert!(stderr.contains(part), "{part}: {stderr}");
+    }
+}
+
+#[tokio::test]
 async fn counters_survive_a_restart_and_a_skipped_batch_is_noticed() {
     let host = Launch::sidecar().start().await;
     assert_eq!(deliver(&host, "a-1", &batch("a", 3)).await, 200);
@@ -204,12 +242,17 @@ async fn counters_survive_a_restart_and_a_skipped_batch_is_noticed() {
 #[tokio::test]
 async fn what_cannot_be_counted_is_refused_with_its_reason() {
     let host = Launch::sidecar()
-        .args(&["--max-otlp-body-size", "4KiB"])
+        .args(&["--max-otlp-body-size", "4KiB", "--max-otlp-points", "1"])
         .start()
         .await;
     let json = ("content-type", "application/json");
     let key = ("idempotency-key", "a-1");
     let body = batch("a", 1).to_string();
+    let mut two_series = batch("a", 1);
+    let points = two_series.pointer_mut(POINTS).unwrap();
+    let mut second = points[0].clone();
+    second["attributes"][0]["value"]["stringValue"] = json!("PUT");
+    points.as_array_mut().unwrap().push(second);
     let cases = [
         (post(&host, &[json, key], "{").await, 400, "malformed"),
         (post(&host, &[json, key], "{}").await, 400, "malformed"),
@@ -227,14 +270,39 @@ async fn what_cannot_be_counted_is_refused_with_its_reason() {
         (
             post(
                 &host,
-                &[json, key, ("content-encoding", "gzip")],
+                &[json, key, ("content-encoding", "br")],
                 body.clone(),
             )
             .await,
             415,
             "content_encoding",
         ),
-        (post(&host, &[json], body.clone()).await, 400, "key"),
+        (
+            post(
+                &host,
+                &[json, key, ("content-encoding", "gzip")],
+                body.clone(),
+            )
+            .await,
+            400,
+            "unreadable",
+        ),
+        (
+            post(
+                &host,
+                &[("content-type", "application/x-protobuf"), key],
+                body.clone(),
+            )
+            .await,
+            415,
+            "content_type",
+        ),
+        (post(&host, &[json], "[1]").await, 400, "malformed"),
+        (
+            post(&host, &[json, key], two_series.to_string()).await,
+            413,
+            "too_many_points",
+        ),
         (
             post(&host, &[json, ("idempotency-key", "a-0")], body.clone()).await,
             400,

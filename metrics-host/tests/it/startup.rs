@@ -230,7 +230,7 @@ async fn the_start_up_lines_say_what_is_served_where_and_what_to_try() {
 
     let sidecar = Launch::sidecar().start().await;
     assert_eq!(sidecar.addresses().get("api"), None);
-    let line = format!("http://{}/v1/metrics", sidecar.otlp());
+    let line = format!("http://{} (OTLP)", sidecar.otlp());
     let told = |event: &Value| event["message"].as_str().is_some_and(|m| m.contains(&line));
     sidecar.logged("where to send", told).await;
 }

@@ -2,9 +2,9 @@
 
 use super::message::{EdgeBody, remove_internal};
 use crate::{
-    aggregate::ComponentFailure,
     guest::workers::{Fate, Ticket},
     reply,
+    request_counts::ComponentFailure,
 };
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode};

@@ -1,0 +1,73 @@
+//! OTLP from any sender: bytes → message → data points or requests. Pure.
+//!
+//! Source: <https://opentelemetry.io/docs/specs/otlp/>
+
+mod buckets;
+mod json;
+mod metrics;
+mod name;
+mod reply;
+mod spans;
+
+pub use buckets::Buckets;
+pub use metrics::{Amount, Family, Labels, Point, PointValue, Points, StreamId, points};
+pub use reply::{Signal, reply};
+pub use spans::{Spans, requests};
+
+use prost::Message;
+use serde::de::DeserializeOwned;
+
+/// How a message is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Encoding {
+    /// `application/json`
+    Json,
+    /// `application/x-protobuf`
+    Protobuf,
+}
+
+impl Encoding {
+    /// Returns the encoding that a `Content-Type` without parameters names.
+    pub fn of_content_type(essence: &str) -> Option<Self> {
+        [Self::Json, Self::Protobuf]
+            .into_iter()
+            .find(|encoding| essence.eq_ignore_ascii_case(encoding.content_type()))
+    }
+
+    /// Returns its `Content-Type`.
+    pub fn content_type(self) -> &'static str {
+        match self {
+            Self::Json => "application/json",
+            Self::Protobuf => "application/x-protobuf",
+        }
+    }
+}
+
+/// Why bytes are no message.
+#[derive(Debug, thiserror::Error)]
+pub enum DecodeError {
+    /// Not JSON, or not the JSON of OTLP.
+    #[error("malformed OTLP/JSON")]
+    Json(#[from] serde_json::Error),
+    /// Not protobuf, or not of OTLP.
+    #[error("malformed OTLP protobuf")]
+    Protobuf(#[from] prost::DecodeError),
+}
+
+/// Reads a message.
+///
+/// # Errors
+/// If the bytes are malformed. A part whose kind is unknown or wrong is left out of the message instead: whoever
+/// reads it has to look for what is missing.
+pub fn decode<M: Message + Default + DeserializeOwned>(
+    encoding: Encoding,
+    bytes: &[u8],
+) -> Result<M, DecodeError> {
+    Ok(match encoding {
+        Encoding::Json => serde_json::from_value(json::canonical(serde_json::from_slice(bytes)?))?,
+        Encoding::Protobuf => M::decode(bytes)?,
+    })
+}
+
+/// Parts of a message that are not counted, by the value of the label `reason`.
+pub type Rejections = std::collections::BTreeMap<&'static str, u64>;

@@ -1,0 +1,198 @@
+//! Requests added up, by whichever party counted them.
+//!
+//! The label space is closed: methods are a fixed set, statuses are numbers, endpoints are limited in length
+//! and number. What does not fit is counted in the overflow series, one for each class of status, so that an
+//! alert on 5xx still sees it.
+
+mod labels;
+
+pub use labels::{ComponentFailure, RequestLabels, Status};
+
+use std::collections::BTreeMap;
+use telemetry::{Delta, Histogram, Series, attribute};
+
+/// Label of method and endpoint in the overflow series.
+pub const OTHER: &str = "other";
+
+/// How many series a metric may have, and how long a label may be.
+#[derive(Clone, Copy, Debug)]
+pub struct LabelSpace {
+    /// Series of each metric.
+    pub max_series: usize,
+    /// Length of a label's value, in bytes.
+    pub max_label_len: usize,
+}
+
+/// Counters of requests, at one moment or of one change.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RequestCounts {
+    /// `app_requests_total`.
+    pub requests: BTreeMap<RequestLabels, u64>,
+    /// `app_request_latency_seconds`, by endpoint.
+    pub latency: BTreeMap<String, Histogram>,
+    /// `app_errors_total`.
+    pub errors: u64,
+    /// `app_component_failures_total`.
+    pub component_failures: BTreeMap<ComponentFailure, u64>,
+    /// Requests counted in the overflow series.
+    pub overflowed: u64,
+}
+
+impl RequestCounts {
+    /// Adds all that `other` counted.
+    pub fn merge(&mut self, other: &Self) {
+        for (labels, count) in &other.requests {
+            add(entry(&mut self.requests, labels), *count);
+        }
+        for (endpoint, histogram) in &other.latency {
+            entry(&mut self.latency, endpoint).merge(histogram);
+        }
+        for (failure, count) in &other.component_failures {
+            add(self.component_failures.entry(*failure).or_default(), *count);
+        }
+        add(&mut self.errors, other.errors);
+        add(&mut self.overflowed, other.overflowed);
+    }
+
+    /// Returns what `delta` adds to these counters, under labels that are there already or that `space` has room for.
+    #[must_use]
+    pub fn change(&self, delta: &Delta, space: LabelSpace) -> Self {
+        let mut change = Self::default();
+        let mut series_left = space.max_series.saturating_sub(self.requests.len());
+        let mut endpoints_left = space.max_series.saturating_sub(self.latency.len());
+        for (series, histogram) in delta.iter() {
+            let mut labels = labels_of(series);
+            let new =
+                !self.requests.contains_key(&labels) && !change.requests.contains_key(&labels);
+            let new_endpoint = new
+                && !self.latency.contains_key(&labels.endpoint)
+                && !change.latency.contains_key(&labels.endpoint);
+            let fits = !new
+                || is_legible(&labels.endpoint, space)
+                    && series_left > 0
+                    && (!new_endpoint || endpoints_left > 0);
+            let count = histogram.count();
+            if fits {
+                series_left -= usize::from(new);
+                endpoints_left -= usize::from(new_endpoint);
+            } else {
+                labels = RequestLabels {
+                    endpoint: OTHER.into(),
+                    method: OTHER,
+                    status: labels.status.class(),
+                };
+                add(&mut change.overflowed, count);
+            }
+            entry(&mut change.latency, &labels.endpoint).merge(histogram);
+            add(entry(&mut change.requests, &labels), count);
+            if let Some(class) = &series.error {
+                add(&mut change.errors, count);
+                if class == attribute::ERROR_PANIC {
+                    let traps = change.component_failures.entry(ComponentFailure::Trap);
+                    add(traps.or_default(), count);
+                }
+            }
+        }
+        change
+    }
+
+    /// Returns how many series there are, a histogram counting as one.
+    pub fn series(&self) -> usize {
+        self.requests.len() + self.latency.len()
+    }
+}
+
+fn labels_of(series: &Series) -> RequestLabels {
+    RequestLabels {
+        endpoint: series.route.clone(),
+        method: series.method,
+        status: Status::Code(series.status),
+    }
+}
+
+fn is_legible(label: &str, space: LabelSpace) -> bool {
+    (1..=space.max_label_len).contains(&label.len()) && !label.contains(char::is_control)
+}
+
+fn add(counter: &mut u64, count: u64) {
+    *counter = counter.saturating_add(count);
+}
+
+/// Finds an entry, and clones its key only where it is new.
+fn entry<'a, K: Ord + Clone, V: Default>(map: &'a mut BTreeMap<K, V>, key: &K) -> &'a mut V {
+    if !map.contains_key(key) {
+        map.insert(key.clone(), V::default());
+    }
+    map.get_mut(key)
+        .expect("it was inserted where it was missing")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+    use telemetry::Observation;
+
+    const SPACE: LabelSpace = LabelSpace {
+        max_series: 3,
+        max_label_len: 10,
+    };
+
+    fn delta(requests: &[(&str, u16, Option<&str>)]) -> Delta {
+        let mut delta = Delta::default();
+        for (route, status, error) in requests {
+            delta.record(Observation {
+                series: Series::new("GET", route, *status, *error),
+                duration: Duration::from_millis(1),
+            });
+        }
+        delta
+    }
+
+    #[test]
+    fn what_is_there_already_always_fits() {
+        let mut counts = RequestCounts::default();
+        let first = delta(&[("/a", 200, None), ("/b", 200, None), ("/c", 200, None)]);
+        counts.merge(&counts.change(&first, SPACE));
+        counts.merge(&counts.change(&first, SPACE));
+        counts.merge(&counts.change(&delta(&[("/d", 503, None), ("/a", 404, None)]), SPACE));
+        assert_eq!(counts.overflowed, 2);
+        let of = |endpoint: &str, method, status| {
+            let labels = RequestLabels {
+                endpoint: endpoint.into(),
+                method,
+                status,
+            };
+            counts.requests[&labels]
+        };
+        assert_eq!(of("/c", "GET", Status::Code(200)), 2);
+        assert_eq!(of(OTHER, OTHER, Status::Class(5)), 1);
+        assert_eq!(of(OTHER, OTHER, Status::Class(4)), 1);
+        assert_eq!(counts.latency[OTHER].count(), 2);
+    }
+
+    #[test]
+    fn an_illegible_endpoint_does_not_fit() {
+        let change = RequestCounts::default().change(
+            &delta(&[
+                ("", 200, None),
+                ("a\nb", 200, None),
+                ("/01234567890", 200, None),
+            ]),
+            SPACE,
+        );
+        assert_eq!((change.overflowed, change.requests.len()), (3, 1));
+    }
+
+    #[test]
+    fn one_of_a_trap_s_requests_stands_for_the_instance() {
+        let victims = delta(&[
+            ("unreported", 500, Some(attribute::ERROR_PANIC)),
+            ("unreported", 500, Some(attribute::ERROR_NEIGHBOUR)),
+            ("/", 500, Some("store")),
+        ]);
+        let change = RequestCounts::default().change(&victims, SPACE);
+        assert_eq!(change.errors, 3);
+        assert_eq!(change.component_failures[&ComponentFailure::Trap], 1);
+    }
+}
