@@ -58,6 +58,11 @@ bench: component ## measure metrics-host against a native server; prints ratios
 	cargo build --locked --profile dist --package metrics-host --package bench
 	target/dist/bench
 
+.PHONY: soak
+soak: build ## serve mixed traffic for SOAK_SECONDS (600) beside a sidecar: every answer counted once, nothing piles up
+	cargo build --locked --release --package bench
+	target/release/soak
+
 .PHONY: clean
 clean: ## remove what was built, and nothing else
 	cargo clean
