@@ -94,7 +94,7 @@ pub struct CommonArgs {
         long,
         env = "METRICS_HOST_MAX_OTLP_DECOMPRESSED_SIZE",
         value_name = "SIZE",
-        default_value = "16MiB"
+        default_value = "8MiB"
     )]
     pub max_otlp_decompressed_size: ByteSize,
 

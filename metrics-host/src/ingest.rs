@@ -89,15 +89,15 @@ impl Ingest {
         let encoding = encoding(request.headers())?;
         let key = batch_key(request.headers())?;
         // Held until all is committed: what waits is in memory.
-        let body = self.0.bodies.read(request).await?;
+        let (body, _reserved) = self.0.bodies.read(request).await?;
         let rejected = match (signal, key) {
             (Signal::Metrics, Some(_)) if encoding != Encoding::Json => {
                 return Err(IngestError::KeyedProtobuf);
             }
-            (Signal::Metrics, Some(key)) => self.batch(key, &body.bytes).await?,
-            (Signal::Metrics, None) => self.metrics(encoding, &body.bytes).await?,
-            (Signal::Traces, _) => self.traces(encoding, &body.bytes).await?,
-            (Signal::Logs, _) => self.logs(encoding, &body.bytes)?,
+            (Signal::Metrics, Some(key)) => self.batch(key, body).await?,
+            (Signal::Metrics, None) => self.metrics(encoding, body).await?,
+            (Signal::Traces, _) => self.traces(encoding, body).await?,
+            (Signal::Logs, _) => self.logs(encoding, &body)?,
         };
         let partial = (!rejected.is_empty()).then(|| {
             let reasons = rejected
@@ -117,8 +117,8 @@ impl Ingest {
     }
 
     /// Counts a batch of ours.
-    async fn batch(&self, key: BatchKey, body: &[u8]) -> Result<Rejections, IngestError> {
-        let batch = telemetry::otlp::decode(body).map_err(IngestError::Undecodable)?;
+    async fn batch(&self, key: BatchKey, body: Bytes) -> Result<Rejections, IngestError> {
+        let batch = telemetry::otlp::decode(&body).map_err(IngestError::Undecodable)?;
         if batch.resource.instance != key.instance {
             return Err(IngestError::ForeignKey {
                 key: key.to_string(),
@@ -129,12 +129,13 @@ impl Ingest {
         let change = Change {
             batch: Some(Batch {
                 key,
-                body: Sha256::digest(body).into(),
+                body: Sha256::digest(&body).into(),
                 end_unix_nanos: batch.end_unix_nanos,
             }),
             requests: batch.delta,
             ..Change::default()
         };
+        drop(body);
         let stats = &self.0.stats;
         match self.0.journal.commit(change).await? {
             Receipt::Counted { missing, .. } => {
@@ -150,8 +151,9 @@ impl Ingest {
     }
 
     /// Counts the metrics of any sender.
-    async fn metrics(&self, encoding: Encoding, body: &[u8]) -> Result<Rejections, IngestError> {
-        let message: ExportMetricsServiceRequest = otlp::decode(encoding, body)?;
+    async fn metrics(&self, encoding: Encoding, body: Bytes) -> Result<Rejections, IngestError> {
+        let message: ExportMetricsServiceRequest = otlp::decode(encoding, &body)?;
+        drop(body);
         let otlp::Points {
             points,
             mut rejected,
@@ -183,9 +185,11 @@ impl Ingest {
     }
 
     /// Counts the requests that the spans of a server show.
-    async fn traces(&self, encoding: Encoding, body: &[u8]) -> Result<Rejections, IngestError> {
-        let message: ExportTraceServiceRequest = otlp::decode(encoding, body)?;
+    async fn traces(&self, encoding: Encoding, body: Bytes) -> Result<Rejections, IngestError> {
+        let message: ExportTraceServiceRequest = otlp::decode(encoding, &body)?;
+        drop(body);
         let spans = otlp::requests(&message);
+        drop(message);
         let found = spans.ends_unix_nanos.len();
         self.check_points(found)?;
         if found > 0 {

@@ -9,10 +9,15 @@ use hyper::body::{Body, Incoming};
 use std::{io::Read, sync::Arc};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Bytes of all bodies together that are read or wait to be committed, unless one alone may be larger.
-const MEMORY: usize = 32 << 20;
+/// Memory of all requests that are read or wait to be committed, unless one alone may need more.
+const MEMORY: usize = 16 << 20;
 /// What memory is reserved in: a permit.
 const UNIT: usize = 1 << 10;
+/// Memory that a body needs by the time it is decoded, as a multiple of its size.
+const EXPANSION: usize = 4;
+/// What a packed body is expected to grow to, as a multiple of its size. If it grows to more, it needs that much
+/// memory to be free.
+const PACKING: usize = 8;
 
 /// Reads bodies; shared by all requests.
 #[derive(Debug)]
@@ -22,17 +27,15 @@ pub(super) struct Bodies {
     permits: usize,
 }
 
-/// A whole body, and the memory it holds.
+/// Memory that is set aside for a request until this is dropped.
 #[derive(Debug)]
-pub(super) struct WholeBody {
-    pub(super) bytes: Bytes,
-    _reserved: OwnedSemaphorePermit,
+pub(super) struct Reserved {
+    _memory: OwnedSemaphorePermit,
 }
 
 impl Bodies {
     pub(super) fn new(limits: IngestLimits) -> Self {
-        let largest = limits.max_body_size + limits.max_decompressed_size;
-        let permits = MEMORY.max(largest).div_ceil(UNIT);
+        let permits = MEMORY.max(limits.max_body_size).div_ceil(UNIT);
         Self {
             limits,
             memory: Arc::new(Semaphore::new(permits)),
@@ -44,7 +47,10 @@ impl Bodies {
     ///
     /// # Errors
     /// If it is too large before or after that, breaks off, does not arrive in time, or finds no memory in time.
-    pub(super) async fn read(&self, request: Request<Incoming>) -> Result<WholeBody, IngestError> {
+    pub(super) async fn read(
+        &self,
+        request: Request<Incoming>,
+    ) -> Result<(Bytes, Reserved), IngestError> {
         let packed = is_gzip(request.headers())?;
         let limit = self.limits.max_body_size;
         let announced = request.body().size_hint().upper();
@@ -52,18 +58,15 @@ impl Bodies {
         if expected.is_some_and(|size| size > limit) {
             return Err(IngestError::TooLarge { limit });
         }
-        let unpacked = if packed {
-            self.limits.max_decompressed_size
-        } else {
-            0
-        };
-        let units = (expected.unwrap_or(limit) + unpacked)
-            .div_ceil(UNIT)
-            .min(self.permits);
-        let units = u32::try_from(units).unwrap_or(u32::MAX);
+        let expected = expected.unwrap_or(limit);
         let within = self.limits.read_timeout;
+        let units = self.units(if packed {
+            expected.saturating_mul(PACKING)
+        } else {
+            expected
+        });
         let reserve = Arc::clone(&self.memory).acquire_many_owned(units);
-        let reserved = tokio::time::timeout(within, reserve)
+        let mut reserved = tokio::time::timeout(within, reserve)
             .await
             .map_err(|_| IngestError::Busy)?
             .expect("the semaphore is never closed");
@@ -76,14 +79,22 @@ impl Bodies {
             Ok(Err(error)) => return Err(IngestError::Unreadable(error)),
             Err(_) => return Err(IngestError::TooSlow(within)),
         };
-        Ok(WholeBody {
-            bytes: if packed {
-                unpack(&bytes, self.limits.max_decompressed_size)?
-            } else {
-                bytes
-            },
-            _reserved: reserved,
-        })
+        if !packed {
+            return Ok((bytes, Reserved { _memory: reserved }));
+        }
+        let bytes = unpack(&bytes, self.limits.max_decompressed_size)?;
+        let more = self.units(bytes.len()).saturating_sub(units);
+        let more = Arc::clone(&self.memory).try_acquire_many_owned(more);
+        reserved.merge(more.map_err(|_| IngestError::Busy)?);
+        Ok((bytes, Reserved { _memory: reserved }))
+    }
+
+    fn units(&self, size: usize) -> u32 {
+        let units = size
+            .saturating_mul(EXPANSION)
+            .div_ceil(UNIT)
+            .min(self.permits);
+        u32::try_from(units).unwrap_or(u32::MAX)
     }
 }
 
