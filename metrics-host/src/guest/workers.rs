@@ -32,6 +32,10 @@ const IDLE: Duration = Duration::from_secs(10);
 /// that it never gets to that.
 const SECOND_LINE: Duration = Duration::from_secs(1);
 
+/// How long an instance may work after its answers at least, however short the deadline of requests: its telemetry
+/// is tried to be delivered for two seconds, and then written to its database, which may be busy.
+const AFTERWARDS: Duration = Duration::from_secs(10);
+
 /// Creates instances of one component.
 pub(super) struct Workers {
     pub engine: Engine,
@@ -166,9 +170,8 @@ impl WorkerExpiration for Expiration {
             + match status {
                 WorkerStatus::Idle if this.stop.is_none() => Duration::ZERO,
                 WorkerStatus::Idle => IDLE,
-                WorkerStatus::Requests | WorkerStatus::PostReturn => {
-                    this.request_timeout + SECOND_LINE
-                }
+                WorkerStatus::Requests => this.request_timeout + SECOND_LINE,
+                WorkerStatus::PostReturn => this.request_timeout.max(AFTERWARDS) + SECOND_LINE,
             };
         // A later deadline is looked at when the timer fires: setting it for every request would cost more.
         if deadline < this.timer.deadline().into_std() {
