@@ -1,7 +1,7 @@
 //! Faults that a drill asks for with the header `x-fault`.
 
 use crate::error::ApiError;
-use std::time::Duration;
+use std::{hint::black_box, time::Duration};
 
 /// The header.
 pub const HEADER: &str = "x-fault";
@@ -15,8 +15,10 @@ pub enum Fault {
     Error,
     /// The handler takes longer.
     Delay(Duration),
-    /// The component traps.
+    /// The component traps, and its panic hook runs before.
     Panic,
+    /// The component traps for want of stack, and nothing of it runs any more.
+    Overflow,
 }
 
 impl Fault {
@@ -28,6 +30,7 @@ impl Fault {
         let fault = match text {
             "error" => Some(Self::Error),
             "panic" => Some(Self::Panic),
+            "overflow" => Some(Self::Overflow),
             _ => text
                 .strip_prefix("delay=")
                 .and_then(parse_delay)
@@ -35,9 +38,21 @@ impl Fault {
         };
         fault.ok_or_else(|| {
             ApiError::BadParameter(format!(
-                "{HEADER} must be error, panic, or delay= with 1ms to 60s"
+                "{HEADER} must be error, panic, overflow, or delay= with 1ms to 60s"
             ))
         })
+    }
+}
+
+/// Recurses until there is no stack left.
+pub(crate) fn overflow_stack() -> ! {
+    #[expect(unconditional_recursion, reason = "it is what overflows the stack")]
+    fn recurse(depth: u64) -> u64 {
+        let frame = black_box([depth; 64]);
+        recurse(frame[0] + 1) + frame[63]
+    }
+    loop {
+        black_box(recurse(0));
     }
 }
 
@@ -59,6 +74,7 @@ mod tests {
         let parse = |text| Fault::parse(text).ok();
         assert_eq!(parse("error"), Some(Fault::Error));
         assert_eq!(parse("panic"), Some(Fault::Panic));
+        assert_eq!(parse("overflow"), Some(Fault::Overflow));
         assert_eq!(
             parse("delay=750ms"),
             Some(Fault::Delay(Duration::from_millis(750)))

@@ -114,6 +114,7 @@ impl<S: Store, Sleep: AsyncFn(Duration)> Service<S, Sleep> {
         match Fault::parse(&asked)? {
             Fault::Error => Err(ApiError::FaultInjected),
             Fault::Panic => panic!("a drill asked for a panic"),
+            Fault::Overflow => fault::overflow_stack(),
             Fault::Delay(delay) => {
                 (self.sleep)(delay).await;
                 Ok(())
