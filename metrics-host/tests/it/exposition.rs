@@ -62,6 +62,21 @@ impl Exposition {
         what: &str,
         enough: impl Fn(&Self) -> bool,
     ) -> Self {
+        match Self::scrape_for(DEADLINE, address, enough).await {
+            Some(scrape) => scrape,
+            None => panic!(
+                "{what} did not happen: {:?}",
+                Self::scrape(address).await.requests()
+            ),
+        }
+    }
+
+    /// Scrapes until `enough`, or in vain for `time`.
+    pub(crate) async fn scrape_for(
+        time: Duration,
+        address: SocketAddr,
+        enough: impl Fn(&Self) -> bool,
+    ) -> Option<Self> {
         let scraping = async {
             loop {
                 let scrape = Self::scrape(address).await;
@@ -71,13 +86,7 @@ impl Exposition {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };
-        match tokio::time::timeout(DEADLINE, scraping).await {
-            Ok(scrape) => scrape,
-            Err(_) => panic!(
-                "{what} did not happen: {:?}",
-                Self::scrape(address).await.requests()
-            ),
-        }
+        tokio::time::timeout(time, scraping).await.ok()
     }
 
     /// Scrapes until the requests stay as they are. That nothing more comes is no event that could be awaited.
@@ -109,6 +118,11 @@ impl Exposition {
             .filter(|(of, _)| fits(of))
             .map(|(_, value)| value)
             .sum()
+    }
+
+    /// Returns the number of samples of `name`.
+    pub(crate) fn series(&self, name: &str) -> usize {
+        self.samples_of(name).count()
     }
 
     /// Returns whether there is a sample of `name` with exactly these labels.

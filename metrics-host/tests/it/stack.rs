@@ -4,10 +4,14 @@ use serde_json::Value;
 use std::{
     fs,
     io::{BufRead, BufReader},
-    net::SocketAddr,
+    net::{SocketAddr, TcpListener},
+    ops::Range,
     path::{Path, PathBuf},
-    process::{Child, Command, ExitStatus, Stdio},
-    sync::Arc,
+    process::{self, Child, Command, ExitStatus, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering::Relaxed},
+    },
     thread,
     time::Duration,
 };
@@ -34,6 +38,20 @@ fn require(file: &str, command: &str) {
         workspace(file).exists(),
         "{file} is not there: run `{command}`"
     );
+}
+
+/// Returns an address that is free, and stays so while nobody listens there: no connection has its port as its own.
+pub(crate) fn free_address() -> SocketAddr {
+    const BELOW_EPHEMERAL: Range<u32> = 20_000..32_000;
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let several = BELOW_EPHEMERAL.map(|_| {
+        // Processes that run at one time begin at different ports.
+        let offset = process::id() * 64 + NEXT.fetch_add(1, Relaxed);
+        let port = BELOW_EPHEMERAL.start + offset % BELOW_EPHEMERAL.len() as u32;
+        SocketAddr::from(([127, 0, 0, 1], u16::try_from(port).unwrap()))
+    });
+    let mut free = several.filter(|address| TcpListener::bind(address).is_ok());
+    free.next().expect("all ports are taken")
 }
 
 /// What to start.
@@ -126,6 +144,22 @@ impl Launch {
     /// Goes on with the state of another.
     pub(crate) fn state(mut self, state: &Arc<TempDir>) -> Self {
         self.state = Arc::clone(state);
+        self
+    }
+
+    /// Starts it by another program, which is to become it in the end.
+    pub(crate) fn by(mut self, program: &str, args: &[&str]) -> Self {
+        let mut command = Command::new(program);
+        command.args(args);
+        command.arg(self.command.get_program());
+        command.args(self.command.get_args());
+        for (name, value) in self.command.get_envs() {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        self.command = command;
         self
     }
 
@@ -242,8 +276,13 @@ impl Host {
         events.filter(|event| fits(event)).count()
     }
 
+    /// Returns its process id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     pub(crate) fn signal(&self, signal: rustix::process::Signal) {
-        let pid = i32::try_from(self.child.id()).unwrap();
+        let pid = i32::try_from(self.pid()).unwrap();
         rustix::process::kill_process(rustix::process::Pid::from_raw(pid).unwrap(), signal)
             .unwrap();
     }
