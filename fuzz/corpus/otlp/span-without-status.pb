@@ -1,0 +1,4 @@
+
+$" 0J
+http.request.method
+GET

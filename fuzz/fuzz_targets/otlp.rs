@@ -1,0 +1,105 @@
+//! Bytes at the ingest from a sender of no kind in particular: what is taken can be exposed, whatever it was written in.
+
+#![no_main]
+
+#[path = "../../metrics-host/src"]
+#[allow(
+    dead_code,
+    unused_imports,
+    reason = "the files are a library's, and reading OTLP takes only a part of them"
+)]
+mod host {
+    pub mod metric;
+    pub mod otlp;
+    pub mod request_counts;
+}
+
+use host::otlp::{self, Amount, Encoding, Labels, Point, PointValue};
+// Where those files look for them.
+use host::{metric, request_counts};
+use libfuzzer_sys::fuzz_target;
+use metric::Kind;
+use opentelemetry_proto::tonic::collector::{
+    logs::v1::ExportLogsServiceRequest, metrics::v1::ExportMetricsServiceRequest,
+    trace::v1::ExportTraceServiceRequest,
+};
+use prost::Message;
+use request_counts::LabelSpace;
+
+const SPACE: LabelSpace = LabelSpace {
+    max_series: 100,
+    max_label_len: 50,
+};
+
+fuzz_target!(|body: &[u8]| {
+    for encoding in [Encoding::Json, Encoding::Protobuf] {
+        if let Ok(message) = otlp::decode::<ExportMetricsServiceRequest>(encoding, body) {
+            check_metrics(message);
+        }
+        if let Ok(message) = otlp::decode::<ExportTraceServiceRequest>(encoding, body) {
+            check_spans(&message);
+        }
+        _ = otlp::decode::<ExportLogsServiceRequest>(encoding, body);
+    }
+});
+
+fn check_metrics(message: ExportMetricsServiceRequest) {
+    let again = otlp::decode(Encoding::Protobuf, &message.encode_to_vec());
+    let again = again.expect("what was encoded decodes");
+    let (read, read_again) = (otlp::points(message, SPACE), otlp::points(again, SPACE));
+    assert_eq!(read.rejected, read_again.rejected);
+    assert_eq!(read.points.len(), read_again.points.len());
+    for point in &read.points {
+        assert!(is_name(&point.family.name, ":"), "{point:?}");
+        assert!(point.family.name.len() <= SPACE.max_label_len && !point.family.help.is_empty());
+        check_labels(&point.labels);
+        check_value(point);
+    }
+}
+
+fn check_labels(labels: &Labels) {
+    assert!(labels.is_sorted_by(|a, b| a.0 < b.0), "{labels:?}");
+    for (name, value) in labels {
+        assert!(is_name(name, "") && name != "le", "{labels:?}");
+        assert!(name.len().max(value.len()) <= SPACE.max_label_len);
+    }
+}
+
+fn check_value(point: &Point) {
+    let number = match &point.value {
+        PointValue::Now(number) => *number,
+        PointValue::More(amount) | PointValue::Total { amount, .. } => match amount {
+            Amount::Number(number) => {
+                assert!(point.family.kind != Kind::Counter || *number >= 0.0);
+                *number
+            }
+            Amount::Histogram(buckets) => {
+                assert_eq!(buckets.counts.len(), buckets.bounds.len() + 1);
+                assert!(buckets.bounds.is_sorted_by(|a, b| a < b));
+                let mut twice = buckets.clone();
+                twice.merge(buckets);
+                assert_eq!(twice.count(), buckets.count().saturating_mul(2));
+                buckets.sum
+            }
+        },
+    };
+    assert!(number.is_finite(), "{point:?}");
+}
+
+fn check_spans(message: &ExportTraceServiceRequest) {
+    let spans = otlp::requests(message);
+    assert_eq!(spans.requests.requests(), spans.ends_unix_nanos.len() as u64);
+    let all = message
+        .resource_spans
+        .iter()
+        .flat_map(|resource| &resource.scope_spans)
+        .map(|scope| scope.spans.len() as u64)
+        .sum::<u64>();
+    assert_eq!(spans.requests.requests() + spans.skipped + spans.rejected, all);
+}
+
+/// Returns whether Prometheus takes `name`; source: <https://prometheus.io/docs/concepts/data_model/>.
+fn is_name(name: &str, besides: &str) -> bool {
+    let fits = |letter: char| letter.is_ascii_alphanumeric() || letter == '_' || besides.contains(letter);
+    !name.is_empty() && !name.starts_with(|first: char| first.is_ascii_digit()) && name.chars().all(fits)
+}
