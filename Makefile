@@ -39,6 +39,10 @@ test-components: component ## build the components that only tests serve
 test: build test-components ## everything a change must pass
 	cargo test --locked --release --workspace
 
+.PHONY: test-faults
+test-faults: build test-components ## break what surrounds the service, for minutes: every answer is counted once all the same
+	FAULTS=full cargo test --locked --release --package metrics-host --test it -- --test-threads=1 faults::
+
 .PHONY: test-running
 test-running: ## test a service that runs already: ITEMS_URL=http://… METRICS_URL=http://… make test-running
 	@test -n "$${ITEMS_URL:-}" && test -n "$${METRICS_URL:-}" || { echo "set ITEMS_URL and METRICS_URL" >&2; exit 2; }
@@ -51,6 +55,10 @@ lint: setup ## formatting, and clippy on both targets, warnings denied
 	cargo fmt --all --check
 	cargo clippy --locked --release --workspace --all-targets -- --deny warnings
 	cargo clippy --locked --profile component --target wasm32-wasip2 --package items-component --package misbehaving-component -- --deny warnings
+
+.PHONY: fuzz
+fuzz: setup ## feed made-up input to what reads a stranger's, FUZZ_SECONDS=60 for each fuzz target
+	@tools/fuzz.sh
 
 .PHONY: bench
 bench: component ## measure metrics-host against a native server; prints ratios
