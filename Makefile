@@ -35,6 +35,10 @@ spin: build ## serve the items API under `spin up`, with metrics-host as its sid
 test-components: component ## build the components that only tests serve
 	cargo build --locked --profile component --target wasm32-wasip2 --package misbehaving-component
 
+.PHONY: rules
+rules: setup ## write the configuration of Prometheus and Alertmanager from alerts/source
+	@cargo run --quiet --locked --package alerts -- generate
+
 .PHONY: test
 test: build test-components ## everything a change must pass
 	cargo test --locked --release --workspace

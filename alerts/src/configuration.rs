@@ -1,0 +1,56 @@
+//! The files of a configuration folder.
+
+use crate::{
+    Addresses, Variant, duration,
+    template::{TemplateError, Values},
+};
+
+/// A rendered file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct File {
+    /// Path in the folder, such as `rules/app.yml`.
+    pub path: &'static str,
+    /// What it holds.
+    pub text: String,
+}
+
+macro_rules! sources {
+    ($($path:literal),* $(,)?) => {
+        &[$(($path, include_str!(concat!("../source/", $path)))),*]
+    };
+}
+
+const SOURCES: &[(&str, &str)] = sources![
+    "prometheus.yml",
+    "alertmanager.yml",
+    "rules/app.yml",
+    "rules/metrics-host.yml",
+    "rules/recording.yml",
+    "rules/slo.yml",
+];
+
+/// Returns every file of a configuration folder.
+///
+/// # Errors
+/// If a source asks for a value that there is not, or a value is asked for nowhere.
+pub fn render(variant: Variant, addresses: &Addresses) -> Result<Vec<File>, TemplateError> {
+    let addresses = addresses.values();
+    let addresses = addresses.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let times = variant.times().flat_map(|(name, time)| {
+        let words = duration::words(time).expect("times are constants of one number and one unit");
+        [
+            (name.to_owned(), time.to_owned()),
+            (format!("{name}_words"), words),
+        ]
+    });
+    let mut values = Values::new(addresses.into_iter().chain(times));
+    let files = SOURCES.iter().map(|(path, source)| {
+        let text = values.fill(path, source)?;
+        let text =
+            format!("# Generated from alerts/source/{path} by `make rules`: edit that.\n{text}");
+        Ok(File { path, text })
+    });
+    let files = files.collect::<Result<_, _>>()?;
+    values.all_used()?;
+    Ok(files)
+}

@@ -1,0 +1,1 @@
+//! What a PromQL expression relies on: metrics, and their labels.
