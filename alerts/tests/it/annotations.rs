@@ -1,0 +1,157 @@
+//! What every alert tells the person it reaches.
+
+use crate::rules::{Rule, RulesFile, alerts, read, stems};
+use alerts::{Addresses, Variant, render};
+use std::collections::BTreeSet;
+
+#[test]
+fn every_alert_has_what_a_person_needs() {
+    for alert in alerts() {
+        let name = alert.name();
+        let severity = alert.labels.get("severity").map(String::as_str);
+        assert!(
+            matches!(severity, Some("critical" | "warning"))
+                || name == "Watchdog" && severity == Some("none"),
+            "{name}: {severity:?}"
+        );
+        assert!(alert.wait.is_some(), "{name}: no `for`");
+        let annotation = |annotation: &str| {
+            let text = alert.annotations.get(annotation).map(|text| text.trim());
+            text.unwrap_or_else(|| panic!("{name}: no {annotation}"))
+        };
+        let summary = annotation("summary");
+        assert!(
+            summary.ends_with('.') && !summary.contains("{{"),
+            "{name}: {summary}"
+        );
+        let description = annotation("description");
+        assert!(
+            description.ends_with('.')
+                && (description.contains("{{ $") || description.contains("{{ with $")),
+            "{name}: {description}"
+        );
+        let addresses = Addresses::loopback();
+        assert_eq!(
+            annotation("runbook_url"),
+            format!("{}/runbooks/{name}", addresses.metrics_host_url)
+        );
+        let dashboard = annotation("dashboard_url");
+        let dashboard = dashboard.strip_prefix(&format!("{}/d/", addresses.grafana_url));
+        let (uid, panel) = dashboard.unwrap().split_once("?viewPanel=").unwrap();
+        assert!(["app-overview", "app-slo"].contains(&uid), "{name}: {uid}");
+        panel.parse::<u8>().unwrap();
+        assert_eq!(alert.annotations.len(), 4, "{name}");
+    }
+}
+
+#[test]
+fn times_in_text_are_those_of_the_rule() {
+    for variant in Variant::ALL {
+        for file in render(variant, &Addresses::loopback()).unwrap() {
+            if !file.path.starts_with("rules/") {
+                continue;
+            }
+            for rule in RulesFile::parse(&file.text).rules() {
+                if rule.alert.is_some() {
+                    let told = times(&rule.annotations["description"]);
+                    let used = used(rule);
+                    assert_eq!(
+                        told.difference(&used).collect::<Vec<_>>(),
+                        Vec::<&String>::new(),
+                        "{variant:?}: {} uses {used:?}",
+                        rule.name()
+                    );
+                    let wait = words(rule.wait.as_deref().unwrap());
+                    assert!(
+                        told.contains(&wait) || wait == "0 seconds",
+                        "{variant:?}: {} does not tell its `for`, {wait}",
+                        rule.name()
+                    );
+                }
+            }
+        }
+    }
+}
+
+/// Returns the times of a text, such as `5 minutes`.
+fn times(text: &str) -> BTreeSet<String> {
+    let words: Vec<_> = text
+        .split_whitespace()
+        .map(|word| word.trim_matches([',', '.', ';', ':']))
+        .collect();
+    let pairs = words.windows(2).filter(|pair| {
+        let unit = pair[1].strip_suffix('s').unwrap_or(pair[1]);
+        pair[0].parse::<u64>().is_ok() && ["second", "minute", "hour", "day"].contains(&unit)
+    });
+    pairs.map(|pair| pair.join(" ")).collect()
+}
+
+/// Returns the times of a rule in words: its `for`, its windows, and those in the names of what it reads.
+fn used(rule: &Rule) -> BTreeSet<String> {
+    let expression: String = rule.expr.lines().fold(String::new(), |code, line| {
+        code + line.split('#').next().unwrap_or_default() + "\n"
+    });
+    let windows = expression.split(['[', ']']).skip(1).step_by(2);
+    let recorded = expression
+        .split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+        .filter_map(|name| Some(name.rsplit_once("rate")?.1));
+    let times = windows.chain(recorded).chain(rule.wait.as_deref());
+    times
+        .filter(|time| time.starts_with(|c: char| c.is_ascii_digit()))
+        .map(words)
+        .collect()
+}
+
+fn words(time: &str) -> String {
+    let (count, unit) = time.split_at(time.len() - 1);
+    let unit = match unit {
+        "s" => "second",
+        "m" => "minute",
+        "h" => "hour",
+        "d" => "day",
+        _ => panic!("{time}"),
+    };
+    format!("{count} {unit}{}", if count == "1" { "" } else { "s" })
+}
+
+#[test]
+fn every_threshold_has_a_reason() {
+    for stem in stems("rules", ".yml") {
+        let source = read(&format!("source/rules/{stem}.yml"));
+        for block in source.split("- alert: ").skip(1) {
+            let name = block.lines().next().unwrap();
+            let expression = block.split("for:").next().unwrap();
+            let compares = [" > ", " < ", " == "]
+                .iter()
+                .any(|op| expression.contains(op));
+            // `up == 0` says itself what it is.
+            if compares && !expression.contains("up{") {
+                assert!(
+                    expression.contains("# "),
+                    "{name}: no comment says why it is this threshold"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn the_expressions_of_the_reference_are_kept() {
+    let reference = read("tests/reference_test.yml");
+    let reference: Vec<_> = reference
+        .lines()
+        .map(|line| line.trim().trim_start_matches("- expr: "))
+        .collect();
+    for alert in RulesFile::read("app").rules() {
+        for line in alert.expr.lines().map(str::trim) {
+            let terms = line.split(" < ").next().unwrap();
+            if terms.contains("{endpoint") && !terms.contains("absent") {
+                assert!(
+                    reference.iter().any(|line| line.contains(terms)),
+                    "{}: {terms} is not in tests/reference_test.yml",
+                    alert.name()
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! What is committed is what the source renders.
+
+use crate::rules::file;
+use alerts::{Addresses, Variant, committed, render};
+use std::fs;
+
+#[test]
+fn the_committed_files_are_what_the_source_renders() {
+    for folder in committed().unwrap() {
+        for rendered in folder.files {
+            let path = file("..").join(folder.path).join(rendered.path);
+            let text = fs::read_to_string(&path).unwrap_or_default();
+            assert!(
+                text == rendered.text,
+                "{}/{} is not what alerts/source renders: run `make rules`",
+                folder.path,
+                rendered.path
+            );
+        }
+    }
+}
+
+#[test]
+fn the_variants_wait_as_designed() {
+    let windows_and_for = |variant| {
+        let files = render(variant, &Addresses::loopback()).unwrap();
+        let app = files.iter().find(|file| file.path == "rules/app.yml");
+        let app = crate::rules::RulesFile::parse(&app.unwrap().text);
+        let times = app.rules().map(|rule| {
+            let window = rule.expr.split_once('[').unwrap().1;
+            let window = window.split_once(']').unwrap().0;
+            assert_eq!(
+                rule.expr.matches('[').count(),
+                rule.expr.matches(&format!("[{window}]")).count()
+            );
+            format!("{window} {}", rule.wait.as_deref().unwrap())
+        });
+        times.collect::<Vec<_>>()
+    };
+    assert_eq!(
+        windows_and_for(Variant::Production),
+        ["5m 10m", "5m 10m", "2m 5m", "2m 15m"]
+    );
+    assert_eq!(
+        windows_and_for(Variant::Demo),
+        ["5m 1m", "5m 1m", "2m 1m", "2m 3m"]
+    );
+    assert_eq!(
+        windows_and_for(Variant::Test),
+        ["1m 12s", "1m 12s", "24s 12s", "24s 36s"]
+    );
+}
