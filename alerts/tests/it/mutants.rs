@@ -1,14 +1,16 @@
 //! Are the unit tests good enough? Each rule is changed in one place after the other, and some test has to notice.
 //!
-//! A change is tried on the rules it can influence and on the cases that name them: what these notice, all would.
+//! A change is tried on the cases that name the rule, and on the rules that these name or read: what few
+//! notice, all would.
 
 use crate::{
     mutation::{Mutant, mutants},
     promtool::run,
-    rules::{RulesFile, milliseconds, read, stems},
+    rules::{Rule, RulesFile, milliseconds, read, stems},
 };
 use std::{
     fs,
+    path::Path,
     sync::{
         Mutex,
         atomic::{AtomicUsize, Ordering},
@@ -68,18 +70,21 @@ fn collect(stem: &str, trials: &mut Vec<Trial>) {
     for (group, rules) in file.groups.iter().enumerate() {
         for (index, rule) in rules.rules.iter().enumerate() {
             let name = rule.name();
-            let tests = yaml_serde::to_string(&cases_of(&tests, name)).unwrap();
-            let named: Vec<_> = words(&tests).collect();
+            let tests = yaml_serde::to_string(&cases_of(&tests, rule)).unwrap();
+            let mut named: Vec<_> = words(&tests).collect();
+            let read: Vec<_> = file
+                .rules()
+                .filter(|rule| is_named(rule, &named))
+                .flat_map(|rule| words(&rule.expr))
+                .collect();
+            named.extend(read);
             let mut add = |change: String, expression: &str, wait: Option<String>| {
                 let mut changed = file.clone();
                 let place = &mut changed.groups[group].rules[index];
                 place.expr = expression.to_owned();
                 place.wait = wait;
-                // Alerts do not read each other; records do.
-                if rule.alert.is_some() {
-                    for group in &mut changed.groups {
-                        group.rules.retain(|rule| named.contains(&rule.name()));
-                    }
+                for group in &mut changed.groups {
+                    group.rules.retain(|rule| is_named(rule, &named));
                 }
                 trials.push(Trial {
                     rule: name.to_owned(),
@@ -108,25 +113,32 @@ fn collect(stem: &str, trials: &mut Vec<Trial>) {
 const UNCHANGED: &str = "nothing was changed";
 
 /// Returns the tests with only those cases that name `rule`.
-fn cases_of(tests: &Value, rule: &str) -> Value {
+fn cases_of(tests: &Value, rule: &Rule) -> Value {
     let mut tests = tests.clone();
     tests["rule_files"] = Value::Sequence(vec!["rules.yml".into()]);
     let cases = tests["tests"].as_sequence_mut().unwrap();
     cases.retain(|case| {
         let text = yaml_serde::to_string(case).unwrap();
-        words(&text).any(|word| word == rule)
+        is_named(rule, &words(&text).collect::<Vec<_>>())
     });
     tests
 }
 
+/// Returns whether there are the name of `rule` and what sets it apart from others of this name among `words`.
+fn is_named(rule: &Rule, words: &[&str]) -> bool {
+    let labels = rule.labels.iter().filter(|(label, _)| *label != "severity");
+    let mut all = labels.map(|(_, value)| value.as_str()).chain([rule.name()]);
+    all.all(|part| words.contains(&part))
+}
+
 /// Returns the words of a text that may be names of alerts or records.
 fn words(text: &str) -> impl Iterator<Item = &str> {
-    let words = text.split(|c: char| !c.is_ascii_alphanumeric() && !"_:".contains(c));
-    words.map(|word| word.trim_end_matches(':'))
+    let words = text.split(|c: char| !c.is_ascii_alphanumeric() && !"_:.".contains(c));
+    words.map(|word| word.trim_end_matches([':', '.']))
 }
 
 /// Returns what is wrong, if anything is.
-fn try_out(trial: &Trial, folder: &std::path::Path) -> Option<String> {
+fn try_out(trial: &Trial, folder: &Path) -> Option<String> {
     fs::write(folder.join("rules.yml"), &trial.rules).unwrap();
     fs::write(folder.join("test.yml"), &trial.tests).unwrap();
     let outcome = run("promtool", &["test", "rules", "test.yml"], folder);
