@@ -11,4 +11,5 @@ mod mutation;
 mod promtool;
 mod rules;
 mod runbooks;
+mod trial;
 mod vocabulary;

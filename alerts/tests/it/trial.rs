@@ -1,0 +1,115 @@
+//! A rule that was changed, with what is needed to see whether a test notices.
+//!
+//! That is not all of its file: the cases that name the rule, cheap ones first, and the rules that these name or read.
+//! What few cases notice, all would.
+
+use crate::{
+    mutation::{Mutant, mutants},
+    rules::{Rule, RulesFile, milliseconds, read},
+};
+use yaml_serde::Value;
+
+/// What `Trial::change` says of a rule as it is.
+pub(crate) const UNCHANGED: &str = "nothing was changed";
+
+/// A rule that was changed, with what is needed to try it.
+pub(crate) struct Trial {
+    /// Its name.
+    pub(crate) rule: String,
+    /// What was changed, in words.
+    pub(crate) change: String,
+    /// A rules file.
+    pub(crate) rules: String,
+    /// Files of its tests, for `rules.yml`.
+    pub(crate) tests: [String; 2],
+}
+
+/// Returns the trials of a rules file, for each rule first the rule as it is.
+pub(crate) fn trials(stem: &str) -> Vec<Trial> {
+    let mut trials = Vec::new();
+    let file = RulesFile::read(stem);
+    let tests: Value = yaml_serde::from_str(&read(&format!("tests/{stem}_test.yml"))).unwrap();
+    let step = milliseconds(tests["evaluation_interval"].as_str().unwrap());
+    for (group, rules) in file.groups.iter().enumerate() {
+        for (index, rule) in rules.rules.iter().enumerate() {
+            let name = rule.name();
+            let tests = cases_of(&tests, rule);
+            let mut named: Vec<_> = tests.iter().flat_map(|tests| words(tests)).collect();
+            let read: Vec<_> = file
+                .rules()
+                .filter(|rule| is_named(rule, &named))
+                .flat_map(|rule| words(&rule.expr))
+                .collect();
+            named.extend(read);
+            let mut add = |change: String, expression: &str, wait: Option<String>| {
+                let mut changed = file.clone();
+                let place = &mut changed.groups[group].rules[index];
+                place.expr = expression.to_owned();
+                place.wait = wait;
+                for group in &mut changed.groups {
+                    group.rules.retain(|rule| is_named(rule, &named));
+                }
+                trials.push(Trial {
+                    rule: name.to_owned(),
+                    change,
+                    rules: yaml_serde::to_string(&changed).unwrap(),
+                    tests: tests.clone(),
+                });
+            };
+            add(UNCHANGED.into(), &rule.expr, rule.wait.clone());
+            for Mutant { change, expression } in mutants(&rule.expr) {
+                add(change, &expression, rule.wait.clone());
+            }
+            if let Some(wait) = rule.wait.as_deref().map(milliseconds) {
+                for wait in [wait.checked_sub(step), Some(wait + step)]
+                    .into_iter()
+                    .flatten()
+                {
+                    let wait = format!("{wait}ms");
+                    add(format!("`for` becomes {wait}"), &rule.expr, Some(wait));
+                }
+            }
+        }
+    }
+    trials
+}
+
+/// Returns the tests with only those cases that name `rule`, in two files: first those that are over soon.
+fn cases_of(tests: &Value, rule: &Rule) -> [String; 2] {
+    let mut cases = tests["tests"].as_sequence().unwrap().clone();
+    cases.retain(|case| {
+        let text = yaml_serde::to_string(case).unwrap();
+        is_named(rule, &words(&text).collect::<Vec<_>>())
+    });
+    cases.sort_by_key(end);
+    let late = cases.split_off(cases.len().div_ceil(2));
+    [cases, late].map(|cases| {
+        let mut tests = tests.clone();
+        tests["rule_files"] = Value::Sequence(vec!["rules.yml".into()]);
+        tests["tests"] = Value::Sequence(cases);
+        yaml_serde::to_string(&tests).unwrap()
+    })
+}
+
+/// Returns when a case asks last.
+fn end(case: &Value) -> Option<u64> {
+    let asked = ["alert_rule_test", "promql_expr_test"].into_iter();
+    let asked = asked.filter_map(|kind| case.get(kind)?.as_sequence());
+    let times = asked
+        .flatten()
+        .filter_map(|asked| asked.get("eval_time")?.as_str());
+    times.map(milliseconds).max()
+}
+
+/// Returns whether there are the name of `rule` and what sets it apart from others of this name among `words`.
+fn is_named(rule: &Rule, words: &[&str]) -> bool {
+    let labels = rule.labels.iter().filter(|(label, _)| *label != "severity");
+    let mut all = labels.map(|(_, value)| value.as_str()).chain([rule.name()]);
+    all.all(|part| words.contains(&part))
+}
+
+/// Returns the words of a text that may be names of alerts or records.
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    let words = text.split(|c: char| !c.is_ascii_alphanumeric() && !"_:.".contains(c));
+    words.map(|word| word.trim_end_matches([':', '.']))
+}
