@@ -6,6 +6,7 @@ mod annotations;
 mod checks;
 mod committed;
 mod exposition;
+mod host;
 mod mutants;
 mod mutation;
 mod promtool;

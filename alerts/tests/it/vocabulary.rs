@@ -1,1 +1,188 @@
+//! Rules and dashboards name what a running metrics-host exposes, with the labels it has, from the start.
 
+use crate::{
+    exposition::{Series, series},
+    host::Host,
+    rules::{RulesFile, file, stems},
+};
+use alerts::expression::{Selector, selectors, without_variables};
+use serde_json::{Value, json};
+use std::{collections::BTreeSet, fs};
+
+/// What Prometheus and Alertmanager expose of themselves, or Prometheus makes: name and labels.
+const FOREIGN: [(&str, &[&str]); 4] = [
+    (
+        "ALERTS",
+        &["alertname", "alertstate", "severity", "burn_rate"],
+    ),
+    ("alertmanager_notifications_failed_total", &["integration"]),
+    ("prometheus_rule_evaluation_failures_total", &["rule_group"]),
+    ("up", &[]),
+];
+/// What a scrape adds.
+const OF_SCRAPES: [&str; 2] = ["job", "instance"];
+/// Counters that appear with their first event: rules may only read what `recording.yml` makes of them.
+const LATE: [&str; 3] = [
+    "metrics_host_ingest_rejected_points_total",
+    "metrics_host_ingest_rejected_total",
+    "metrics_host_ingest_spans_total",
+];
+
+/// An expression, and where it stands.
+struct Named {
+    place: String,
+    expression: String,
+}
+
+fn in_rules() -> Vec<Named> {
+    let files = stems("rules", ".yml").into_iter();
+    let rules = files.flat_map(|stem| {
+        let groups = RulesFile::read(&stem).groups.into_iter();
+        groups.flat_map(|group| {
+            let rules = group.rules.into_iter();
+            rules.map(move |rule| Named {
+                place: format!("{} {}", group.name, rule.name()),
+                expression: rule.expr,
+            })
+        })
+    });
+    rules.collect()
+}
+
+fn in_dashboards() -> Vec<Named> {
+    let folder = file("../grafana/dashboards");
+    let mut found = Vec::new();
+    // The dashboards are not written yet.
+    for entry in fs::read_dir(folder).into_iter().flatten() {
+        let path = entry.unwrap().path();
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "json")
+        {
+            let dashboard = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+            let name = path.file_stem().unwrap().to_string_lossy();
+            collect(&dashboard, &name, &mut found);
+        }
+    }
+    found
+}
+
+/// Adds each `expr` of a dashboard, with the title of its panel.
+fn collect(value: &Value, place: &str, found: &mut Vec<Named>) {
+    match value {
+        Value::Object(fields) => {
+            let place = match fields.get("title").and_then(Value::as_str) {
+                Some(title) => format!("{place}: {title}"),
+                None => place.to_owned(),
+            };
+            for (name, field) in fields {
+                match field.as_str() {
+                    Some(expression) if name == "expr" => found.push(Named {
+                        place: place.clone(),
+                        expression: without_variables(expression),
+                    }),
+                    _ => collect(field, &place, found),
+                }
+            }
+        }
+        Value::Array(values) => values.iter().for_each(|value| collect(value, place, found)),
+        _ => {}
+    }
+}
+
+fn recorded() -> BTreeSet<String> {
+    let rules = RulesFile::read("recording");
+    rules.rules().map(|rule| rule.name().to_owned()).collect()
+}
+
+/// Returns whether `series` is of the metric, with all labels and the values that are asked for exactly.
+fn is_meant(selector: &Selector, series: &Series) -> bool {
+    let labels = selector.labels().into_iter();
+    let mut exact = selector
+        .matchers
+        .iter()
+        .filter(|matcher| matcher.operator == "=");
+    series.name == selector.metric
+        && labels
+            .filter(|label| !OF_SCRAPES.contains(label))
+            .all(|label| series.labels.contains_key(label))
+        && exact.all(|matcher| {
+            OF_SCRAPES.contains(&&*matcher.label)
+                || series.labels.get(&matcher.label) == Some(&matcher.value)
+        })
+}
+
+#[test]
+fn what_rules_and_dashboards_name_is_exposed_with_its_labels() {
+    let (serve, sidecar) = (Host::serve(), Host::sidecar());
+    // Some series appear with their first event.
+    let malformed = json!({ "resourceMetrics": 1 });
+    assert_eq!(sidecar.post("/v1/metrics", &malformed), 400);
+    let unusable =
+        json!({ "resourceMetrics": [{ "scopeMetrics": [{ "metrics": [{ "name": "n" }] }] }] });
+    assert_eq!(sidecar.post("/v1/metrics", &unusable), 200);
+    let attribute = |key: &str, value: Value| json!({ "key": key, "value": value });
+    let span = json!({
+        "kind": 2,
+        "startTimeUnixNano": "1",
+        "endTimeUnixNano": "2",
+        "attributes": [
+            attribute("http.request.method", json!({ "stringValue": "GET" })),
+            attribute("http.response.status_code", json!({ "intValue": "200" })),
+        ],
+    });
+    let spans = json!({ "resourceSpans": [{ "scopeSpans": [{ "spans": [span] }] }] });
+    assert_eq!(sidecar.post("/v1/traces", &spans), 200);
+
+    let mut exposed = series(&serve.scrape());
+    exposed.extend(series(&sidecar.scrape()));
+    let recorded = recorded();
+    let mut unknown = Vec::new();
+    for named in in_rules().into_iter().chain(in_dashboards()) {
+        for selector in selectors(&named.expression).unwrap() {
+            let foreign = FOREIGN.iter().any(|(metric, labels)| {
+                let mut used = selector.labels().into_iter();
+                *metric == selector.metric
+                    && used.all(|label| OF_SCRAPES.contains(&label) || labels.contains(&label))
+            });
+            let known = foreign
+                || recorded.contains(&selector.metric)
+                || exposed.iter().any(|series| is_meant(&selector, series));
+            if !known {
+                unknown.push(format!("{}: {selector:?}", named.place));
+            }
+        }
+    }
+    assert!(unknown.is_empty(), "not exposed:\n{}", unknown.join("\n"));
+}
+
+#[test]
+fn what_rules_count_exists_before_its_first_event() {
+    for host in [Host::serve(), Host::sidecar()] {
+        let exposed = series(&host.scrape());
+        let recorded = recorded();
+        for named in in_rules() {
+            for selector in selectors(&named.expression).unwrap() {
+                let metric = &*selector.metric;
+                if recorded.contains(metric)
+                    || FOREIGN.iter().any(|(foreign, _)| *foreign == metric)
+                {
+                    continue;
+                }
+                let exists = exposed.iter().any(|series| is_meant(&selector, series));
+                let guarded = LATE.contains(&metric) && named.place.starts_with("ingest ");
+                assert!(
+                    exists || guarded,
+                    "{}: {metric} is not there yet",
+                    named.place
+                );
+            }
+        }
+        // Without a 5xx there is an error ratio all the same.
+        let errors = exposed
+            .iter()
+            .filter(|series| series.name == "app_requests_total");
+        let mut errors = errors.filter(|series| series.labels["http_status"].starts_with('5'));
+        assert!(errors.any(|series| series.labels["endpoint"] == "other"));
+    }
+}
