@@ -39,8 +39,13 @@ test-components: component ## build the components that only tests serve
 rules: setup ## write the configuration of Prometheus and Alertmanager from alerts/source
 	@cargo run --quiet --locked --package alerts -- generate
 
+.PHONY: test-tools
+test-tools: ## install promtool, amtool and their servers
+	@tools/need.sh promtool prometheus
+	@tools/need.sh amtool prometheus-alertmanager
+
 .PHONY: test
-test: build test-components ## everything a change must pass
+test: build test-components test-tools ## everything a change must pass
 	cargo test --locked --release --workspace
 
 .PHONY: test-faults

@@ -10,6 +10,7 @@ mod host;
 mod mutants;
 mod mutation;
 mod promtool;
+mod routing;
 mod rules;
 mod runbooks;
 mod trial;

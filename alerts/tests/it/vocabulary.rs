@@ -1,9 +1,9 @@
-//! Rules and dashboards name what a running metrics-host exposes, with the labels it has, from the start.
+//! Rules, dashboards and runbooks name what a running metrics-host exposes, with the labels it has, from the start.
 
 use crate::{
     exposition::{Series, series},
     host::Host,
-    rules::{RulesFile, file, stems},
+    rules::{RulesFile, file, read, stems},
 };
 use alerts::expression::{Selector, selectors, without_variables};
 use serde_json::{Value, json};
@@ -67,6 +67,29 @@ fn in_dashboards() -> Vec<Named> {
     found
 }
 
+/// The queries of the runbooks, which are written in one line: `promtool query … 'expression'`.
+fn in_runbooks() -> Vec<Named> {
+    let mut found = Vec::new();
+    for page in stems("runbooks", ".md") {
+        let text = read(&format!("runbooks/{page}.md"));
+        for line in text
+            .lines()
+            .filter(|line| line.starts_with("promtool query "))
+        {
+            let (_, expression) = line.split_once(":9090 '").unwrap();
+            found.push(Named {
+                place: format!("{page}.md"),
+                expression: expression.strip_suffix('\'').unwrap().to_owned(),
+            });
+        }
+    }
+    assert!(
+        found.len() > 20,
+        "the queries of the runbooks are not found"
+    );
+    found
+}
+
 /// Adds each `expr` of a dashboard, with the title of its panel.
 fn collect(value: &Value, place: &str, found: &mut Vec<Named>) {
     match value {
@@ -113,7 +136,7 @@ fn is_meant(selector: &Selector, series: &Series) -> bool {
 }
 
 #[test]
-fn what_rules_and_dashboards_name_is_exposed_with_its_labels() {
+fn what_rules_dashboards_and_runbooks_name_is_exposed_with_its_labels() {
     let (serve, sidecar) = (Host::serve(), Host::sidecar());
     // Some series appear with their first event.
     let malformed = json!({ "resourceMetrics": 1 });
@@ -138,7 +161,8 @@ fn what_rules_and_dashboards_name_is_exposed_with_its_labels() {
     exposed.extend(series(&sidecar.scrape()));
     let recorded = recorded();
     let mut unknown = Vec::new();
-    for named in in_rules().into_iter().chain(in_dashboards()) {
+    let named = [in_rules(), in_dashboards(), in_runbooks()];
+    for named in named.into_iter().flatten() {
         for selector in selectors(&named.expression).unwrap() {
             let foreign = FOREIGN.iter().any(|(metric, labels)| {
                 let mut used = selector.labels().into_iter();
