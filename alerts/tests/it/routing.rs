@@ -10,7 +10,8 @@ use yaml_serde::Value;
 fn receiver(labels: &[&str]) -> String {
     let route = ["config", "routes", "test", "--config.file=alertmanager.yml"];
     let output = succeed("amtool", &[&route, labels].concat(), &file("."));
-    output.trim().to_owned()
+    // What follows is a warning about its own settings.
+    output.lines().next().unwrap_or_default().to_owned()
 }
 
 #[test]
