@@ -9,7 +9,9 @@ use crate::{
     health::Readiness,
     ingest::Ingest,
     journal::Journal,
+    notifications::Webhook,
     operations::Operations,
+    post::HostNames,
     self_stats::SelfStats,
     server::{self, Listener},
     state_dir::StateDir,
@@ -92,10 +94,11 @@ impl App {
                 })
             }
         };
+        let hosts = HostNames::new(common.allowed_hosts.clone());
         let ingest = Ingest::new(
             Arc::clone(&journal),
             Arc::clone(&stats),
-            common.otlp_hosts.clone(),
+            hosts.clone(),
             common.ingest_limits(),
         );
         let sources = Sources {
@@ -103,7 +106,8 @@ impl App {
             journal,
             stats: Arc::clone(&stats),
         };
-        let operations = Operations::new(sources, readiness.clone(), addresses);
+        let webhook = Webhook::new(Arc::default(), Arc::clone(&stats), hosts);
+        let operations = Operations::new(sources, readiness.clone(), addresses, webhook);
         if let Some(file) = &common.addresses_file {
             write_addresses(file, &addresses)?;
         }

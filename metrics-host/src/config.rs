@@ -53,15 +53,15 @@ pub struct CommonArgs {
     )]
     pub otlp_listen: SocketAddr,
 
-    /// Host name by which senders may reach the OTLP ingest, besides localhost and IP addresses of the
-    /// loopback; may be repeated (in the environment: separated by commas)
+    /// Host name by which the OTLP ingest and the webhook for alerts may be reached, besides localhost and IP
+    /// addresses of the loopback; may be repeated (in the environment: separated by commas)
     #[arg(
-        long = "otlp-host",
-        env = "METRICS_HOST_OTLP_HOST",
+        long = "allowed-host",
+        env = "METRICS_HOST_ALLOWED_HOST",
         value_name = "NAME",
         value_delimiter = ','
     )]
-    pub otlp_hosts: Vec<String>,
+    pub allowed_hosts: Vec<String>,
 
     /// Where counters, items and compiled code are kept; used by one process at a time
     #[arg(

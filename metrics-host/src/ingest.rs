@@ -4,7 +4,6 @@
 //! again, counted in the `app_*` metrics. One without is OTLP of any sender ([`crate::otlp`]) and appears under its
 //! own names.
 
-mod body;
 mod error;
 
 pub use error::IngestError;
@@ -12,14 +11,14 @@ pub use error::IngestError;
 use crate::{
     journal::{Batch, Change, CommitError, Journal, Receipt},
     otlp::{self, Encoding, Rejections, Signal},
+    post::{Bodies, BodyLimits, HostNames, content_type},
     reply,
     request_counts::LabelSpace,
     self_stats::SelfStats,
     server,
 };
-use body::Bodies;
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, Response, StatusCode, header};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use opentelemetry_proto::tonic::collector::{
@@ -32,6 +31,8 @@ use telemetry::{BatchKey, attribute};
 
 /// Seconds after which a sender that was refused for now may come again.
 const RETRY_AFTER: u32 = 1;
+/// Bytes of all requests together that are read or wait to be committed.
+const MEMORY: usize = 16 << 20;
 
 /// What a request may use.
 #[derive(Clone, Copy, Debug)]
@@ -40,10 +41,10 @@ pub struct IngestLimits {
     pub max_body_size: usize,
     /// Bytes of a body after decompression.
     pub max_decompressed_size: usize,
-    /// Data points, spans or log records in one request.
-    pub max_points: usize,
     /// Time for a body to arrive.
     pub read_timeout: Duration,
+    /// Data points, spans or log records in one request.
+    pub max_points: usize,
     /// Labels of other senders' metrics.
     pub space: LabelSpace,
 }
@@ -56,19 +57,17 @@ pub struct Ingest(Arc<Inner>);
 struct Inner {
     journal: Arc<Journal>,
     stats: Arc<SelfStats>,
-    /// Names besides the loopback that `Host` may have.
-    hosts: Vec<String>,
+    hosts: HostNames,
     limits: IngestLimits,
     bodies: Bodies,
 }
 
 impl Ingest {
-    /// Creates an endpoint that feeds `journal`; `hosts` are the names, besides the loopback, by which it may
-    /// be reached.
+    /// Creates an endpoint that feeds `journal` and may be reached by `hosts`.
     pub fn new(
         journal: Arc<Journal>,
         stats: Arc<SelfStats>,
-        hosts: Vec<String>,
+        hosts: HostNames,
         limits: IngestLimits,
     ) -> Self {
         Self(Arc::new(Inner {
@@ -76,7 +75,12 @@ impl Ingest {
             stats,
             hosts,
             limits,
-            bodies: Bodies::new(limits),
+            bodies: Bodies::new(BodyLimits {
+                max_size: limits.max_body_size,
+                max_decompressed_size: limits.max_decompressed_size,
+                read_timeout: limits.read_timeout,
+                memory: MEMORY,
+            }),
         }))
     }
 
@@ -237,12 +241,11 @@ impl Ingest {
 
     /// Returns what a request is about, or the answer to one that is none for this endpoint.
     fn signal(&self, request: &Request<Incoming>) -> Result<Signal, Box<Response<Full<Bytes>>>> {
-        // A web page can make a browser post here, but not under a name of the loopback.
-        if !is_allowed_host(request.headers(), &self.0.hosts) {
+        if !self.0.hosts.allow(request.headers()) {
             self.0.stats.rejected.with_label_values(&["host"]).inc();
             return Err(Box::new(reply::error(
                 StatusCode::MISDIRECTED_REQUEST,
-                "this host name is not allowed to reach the ingest; name it with --otlp-host",
+                "this host name is not allowed to reach the ingest; name it with --allowed-host",
             )));
         }
         let signal = match request.uri().path() {
@@ -306,12 +309,8 @@ impl server::Service for Ingest {
 }
 
 fn encoding(headers: &HeaderMap) -> Result<Encoding, IngestError> {
-    let content_type = headers
-        .get(header::CONTENT_TYPE)
-        .map(|value| value.to_str().unwrap_or_default());
-    let essence = content_type.unwrap_or_default().split(';').next();
-    Encoding::of_content_type(essence.unwrap_or_default().trim())
-        .ok_or_else(|| IngestError::ContentType(content_type.unwrap_or("none").to_owned()))
+    let found = content_type(headers);
+    Encoding::of_content_type(found).ok_or_else(|| IngestError::ContentType(format!("{found:?}")))
 }
 
 fn batch_key(headers: &HeaderMap) -> Result<Option<BatchKey>, IngestError> {
@@ -319,64 +318,4 @@ fn batch_key(headers: &HeaderMap) -> Result<Option<BatchKey>, IngestError> {
     Ok(key
         .map(|value| value.to_str().unwrap_or_default().parse())
         .transpose()?)
-}
-
-fn is_allowed_host(headers: &HeaderMap, hosts: &[String]) -> bool {
-    let Some(host) = headers
-        .get(header::HOST)
-        .and_then(|host| host.to_str().ok())
-    else {
-        return false;
-    };
-    let Ok(authority) = host.parse::<http::uri::Authority>() else {
-        return false;
-    };
-    let name = authority
-        .host()
-        .trim_start_matches('[')
-        .trim_end_matches(']');
-    let loopback = name
-        .parse::<std::net::IpAddr>()
-        .map_or(name.eq_ignore_ascii_case("localhost"), |address| {
-            address.is_loopback()
-        });
-    loopback
-        || hosts
-            .iter()
-            .any(|allowed| name.eq_ignore_ascii_case(allowed))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_the_loopback_and_configured_names_are_hosts() {
-        let hosts = ["metrics-host".to_owned()];
-        let allowed = |host: &str| {
-            let mut headers = HeaderMap::new();
-            headers.insert(header::HOST, host.parse().unwrap());
-            is_allowed_host(&headers, &hosts)
-        };
-        for host in [
-            "localhost",
-            "LOCALHOST:4318",
-            "127.0.0.1:4318",
-            "127.9.9.9",
-            "[::1]:4318",
-            "metrics-host:4318",
-        ] {
-            assert!(allowed(host), "{host}");
-        }
-        for host in [
-            "example.com",
-            "127.0.0.1.example.com",
-            "10.0.0.1",
-            "",
-            "localhost@example.com",
-        ] {
-            assert!(!allowed(host), "{host}");
-        }
-        assert!(!is_allowed_host(&HeaderMap::new(), &hosts));
-    }
 }

@@ -109,6 +109,10 @@ families! {
     OTLP_SERIES = Gauge "metrics_host_otlp_series" [] "Series of other senders' metrics.";
     /// Those that report totals.
     OTLP_STREAMS = Gauge "metrics_host_otlp_streams" [] "Senders' series whose last total is remembered.";
+    /// By what they say of their alert; see [`crate::notifications`].
+    NOTIFICATIONS = Counter "metrics_host_notifications_total" ["status"] "Alerts in the notifications that Alertmanager delivered.";
+    /// See [`crate::notifications::WebhookError::reason`].
+    NOTIFICATIONS_REJECTED = Counter "metrics_host_notifications_rejected_total" ["reason"] "Notifications that were refused.";
     /// Of the `app_*` families.
     SERIES = Gauge "metrics_host_series" [] "Series of the application's metrics.";
     /// Alert on it: their labels are lost.

@@ -1,9 +1,12 @@
-//! What operators and Prometheus ask: `/metrics`, the status page, the health checks.
+//! What operators, Prometheus and Alertmanager ask: `/metrics`, the status page, the runbooks, the health checks, the
+//! webhook for alerts.
 
 use crate::{
     exposition::{self, Sources},
     health::Readiness,
-    reply, server,
+    html,
+    notifications::Webhook,
+    reply, runbooks, server,
     status::{self, Addresses},
 };
 use bytes::Bytes;
@@ -22,15 +25,51 @@ struct Inner {
     sources: Sources,
     readiness: Readiness,
     addresses: Addresses,
+    webhook: Webhook,
+}
+
+/// What is asked for.
+enum Resource<'a> {
+    Status,
+    Style,
+    Icon,
+    Metrics,
+    Healthy,
+    Ready,
+    Runbooks,
+    Runbook(&'a str),
+    Webhook,
+}
+
+impl<'a> Resource<'a> {
+    fn at(path: &'a str) -> Option<Self> {
+        Some(match path {
+            "/" => Self::Status,
+            "/style.css" => Self::Style,
+            "/icon.svg" => Self::Icon,
+            "/metrics" => Self::Metrics,
+            "/-/healthy" => Self::Healthy,
+            "/-/ready" => Self::Ready,
+            "/runbooks" | "/runbooks/" => Self::Runbooks,
+            "/api/v1/alerts" => Self::Webhook,
+            _ => Self::Runbook(path.strip_prefix("/runbooks/")?),
+        })
+    }
 }
 
 impl Operations {
-    /// Creates an endpoint that shows `sources`.
-    pub fn new(sources: Sources, readiness: Readiness, addresses: Addresses) -> Self {
+    /// Creates an endpoint that shows `sources` and feeds `webhook`.
+    pub fn new(
+        sources: Sources,
+        readiness: Readiness,
+        addresses: Addresses,
+        webhook: Webhook,
+    ) -> Self {
         Self(Arc::new(Inner {
             sources,
             readiness,
             addresses,
+            webhook,
         }))
     }
 
@@ -69,18 +108,20 @@ impl server::Service for Operations {
     type Body = Full<Bytes>;
 
     async fn call(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
-        let path = request.uri().path();
-        if !matches!(path, "/" | "/metrics" | "/-/healthy" | "/-/ready") {
+        let Some(resource) = Resource::at(request.uri().path()) else {
             return reply::error(
                 StatusCode::NOT_FOUND,
-                "not found; there are /, /metrics, /-/healthy and /-/ready",
+                "not found; there are /, /metrics, /runbooks/, /-/healthy, /-/ready and POST /api/v1/alerts",
             );
+        };
+        match (&resource, request.method()) {
+            (Resource::Webhook, &Method::POST) => return self.0.webhook.call(request).await,
+            (Resource::Webhook, _) => return reply::method_not_allowed("POST"),
+            (_, &Method::GET | &Method::HEAD) => {}
+            _ => return reply::method_not_allowed("GET, HEAD"),
         }
-        if !matches!(*request.method(), Method::GET | Method::HEAD) {
-            return reply::method_not_allowed("GET, HEAD");
-        }
-        match path {
-            "/metrics" => {
+        match resource {
+            Resource::Metrics => {
                 let accepted = request
                     .headers()
                     .get(header::ACCEPT_ENCODING)
@@ -89,9 +130,14 @@ impl server::Service for Operations {
                 let operations = self.clone();
                 on_blocking_thread(move || operations.metrics(gzip)).await
             }
-            "/-/ready" => self.ready(),
-            "/-/healthy" => reply::json(StatusCode::OK, &json!({ "healthy": true })),
-            _ => {
+            Resource::Ready => self.ready(),
+            Resource::Healthy => reply::json(StatusCode::OK, &json!({ "healthy": true })),
+            Resource::Style => html::style(),
+            Resource::Icon => html::icon(),
+            Resource::Runbooks => runbooks::index(),
+            Resource::Runbook(name) => runbooks::page(name),
+            Resource::Webhook => reply::method_not_allowed("POST"),
+            Resource::Status => {
                 let operations = self.clone();
                 on_blocking_thread(move || Ok(operations.status())).await
             }

@@ -14,6 +14,7 @@ mod exposition;
 mod faults;
 mod items;
 mod limits;
+mod notifications;
 mod otlp;
 mod outbound;
 mod proxy;

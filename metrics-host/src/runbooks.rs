@@ -1,0 +1,123 @@
+//! The pages that alerts link to: `alerts/runbooks/*.md`, embedded when the binary is built.
+
+use crate::html;
+use askama::Template;
+use bytes::Bytes;
+use http::{Response, StatusCode};
+use http_body_util::Full;
+use pulldown_cmark::{CowStr, Event, Options, Parser, Tag};
+
+/// Name and text of each, in the order of their names.
+const RUNBOOKS: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/runbooks.rs"));
+
+#[derive(Template)]
+#[template(path = "runbooks.html")]
+struct Index<'a> {
+    names: Vec<&'static str>,
+    /// What was asked for and is not there.
+    missing: Option<&'a str>,
+}
+
+#[derive(Template)]
+#[template(path = "runbook.html")]
+struct Page<'a> {
+    name: &'a str,
+    /// HTML.
+    text: String,
+}
+
+/// Returns whether there is a runbook for the alert `name`.
+pub fn has(name: &str) -> bool {
+    text(name).is_some()
+}
+
+/// Answers with the list of all.
+pub fn index() -> Response<Full<Bytes>> {
+    list(StatusCode::OK, None)
+}
+
+/// Answers with the runbook for the alert `name`.
+pub fn page(name: &str) -> Response<Full<Bytes>> {
+    match text(name) {
+        Some(markdown) => html::page(
+            StatusCode::OK,
+            &Page {
+                name,
+                text: render(markdown),
+            },
+        ),
+        None => list(StatusCode::NOT_FOUND, Some(name)),
+    }
+}
+
+fn list(status: StatusCode, missing: Option<&str>) -> Response<Full<Bytes>> {
+    let names = RUNBOOKS.iter().map(|(name, _)| *name).collect();
+    html::page(status, &Index { names, missing })
+}
+
+fn text(name: &str) -> Option<&'static str> {
+    let found = RUNBOOKS.iter().find(|(known, _)| *known == name);
+    found.map(|(_, text)| *text)
+}
+
+/// Turns Markdown into HTML; HTML in it is shown as text.
+fn render(markdown: &str) -> String {
+    let events = Parser::new_ext(markdown, Options::ENABLE_TABLES).map(|event| match event {
+        Event::Html(html) | Event::InlineHtml(html) => Event::Text(html),
+        Event::Start(Tag::Link {
+            link_type,
+            dest_url,
+            title,
+            id,
+        }) => Event::Start(Tag::Link {
+            link_type,
+            dest_url: served(dest_url),
+            title,
+            id,
+        }),
+        other => other,
+    });
+    let mut html = String::with_capacity(2 * markdown.len());
+    pulldown_cmark::html::push_html(&mut html, events);
+    html
+}
+
+/// A link to the file of another runbook leads to where that is served.
+fn served(link: CowStr<'_>) -> CowStr<'_> {
+    match link.strip_suffix(".md") {
+        Some(name) if has(name) => name.to_owned().into(),
+        _ => link,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn markup_in_a_runbook_is_text() {
+        let html =
+            render("# A <b>title</b>\n\n<script>alert(1)</script>\n\n| a |\n|---|\n| `<i>` |\n");
+        assert!(
+            !html.contains("<script") && !html.contains("<b>") && !html.contains("<i>"),
+            "{html}"
+        );
+        assert!(
+            html.contains("<h1>A &lt;b&gt;title") && html.contains("<table>"),
+            "{html}"
+        );
+    }
+
+    #[test]
+    fn a_link_to_another_runbook_leads_to_its_page() {
+        let html =
+            render("[it](Watchdog.md) [other](Nobody.md) [web](https://example.com/Watchdog.md)");
+        for link in [
+            "\"Watchdog\"",
+            "\"Nobody.md\"",
+            "\"https://example.com/Watchdog.md\"",
+        ] {
+            assert!(html.contains(link), "{link}: {html}");
+        }
+    }
+}
