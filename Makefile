@@ -40,9 +40,10 @@ rules: setup ## write the configuration of Prometheus and Alertmanager from aler
 	@cargo run --quiet --locked --package alerts -- generate
 
 .PHONY: test-tools
-test-tools: ## install promtool, amtool and their servers
+test-tools: ## install what only tests need: Prometheus, Alertmanager, Chromium
 	@tools/need.sh promtool prometheus
 	@tools/need.sh amtool prometheus-alertmanager
+	@tools/need.sh chromium chromium
 
 .PHONY: test
 test: build test-components test-tools ## everything a change must pass

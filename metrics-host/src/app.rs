@@ -9,13 +9,13 @@ use crate::{
     health::Readiness,
     ingest::Ingest,
     journal::Journal,
-    notifications::Webhook,
+    notifications::{Notifications, Webhook},
     operations::Operations,
     post::HostNames,
     self_stats::SelfStats,
     server::{self, Listener},
     state_dir::StateDir,
-    status::Addresses,
+    status::{self, Addresses, Status},
 };
 use anyhow::{Context, Result, anyhow};
 use std::{
@@ -24,7 +24,7 @@ use std::{
     path::Path,
     sync::Arc,
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tokio::{net::TcpListener, runtime, sync::watch, task::JoinSet};
 
@@ -35,6 +35,7 @@ pub struct App {
     hosted: Option<Hosted>,
     ingest: (Listener, Ingest),
     operations: (Listener, Operations),
+    status: Arc<Status>,
     readiness: Readiness,
     stats: Arc<SelfStats>,
     grace: Duration,
@@ -106,8 +107,16 @@ impl App {
             journal,
             stats: Arc::clone(&stats),
         };
-        let webhook = Webhook::new(Arc::default(), Arc::clone(&stats), hosts);
-        let operations = Operations::new(sources, readiness.clone(), addresses, webhook);
+        let notifications = Arc::new(Notifications::default());
+        let webhook = Webhook::new(Arc::clone(&notifications), Arc::clone(&stats), hosts);
+        let status = Arc::new(Status::new(
+            sources.clone(),
+            readiness.clone(),
+            addresses,
+            notifications,
+            Instant::now(),
+        ));
+        let operations = Operations::new(sources, readiness.clone(), Arc::clone(&status), webhook);
         if let Some(file) = &common.addresses_file {
             write_addresses(file, &addresses)?;
         }
@@ -115,6 +124,7 @@ impl App {
             hosted,
             ingest: (listener("otlp", otlp), ingest),
             operations: (listener("metrics", metrics), operations),
+            status,
             addresses,
             readiness,
             stats,
@@ -139,6 +149,7 @@ impl App {
                 ..listener
             },
             operations,
+            self.status,
             Arc::clone(&self.stats),
             stop_operations.subscribe(),
         )?;
@@ -183,10 +194,12 @@ impl App {
     }
 }
 
-/// Serves operators on a thread that guests cannot keep busy: monitoring must not go blind when they do.
+/// Serves operators, and records the history they see, on a thread that guests cannot keep busy: monitoring must
+/// not go blind when they do.
 fn on_own_thread(
     listener: Listener,
     operations: Operations,
+    status: Arc<Status>,
     stats: Arc<SelfStats>,
     stop: watch::Receiver<bool>,
 ) -> Result<thread::JoinHandle<()>> {
@@ -199,7 +212,14 @@ fn on_own_thread(
         TcpListener::from_std(tcp)?
     };
     let listener = Listener { tcp, ..listener };
-    let serve = move || runtime.block_on(server::run(listener, operations, stats, stop));
+    let serve = move || {
+        runtime.block_on(async {
+            tokio::select! {
+                () = server::run(listener, operations, stats, stop) => {}
+                () = status::sampler::run(status, Instant::now) => {}
+            }
+        });
+    };
     Ok(thread::Builder::new()
         .name("operations".into())
         .spawn(serve)?)

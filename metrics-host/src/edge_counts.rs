@@ -178,7 +178,7 @@ impl EdgeCounts {
             .last_durable
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        let now = self.snapshot();
+        let now = self.latest();
         let synced = if now == *last {
             Ok(())
         } else {
@@ -190,7 +190,8 @@ impl EdgeCounts {
         (last.clone(), synced)
     }
 
-    fn snapshot(&self) -> RequestCounts {
+    /// Returns counters as they are now, which may not be on disk yet.
+    pub fn latest(&self) -> RequestCounts {
         let first = |slot| self.file.values(slot)[0].load(Relaxed);
         let mut snapshot = RequestCounts {
             errors: first(self.errors),

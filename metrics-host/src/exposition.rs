@@ -39,6 +39,13 @@ impl Sources {
         counts.merge(&self.journal.state().component);
         counts
     }
+
+    /// Returns the same as of now, from memory: for what may show a count that the next power loss takes back.
+    pub fn latest_counts(&self) -> RequestCounts {
+        let mut counts = self.counts.latest();
+        counts.merge(&self.journal.state().component);
+        counts
+    }
 }
 
 /// Renders the page. What it shows of the application is on disk, so this can wait for the disk.

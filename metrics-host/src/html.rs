@@ -54,3 +54,64 @@ fn asset(
     }
     response
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    /// Relative luminance of `#rrggbb`, as WCAG 2 defines it.
+    fn luminance(colour: &str) -> f64 {
+        let channel = |index: usize| {
+            let value = u8::from_str_radix(&colour[index..index + 2], 16).unwrap();
+            let value = f64::from(value) / 255.0;
+            if value <= 0.040_45 {
+                value / 12.92
+            } else {
+                ((value + 0.055) / 1.055).powf(2.4)
+            }
+        };
+        0.2126 * channel(1) + 0.7152 * channel(3) + 0.0722 * channel(5)
+    }
+
+    #[test]
+    fn text_and_lines_can_be_read_in_light_and_dark() {
+        let style = include_str!("../templates/style.css");
+        let themes: Vec<BTreeMap<_, _>> = style
+            .split(":root {")
+            .skip(1)
+            .map(|block| {
+                let block = block.split_once('}').unwrap().0;
+                let colours = block
+                    .lines()
+                    .filter_map(|line| line.trim().split_once(": #"));
+                let colours = colours
+                    .map(|(name, value)| (name, format!("#{}", value.trim_end_matches(';'))));
+                colours.collect()
+            })
+            .collect();
+        assert_eq!(themes.len(), 2);
+        for theme in themes {
+            let contrast = |text: &str, ground: &str| {
+                let (a, b) = (luminance(&theme[text]), luminance(&theme[ground]));
+                (a.max(b) + 0.05) / (a.min(b) + 0.05)
+            };
+            let everywhere = ["--ink", "--quiet", "--link", "--good", "--bad", "--warn"];
+            let lines = ["--series-1", "--series-2", "--series-3"];
+            for text in everywhere.into_iter().chain(lines) {
+                for ground in ["--page", "--card"] {
+                    let found = contrast(text, ground);
+                    assert!(found >= 4.5, "{text} on {ground}: {found:.2}");
+                }
+            }
+            for (text, ground) in [
+                ("--bad", "--bad-soft"),
+                ("--ink", "--bad-soft"),
+                ("--quiet", "--bad-soft"),
+                ("--ink", "--warn-soft"),
+            ] {
+                let found = contrast(text, ground);
+                assert!(found >= 4.5, "{text} on {ground}: {found:.2}");
+            }
+        }
+    }
+}

@@ -7,14 +7,15 @@ use crate::{
     html,
     notifications::Webhook,
     reply, runbooks, server,
-    status::{self, Addresses},
+    status::Status,
 };
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper::body::Incoming;
+use jiff::Timestamp;
 use serde_json::json;
-use std::{io, sync::Arc};
+use std::{io, sync::Arc, time::Instant};
 
 /// The endpoint for operators.
 #[derive(Clone, Debug)]
@@ -24,7 +25,7 @@ pub struct Operations(Arc<Inner>);
 struct Inner {
     sources: Sources,
     readiness: Readiness,
-    addresses: Addresses,
+    status: Arc<Status>,
     webhook: Webhook,
 }
 
@@ -58,17 +59,17 @@ impl<'a> Resource<'a> {
 }
 
 impl Operations {
-    /// Creates an endpoint that shows `sources` and feeds `webhook`.
+    /// Creates an endpoint that shows `sources` and `status`, and feeds `webhook`.
     pub fn new(
         sources: Sources,
         readiness: Readiness,
-        addresses: Addresses,
+        status: Arc<Status>,
         webhook: Webhook,
     ) -> Self {
         Self(Arc::new(Inner {
             sources,
             readiness,
-            addresses,
+            status,
             webhook,
         }))
     }
@@ -85,12 +86,6 @@ impl Operations {
             headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         }
         Ok(response)
-    }
-
-    fn status(&self) -> Response<Full<Bytes>> {
-        let counts = self.0.sources.request_counts();
-        let page = status::page(&self.0.addresses, self.0.readiness.is_ready(), &counts);
-        reply::content(StatusCode::OK, "text/html; charset=utf-8", page)
     }
 
     fn ready(&self) -> Response<Full<Bytes>> {
@@ -138,8 +133,11 @@ impl server::Service for Operations {
             Resource::Runbook(name) => runbooks::page(name),
             Resource::Webhook => reply::method_not_allowed("POST"),
             Resource::Status => {
-                let operations = self.clone();
-                on_blocking_thread(move || Ok(operations.status())).await
+                let status = Arc::clone(&self.0.status);
+                // Who reads it at length can hold it.
+                let refreshes = request.uri().query() != Some("refresh=off");
+                let answer = move || Ok(status.answer(Instant::now(), Timestamp::now(), refreshes));
+                on_blocking_thread(answer).await
             }
         }
     }

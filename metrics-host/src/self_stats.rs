@@ -113,6 +113,23 @@ impl SelfStats {
         }
     }
 
+    /// Returns what `app_build_info` shows: name, version and revision of each application.
+    pub fn applications(&self) -> Vec<[String; 3]> {
+        let families = self.app_build_info.collect();
+        let shown = families.iter().flat_map(MetricFamily::get_metric);
+        let applications = shown.map(|metric| {
+            let label = |name: &&str| {
+                let labels = metric.get_label().iter();
+                let mut found = labels.filter(|label| label.name() == *name);
+                found.next().map_or("", |label| label.value()).to_owned()
+            };
+            metric::APP_BUILD_INFO.labels.iter().map(label)
+        });
+        let applications =
+            applications.filter_map(|labels| labels.collect::<Vec<_>>().try_into().ok());
+        applications.collect()
+    }
+
     /// Notes that telemetry was counted just now.
     pub fn telemetry_counted(&self) {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
@@ -129,6 +146,15 @@ impl Default for SelfStats {
     fn default() -> Self {
         Self::new()
     }
+}
+
+/// Adds up a counter over its labels.
+pub fn sum(counter: &IntCounterVec) -> u64 {
+    let families = counter.collect();
+    let series = families.iter().flat_map(MetricFamily::get_metric);
+    series
+        .map(|metric| metric.get_counter().get_value() as u64)
+        .sum()
 }
 
 const VALID: &str = "names and labels are valid constants, each registered once";

@@ -6,6 +6,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
 
+mod browser;
 mod client;
 mod counts;
 mod edge;
@@ -22,6 +23,7 @@ mod sidecar;
 mod spin;
 mod stack;
 mod startup;
+mod status;
 mod survival;
 mod target;
 mod traffic;

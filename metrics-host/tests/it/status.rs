@@ -1,0 +1,237 @@
+//! The status page in a browser: the numbers of `/metrics`, readable everywhere, and nothing that its policy forbids.
+
+use crate::{
+    browser::{Browser, Shown, View},
+    client::{self, get},
+    exposition::Exposition,
+    notifications::{message, notify},
+    stack::{Host, Launch},
+    traffic::{self, mixed_with_traps},
+};
+
+const DESK: View = View {
+    width: 1280,
+    scheme: "light",
+};
+const PHONE: View = View {
+    width: 360,
+    scheme: "dark",
+};
+
+/// The `data` elements of a page that have the attribute `kind`: what it names, and the value.
+fn data(html: &str, kind: &str) -> Vec<(String, f64)> {
+    let elements = html.split("<data ").skip(1);
+    let attribute = |element: &str, name: &str| {
+        let (_, rest) = element.split_once(&format!("{name}=\""))?;
+        let value = rest.split_once('"')?.0;
+        Some(value.replace("&quot;", "\"").replace("&amp;", "&"))
+    };
+    let named = elements.filter_map(|element| {
+        let element = element.split_once('>')?.0;
+        let value = attribute(element, "value")?;
+        Some((attribute(element, kind)?, value.parse().unwrap()))
+    });
+    named.collect()
+}
+
+/// Reads a selector such as `name{label="value",http_status=~"5.."}`; the last is the only pattern there is.
+fn select(scrape: &Exposition, selector: &str) -> f64 {
+    let (name, matchers) = selector.split_once('{').unwrap_or((selector, "}"));
+    let matchers = matchers.strip_suffix('}').unwrap();
+    let failed = r#"http_status=~"5..""#;
+    let exact: Vec<_> = matchers
+        .split(',')
+        .filter(|matcher| !matcher.is_empty() && *matcher != failed)
+        .map(|matcher| {
+            let (label, value) = matcher.split_once('=').unwrap();
+            (label, value.trim_matches('"'))
+        })
+        .collect();
+    if !matchers.contains(failed) {
+        return scrape.sum(name, &exact);
+    }
+    let statuses = scrape.requests().into_keys().map(|(.., status)| status);
+    let statuses: std::collections::BTreeSet<_> =
+        statuses.filter(|status| status.starts_with('5')).collect();
+    let with = |status: &String| [&exact[..], &[("http_status", status.as_str())]].concat();
+    statuses
+        .iter()
+        .map(|status| scrape.sum(name, &with(status)))
+        .sum()
+}
+
+/// Checks every number of the page that names its sample, and returns how many there are.
+fn assert_equals(shown: &Shown, scrape: &Exposition) -> usize {
+    let numbers = data(&shown.html, "data-sample");
+    for (sample, value) in &numbers {
+        assert_eq!(*value, select(scrape, sample), "{sample}");
+    }
+    for (histogram, p95) in data(&shown.html, "data-quantile") {
+        assert_eq!(p95, quantile(scrape, &histogram, 0.95), "{histogram}");
+    }
+    numbers.len()
+}
+
+/// Estimates a quantile from the buckets of a scrape.
+fn quantile(scrape: &Exposition, histogram: &str, q: f64) -> f64 {
+    let (name, endpoint) = histogram.split_once("{endpoint=\"").unwrap();
+    let endpoint = endpoint.strip_suffix("\"}").unwrap();
+    let below = |le: &str| {
+        let labels = [("endpoint", endpoint), ("le", le)];
+        scrape.sum(&format!("{name}_bucket"), &labels)
+    };
+    let rank = q * below("+Inf");
+    let mut lower = (0.0, 0.0);
+    for le in telemetry::histogram::BOUNDS_SECONDS {
+        let count = below(&le.to_string());
+        if count >= rank && count > lower.1 {
+            return lower.0 + (le - lower.0) * ((rank - lower.1) / (count - lower.1));
+        }
+        lower = (le, count);
+    }
+    f64::INFINITY
+}
+
+/// A host that answered all it can answer, and whose instances are gone since nothing is to be done.
+async fn busy_then_idle() -> Host {
+    let host = Launch::serve().start().await;
+    traffic::drive(host.api(), 8, 400, mixed_with_traps).await;
+    Exposition::scrape_until(host.metrics(), "the end of all instances", |scrape| {
+        scrape.sum("metrics_host_instances", &[]) == 0.0
+            && scrape.sum("metrics_host_requests_in_flight", &[]) == 0.0
+    })
+    .await;
+    host
+}
+
+#[tokio::test]
+async fn every_number_of_the_page_equals_that_of_metrics() {
+    let host = busy_then_idle().await;
+    let scrape = Exposition::scrape(host.metrics()).await;
+    let mut browser = Browser::start();
+    let shown = browser.open(host.metrics(), "/", DESK);
+    assert!(assert_equals(&shown, &scrape) > 40);
+    let shown_endpoints = data(&shown.html, "data-quantile").len();
+    assert!(shown_endpoints >= 6, "{shown_endpoints} endpoints");
+    assert!(scrape.sum("app_component_failures_total", &[("reason", "trap")]) > 0.0);
+    for said in ["items 0.1.0", "sha256:", "✓ ready", "Latest p50 "] {
+        assert!(shown.html.contains(said), "{said}");
+    }
+
+    // What comes after is on the page as soon as it is counted.
+    traffic::drive(host.api(), 1, 10, traffic::mixed).await;
+    let scrape = Exposition::scrape_until(host.metrics(), "the end of all instances", |scrape| {
+        scrape.sum("metrics_host_instances", &[]) == 0.0
+    })
+    .await;
+    let requests = scrape.counted();
+    let shown = browser.open(host.metrics(), "/", DESK);
+    assert_equals(&shown, &scrape);
+    let all = data(&shown.html, "data-sample");
+    assert!(all.contains(&("app_requests_total".into(), requests as f64)));
+}
+
+#[tokio::test]
+async fn the_page_of_a_sidecar_shows_the_telemetry_it_takes() {
+    let host = Launch::sidecar().start().await;
+    let garbage = client::json("POST /v1/metrics", "{");
+    assert_eq!(client::send(host.otlp(), garbage).await.status, 400);
+    let scrape = Exposition::scrape(host.metrics()).await;
+    let shown = Browser::start().open(host.metrics(), "/", DESK);
+    assert!(assert_equals(&shown, &scrape) > 10);
+    let refused = ("metrics_host_ingest_rejected_total".to_owned(), 1.0);
+    assert!(data(&shown.html, "data-sample").contains(&refused));
+    assert!(shown.html.contains("No application yet"));
+    assert_eq!(shown.complaints, [""; 0]);
+}
+
+#[tokio::test]
+async fn a_firing_alert_is_shown_first_with_a_runbook_that_is_there() {
+    let host = Launch::sidecar().start().await;
+    let script = "<script>document.title='taken'</script>";
+    for (alert, status, summary) in [
+        ("AppTrafficDrop", "resolved", "It is over."),
+        ("Watchdog", "firing", "It fires."),
+        ("Nameless\"><img src=x>", "firing", script),
+    ] {
+        let reply = notify(&host, &message(alert, status, summary)).await;
+        assert_eq!(reply.status, 200);
+    }
+    let mut browser = Browser::start();
+    let shown = browser.open(host.metrics(), "/", DESK);
+    let place = |text: &str| shown.html.find(text).unwrap_or_else(|| panic!("no {text}"));
+    assert!(place("It fires.") < place("It is over."));
+    assert!(place("▲ firing") < place("✓ resolved"));
+    place("▲ 2");
+    place("&lt;script&gt;document.title");
+    assert!(!shown.html.contains("<script") && !shown.html.contains("<img"));
+    assert_eq!(shown.complaints, [""; 0]);
+
+    place("href=\"/runbooks/Watchdog\"");
+    let runbook = browser.open(host.metrics(), "/runbooks/Watchdog", PHONE);
+    assert_eq!((runbook.status, runbook.complaints), (200, vec![]));
+    let missing = browser.open(host.metrics(), "/runbooks/Nobody", PHONE);
+    assert_eq!(missing.status, 404);
+    assert!(missing.html.contains("no runbook <code>Nobody</code>"));
+}
+
+#[tokio::test]
+async fn pages_fit_a_phone_and_break_no_policy_in_light_and_dark() {
+    let host = busy_then_idle().await;
+    let long = "endpoint_of_a_name_that_is_much_longer_than_a_phone_is_wide".repeat(4);
+    notify(&host, &message(&long, "firing", &long)).await;
+    let mut browser = Browser::start();
+    let mut pictures = Vec::new();
+    for width in [360, 1280] {
+        for scheme in ["light", "dark"] {
+            for path in ["/", "/runbooks/", "/runbooks/Watchdog"] {
+                let shown = browser.open(host.metrics(), path, View { width, scheme });
+                assert!(
+                    shown.width <= f64::from(width),
+                    "{path} is {} wide at {width}",
+                    shown.width
+                );
+                assert_eq!(shown.complaints, [""; 0], "{path}");
+                if path == "/" {
+                    pictures.push(shown.picture);
+                }
+            }
+        }
+    }
+    pictures.dedup();
+    assert_eq!(pictures.len(), 4, "light and dark look the same");
+}
+
+#[tokio::test]
+async fn pages_forbid_all_that_they_do_not_need() {
+    let host = Launch::sidecar().start().await;
+    for path in [
+        "/",
+        "/style.css",
+        "/icon.svg",
+        "/runbooks/",
+        "/runbooks/Nobody",
+    ] {
+        let page = get(host.metrics(), &format!("GET {path}")).await;
+        let policy = page.header("content-security-policy").unwrap();
+        for part in [
+            "default-src 'none'",
+            "style-src 'self'",
+            "base-uri 'none'",
+            "form-action 'none'",
+            "frame-ancestors 'none'",
+        ] {
+            assert!(policy.contains(part), "{path}: {policy}");
+        }
+        assert!(!policy.contains("script") && !policy.contains("unsafe"));
+        assert_eq!(page.header("x-content-type-options"), Some("nosniff"));
+        assert_eq!(page.header("referrer-policy"), Some("no-referrer"));
+        let head = get(host.metrics(), &format!("HEAD {path}")).await;
+        assert_eq!((head.status, head.body.len()), (page.status, 0), "{path}");
+    }
+    let refreshing = r#"<meta http-equiv="refresh""#;
+    let page = get(host.metrics(), "GET /").await;
+    assert!(page.text().contains(refreshing) && page.text().contains(r#"<html lang="en">"#));
+    let held = get(host.metrics(), "GET /?refresh=off").await;
+    assert!(!held.text().contains(refreshing));
+}
