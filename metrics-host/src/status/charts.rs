@@ -98,9 +98,9 @@ fn draw_on(
     let mut chart: ChartContext<'_, _, Cartesian2d<RangedCoordf64, RangedCoordf64>> =
         ChartBuilder::on(area)
             .margin_top(8 * SCALE)
-            .margin_right(16 * SCALE)
-            .x_label_area_size(26 * SCALE)
-            .y_label_area_size(52 * SCALE)
+            .margin_right(18 * SCALE)
+            .x_label_area_size(28 * SCALE)
+            .y_label_area_size(56 * SCALE)
             .build_cartesian_2d(-WINDOW.as_secs_f64() / 60.0..0.0, range)
             .map_err(|error| text(&error))?;
     chart
@@ -113,7 +113,7 @@ fn draw_on(
         .y_labels(5)
         // The first label of each axis would touch the other.
         .set_tick_mark_size(LabelAreaPosition::Bottom, 8 * SCALE)
-        .label_style(("sans-serif", 15 * SCALE).into_font().color(&TEXT))
+        .label_style(("sans-serif", 17 * SCALE).into_font().color(&TEXT))
         .x_label_formatter(&|minutes| match minutes.round() {
             0.0 => "now".into(),
             minutes => format!("{minutes}\u{a0}min").replace('-', "−"),
