@@ -5,7 +5,7 @@ use askama::Template;
 use bytes::Bytes;
 use http::{Response, StatusCode};
 use http_body_util::Full;
-use pulldown_cmark::{CowStr, Event, Options, Parser, Tag};
+use pulldown_cmark::{Event, Options, Parser};
 
 /// Name and text of each, in the order of their names.
 const RUNBOOKS: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/runbooks.rs"));
@@ -64,30 +64,11 @@ fn text(name: &str) -> Option<&'static str> {
 fn render(markdown: &str) -> String {
     let events = Parser::new_ext(markdown, Options::ENABLE_TABLES).map(|event| match event {
         Event::Html(html) | Event::InlineHtml(html) => Event::Text(html),
-        Event::Start(Tag::Link {
-            link_type,
-            dest_url,
-            title,
-            id,
-        }) => Event::Start(Tag::Link {
-            link_type,
-            dest_url: served(dest_url),
-            title,
-            id,
-        }),
         other => other,
     });
     let mut html = String::with_capacity(2 * markdown.len());
     pulldown_cmark::html::push_html(&mut html, events);
     html
-}
-
-/// A link to the file of another runbook leads to where that is served.
-fn served(link: CowStr<'_>) -> CowStr<'_> {
-    match link.strip_suffix(".md") {
-        Some(name) if has(name) => name.to_owned().into(),
-        _ => link,
-    }
 }
 
 #[cfg(test)]
@@ -106,18 +87,5 @@ mod tests {
             html.contains("<h1>A &lt;b&gt;title") && html.contains("<table>"),
             "{html}"
         );
-    }
-
-    #[test]
-    fn a_link_to_another_runbook_leads_to_its_page() {
-        let html =
-            render("[it](Watchdog.md) [other](Nobody.md) [web](https://example.com/Watchdog.md)");
-        for link in [
-            "\"Watchdog\"",
-            "\"Nobody.md\"",
-            "\"https://example.com/Watchdog.md\"",
-        ] {
-            assert!(html.contains(link), "{link}: {html}");
-        }
     }
 }
