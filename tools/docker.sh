@@ -1,0 +1,68 @@
+#!/usr/bin/env bash
+# Sourced: the functions `docker` and `compose`, whatever of the two this machine has, and a daemon of our own for tests.
+
+tools/need.sh docker docker.io
+
+# Sets docker_client. One of version 23 or newer builds only with the plugin buildx; Debian's 20.10 needs none.
+choose_docker_client() {
+  local client version
+  while read -r client; do
+    version=$("$client" version --format '{{.Client.Version}}' 2>/dev/null || true)
+    if [ "${version%%.*}" -lt 23 ] || "$client" buildx version >/dev/null 2>&1; then
+      docker_client=$client
+      return
+    fi
+  done < <(type -aP docker)
+  docker_client=$(type -P docker)
+}
+choose_docker_client
+
+docker() {
+  DOCKER_BUILDKIT=1 "$docker_client" "$@"
+}
+
+if docker compose version >/dev/null 2>&1; then
+  compose() { docker compose "$@"; }
+else
+  tools/need.sh docker-compose docker-compose
+  compose() { docker-compose "$@"; }
+fi
+
+# Ends a test that cannot run here; `make` shows the reason and goes on.
+skip() {
+  echo "skipped: $*" >&2
+  exit 77
+}
+
+daemon_pid=
+
+# Uses the Docker daemon that runs, or starts one with its state in DIRECTORY, which leaves the firewall alone. `stop_daemon` ends it.
+start_daemon() {
+  local directory=$1 deadline=$((SECONDS + 30))
+  if docker info >/dev/null 2>&1; then
+    return
+  fi
+  [ "$(id -u)" = 0 ] || skip "no Docker daemon answers, and starting one takes root"
+  tools/need.sh dockerd docker.io
+  mkdir -p "$directory"
+  export DOCKER_HOST="unix://$directory/docker.sock"
+  dockerd --host "$DOCKER_HOST" --data-root "$directory/data" --exec-root "$directory/exec" --pidfile "$directory/pid" \
+    --bridge none --iptables=false --ip6tables=false --ip-forward=false --ip-masq=false >"$directory/log" 2>&1 &
+  daemon_pid=$!
+  until docker info >/dev/null 2>&1; do
+    if ! kill -0 "$daemon_pid" 2>/dev/null || [ "$SECONDS" -ge "$deadline" ]; then
+      tail -n 3 "$directory/log" >&2
+      stop_daemon
+      skip "dockerd does not start on this machine (see above)"
+    fi
+    sleep 0.2
+  done
+}
+
+stop_daemon() {
+  if [ -n "$daemon_pid" ]; then
+    kill "$daemon_pid" 2>/dev/null || true
+    wait "$daemon_pid" || true
+    daemon_pid=
+  fi
+}
