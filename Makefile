@@ -81,6 +81,35 @@ soak: build ## serve mixed traffic for SOAK_SECONDS (600) beside a sidecar: ever
 	cargo build --locked --release --package bench
 	target/release/soak
 
+.PHONY: image
+image: ## build the container image metrics-host:local
+	@tools/image.sh
+
+.PHONY: up
+up: ## start the whole system with compose: items, Prometheus, Alertmanager, Grafana
+	@tools/up.sh
+
+.PHONY: down
+down: ## stop it, and keep its data
+	@tools/down.sh
+
+# Exit code 77 says that Docker cannot work on this machine; the reason is on the terminal.
+.PHONY: test-image
+test-image: build ## test the image's last stage, on a base of this machine's files
+	@tools/test-image.sh || test $$? = 77
+
+.PHONY: test-compose
+test-compose: build ## test compose.yaml, with stand-ins for the images
+	@tools/test-compose.sh || test $$? = 77
+
+.PHONY: test-dashboards
+test-dashboards: ## test the dashboards' form and their expressions' syntax
+	@tools/test-dashboards.sh
+
+.PHONY: lint-deploy
+lint-deploy: ## lint scripts and Dockerfiles
+	@tools/lint-deploy.sh
+
 .PHONY: clean
 clean: ## remove what was built, and nothing else
 	cargo clean

@@ -34,25 +34,34 @@ skip() {
   exit 77
 }
 
-daemon_pid=
-
-# Uses the Docker daemon that runs, or starts one with its state in DIRECTORY, which leaves the firewall alone. `stop_daemon` ends it.
-start_daemon() {
-  local directory=$1 deadline=$((SECONDS + 30))
-  if docker info >/dev/null 2>&1; then
+# Where no Docker daemon runs, starts the calling script anew in a network of its own, in which `start_daemon` then starts one:
+# its bridges and firewall rules touch nobody and end with it. To be called when all is installed, for that network leads nowhere.
+isolate() {
+  if docker info >/dev/null 2>&1 || [ -n "${OWN_NETWORK:-}" ]; then
     return
   fi
   [ "$(id -u)" = 0 ] || skip "no Docker daemon answers, and starting one takes root"
   tools/need.sh dockerd docker.io
+  tools/need.sh ip iproute2
+  unshare --net true 2>/dev/null || skip "no Docker daemon answers, and this machine allows no network namespace for one"
+  OWN_NETWORK=yes exec unshare --net "tools/$(basename "$0")"
+}
+
+daemon_pid=
+
+# Starts a daemon with its state in DIRECTORY if this is our own network; `stop_daemon` ends it.
+start_daemon() {
+  local directory=$1 deadline=$((SECONDS + 30))
+  [ -n "${OWN_NETWORK:-}" ] || return 0
+  ip link set lo up
   mkdir -p "$directory"
   export DOCKER_HOST="unix://$directory/docker.sock"
   dockerd --host "$DOCKER_HOST" --data-root "$directory/data" --exec-root "$directory/exec" --pidfile "$directory/pid" \
-    --bridge none --iptables=false --ip6tables=false --ip-forward=false --ip-masq=false >"$directory/log" 2>&1 &
+    >"$directory/log" 2>&1 &
   daemon_pid=$!
   until docker info >/dev/null 2>&1; do
     if ! kill -0 "$daemon_pid" 2>/dev/null || [ "$SECONDS" -ge "$deadline" ]; then
       tail -n 3 "$directory/log" >&2
-      stop_daemon
       skip "dockerd does not start on this machine (see above)"
     fi
     sleep 0.2

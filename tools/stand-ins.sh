@@ -5,7 +5,7 @@
 place() {
   local file=$1 directory=$2 path=$3
   install -D "$file" "$directory/$path"
-  { ldd "$file" 2>/dev/null || true; } | grep -o '/[^ ]*' | while read -r library; do
+  { ldd "$file" 2>/dev/null | grep -o '/[^ ]*' || true; } | while read -r library; do
     cp --dereference --parents --update "$library" "$directory"
   done
 }
@@ -54,6 +54,8 @@ prometheus_image() {
 alertmanager_image() {
   place "$(command -v prometheus-alertmanager)" "$1/alertmanager" bin/alertmanager
   place_busybox "$1/alertmanager" wget
+  # Debian's reads its templates from there; others have them inside.
+  cp --parents /usr/share/prometheus/alertmanager/*.tmpl "$1/alertmanager"
   install -d -m 0777 "$1/alertmanager/alertmanager"
   import "$1/alertmanager" "$2" 'USER 65534' 'WORKDIR /alertmanager' 'VOLUME /alertmanager' 'ENTRYPOINT ["/bin/alertmanager"]'
 }
@@ -71,7 +73,10 @@ set -eu
 /bin/busybox cat /etc/grafana/provisioning/*/*.yaml "$GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH" >/dev/null
 : >/var/lib/grafana/grafana.db
 : >/tmp/socket
-exec /bin/busybox httpd -f -p 3000 -h /www
+/bin/busybox httpd -p 3000 -h /www
+trap 'exit 0' TERM
+/bin/busybox sleep 3600 &
+wait
 SCRIPT
   chmod 755 "$1/grafana/run.sh"
   import "$1/grafana" "$2" 'USER 472' 'VOLUME /var/lib/grafana' 'ENTRYPOINT ["/run.sh"]'

@@ -7,13 +7,13 @@ cd "$(dirname "$0")/.."
 # shellcheck source=tools/stand-ins.sh
 . tools/stand-ins.sh
 
+isolate
 work=$(mktemp -d)
 tag=metrics-host-test-$$
 container=
 cleanup() {
   [ -z "$container" ] || docker rm --force "$container" >/dev/null
   docker volume rm --force "$tag" >/dev/null 2>&1 || true
-  docker network rm "$tag" >/dev/null 2>&1 || true
   docker image rm --force "$tag" "$tag-base" "$tag-artefacts" >/dev/null 2>&1 || true
   stop_daemon
   rm -rf "$work"
@@ -33,7 +33,6 @@ expect() {
 }
 
 app_image "$work" "$tag"
-docker network create "$tag" >/dev/null
 
 image() { docker image inspect --format "$1" "$tag"; }
 expect "user" 65532:65532 "$(image '{{.Config.User}}')"
@@ -44,7 +43,7 @@ expect "revision" 0123456789abcdef "$(image '{{index .Config.Labels "org.opencon
 
 # Starts it as compose.yaml does, and finds where it listens.
 start() {
-  container=$(docker run --detach --network "$tag" --read-only --cap-drop ALL --security-opt no-new-privileges \
+  container=$(docker run --detach --read-only --cap-drop ALL --security-opt no-new-privileges \
     --memory 512m --pids-limit 640 --volume "$tag:/var/lib/metrics-host" \
     --publish 127.0.0.1::8080 --publish 127.0.0.1::9464 "$tag")
   tools/wait-healthy.sh 60 "$container"
