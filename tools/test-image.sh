@@ -32,6 +32,14 @@ expect() {
   [ "$2" = "$3" ] || fail "$1: expected $2, got $3"
 }
 
+# The stage `build` takes a registry; that its context holds every member of the workspace can be told without one.
+printf 'FROM scratch\nCOPY . .\n' | docker build --quiet --output "type=local,dest=$work/context" --file - . >/dev/null
+cargo metadata --no-deps --offline --locked --format-version 1 --manifest-path "$work/context/Cargo.toml" >/dev/null ||
+  fail "the build context lacks something of the workspace: see .dockerignore"
+[ -z "$(find "$work/context" -name '*.wasm' -o -name '.git' -o -name target)" ] || fail "the build context holds what was built"
+channel=$(sed -n 's/^channel = "\(.*\)"/\1/p' rust-toolchain.toml)
+grep -q "^ARG RUST_IMAGE=rust:$channel-" Dockerfile || fail "the Dockerfile's Rust is not $channel, which rust-toolchain.toml pins"
+
 app_image "$work" "$tag"
 
 image() { docker image inspect --format "$1" "$tag"; }

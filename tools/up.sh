@@ -36,7 +36,7 @@ esac
 
 # shellcheck source=tools/docker.sh
 . tools/docker.sh
-docker info >/dev/null || fail "no Docker daemon answers; is it running, and may $(id -un) use it?"
+docker info >/dev/null 2>&1 || fail "no Docker daemon answers; is it running, and may $(id -un) use it?"
 [ -n "$(setting METRICS_HOST_IMAGE)" ] || tools/image.sh "$profile"
 COMPOSE_PROFILES=embedded,spin compose rm --stop --force "${other[@]}" >/dev/null
 compose up --detach --no-build
