@@ -1,0 +1,29 @@
+//! Proves that alerts work: drives a real system with real traffic and watches what becomes of it.
+//!
+//! ```text
+//! scenario → drill ─ traffic ──────────────→ service ─┐
+//!              ├─ wait ← prometheus (alert's state) ←──┤ scrapes
+//!              └─ wait ← service (notifications) ← alertmanager
+//! ```
+//!
+//! It sees only what an operator sees: HTTP, and the documented names of metrics, alerts and files.
+
+#![deny(unsafe_code)]
+
+pub mod alertmanager;
+pub mod args;
+pub mod child;
+pub mod connection;
+pub mod drill;
+pub mod exposition;
+pub mod port;
+pub mod prometheus;
+pub mod scenario;
+pub mod service;
+pub mod stack;
+pub mod system;
+pub mod tally;
+pub mod timeline;
+pub mod traffic;
+pub mod url;
+pub mod wait;
