@@ -9,7 +9,7 @@ COMPONENT := target/wasm32-wasip2/component/items_component.wasm
 
 .PHONY: help
 help: ## list the commands
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-14s %s\n", $$1, $$2 }'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-14s %s\n", $$1, $$2 }'
 
 .PHONY: setup
 setup: ## install what a build needs beyond rustup: the pinned toolchain and the wasm target
@@ -52,6 +52,10 @@ test: build test-components test-tools ## everything a change must pass
 .PHONY: test-faults
 test-faults: build test-components ## break what surrounds the service, for minutes: every answer is counted once all the same
 	FAULTS=full cargo test --locked --release --package metrics-host --test it -- --test-threads=1 faults::
+
+.PHONY: e2e
+e2e: build test-tools ## drive the four alerts against real servers: pending, firing, notified, resolved
+	cargo test --locked --release --package evidence --test e2e -- --nocapture
 
 .PHONY: test-running
 test-running: ## test a service that runs already: ITEMS_URL=http://… METRICS_URL=http://… make test-running

@@ -56,11 +56,6 @@ impl Child {
         Ok(())
     }
 
-    /// Returns the id of its process.
-    pub fn pid(&self) -> u32 {
-        self.process.id()
-    }
-
     /// Returns the end of its log under a heading.
     pub fn log(&self) -> String {
         let log = fs::read_to_string(&self.log).unwrap_or_else(|error| error.to_string());

@@ -222,10 +222,8 @@ impl<C: Clock> Drill<'_, C> {
     async fn state(&self, expected: State) -> Result<Seen<()>> {
         let rule = self.rule().await?;
         let evaluated = rule.health == "ok" && rule.state == Some(expected);
-        let otherwise = format!(
-            "{:?}, health {} {}",
-            rule.state, rule.health, rule.last_error
-        );
+        let state = rule.state.map_or("without a state", State::as_str);
+        let otherwise = format!("{state}, evaluation {} {}", rule.health, rule.last_error);
         Ok(Seen::when(evaluated, otherwise))
     }
 
@@ -240,7 +238,8 @@ impl<C: Clock> Drill<'_, C> {
         Ok(Seen::when(
             arrived && (news == News::Resolved || states.contains(&"active")),
             format!(
-                "status page {told:?}, {counted} {} in all, Alertmanager {states:?}",
+                "status page says {}, {counted} {} in all, Alertmanager {states:?}",
+                told.map_or("nothing", News::as_str),
                 news.as_str()
             ),
         ))

@@ -30,6 +30,17 @@ pub enum State {
     Firing,
 }
 
+impl State {
+    /// Returns its name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Inactive => "inactive",
+            Self::Pending => "pending",
+            Self::Firing => "firing",
+        }
+    }
+}
+
 /// A rule that is loaded.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Rule {

@@ -6,7 +6,7 @@ use alerts::{Addresses, Variant};
 use anyhow::{Context, Result, anyhow, ensure};
 use serde::Deserialize;
 use std::{
-    fs,
+    env, fs,
     path::{Path, PathBuf},
     process::Command,
     time::{Duration, SystemTime},
@@ -136,11 +136,6 @@ impl Stack {
     pub fn logs(&self) -> String {
         logs(&self.children)
     }
-
-    /// Returns the ids of its processes.
-    pub fn pids(&self) -> Vec<u32> {
-        self.children.iter().map(Child::pid).collect()
-    }
 }
 
 fn flag(name: &str, value: impl std::fmt::Display) -> String {
@@ -162,6 +157,13 @@ async fn metrics_host(folder: &Path, children: &mut Vec<Child>) -> Result<Listen
     );
     let file = folder.join("addresses.json");
     let mut command = Command::new(binary);
+    // What a person has set for their own service is not meant for this one.
+    for (name, _) in env::vars_os() {
+        let name_text = name.to_string_lossy();
+        if name_text.starts_with("METRICS_HOST_") || name_text.starts_with("SPIN_VARIABLE_") {
+            command.env_remove(name);
+        }
+    }
     command
         .arg("serve")
         .args(["--listen", "127.0.0.1:0"])

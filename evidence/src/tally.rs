@@ -32,6 +32,11 @@ impl Tally {
         }
     }
 
+    /// Returns the kinds there are.
+    pub fn kinds(&self) -> impl Iterator<Item = &Kind> {
+        self.0.keys()
+    }
+
     /// Returns how many fit.
     pub fn count(&self, fits: impl Fn(&Kind) -> bool) -> u64 {
         let fitting = self.0.iter().filter(|(kind, _)| fits(kind));

@@ -1,0 +1,81 @@
+//! However the runner ends, nothing that it started outlives it.
+
+use evidence::wait::{Seen, SystemClock, until};
+use rustix::process::{Pid, Signal, kill_process};
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+/// How long an end may take.
+const END: Duration = Duration::from_secs(30);
+/// What a stack consists of.
+const SERVERS: usize = 3;
+
+/// Starts a scenario with a stack of its own in `folder`, and returns once it sends traffic, with its servers' ids.
+fn start(folder: &tempfile::TempDir) -> (Child, Vec<u32>) {
+    let mut runner = Command::new(env!("CARGO_BIN_EXE_evidence"))
+        .args(["5xx", "--variant", "test"])
+        .env("TMPDIR", folder.path())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(runner.stdout.take().unwrap()).lines();
+    let sending = lines
+        .map_while(Result::ok)
+        .any(|line| line.contains("sending"));
+    assert!(sending, "it ended before it sent anything");
+    let servers = children(runner.id());
+    assert_eq!(servers.len(), SERVERS);
+    (runner, servers)
+}
+
+/// Returns the processes whose parent is `parent`.
+fn children(parent: u32) -> Vec<u32> {
+    let processes = fs::read_dir("/proc")
+        .unwrap()
+        .filter_map(|entry| entry.unwrap().file_name().to_str()?.parse().ok());
+    processes
+        .filter(|process| status(*process).is_some_and(|(_, found)| found == parent))
+        .collect()
+}
+
+/// Returns the state of a process and the id of its parent.
+fn status(process: u32) -> Option<(char, u32)> {
+    let line = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    // The name, in parentheses, may hold anything.
+    let mut fields = line.rsplit_once(") ")?.1.split(' ');
+    Some((fields.next()?.chars().next()?, fields.next()?.parse().ok()?))
+}
+
+async fn gone(servers: &[u32]) {
+    let ended = until(&SystemClock, "the end of the servers", END, async || {
+        // One that ended may wait for somebody to ask how.
+        let runs = |process: &&u32| status(**process).is_some_and(|(state, _)| state != 'Z');
+        let running: Vec<_> = servers.iter().filter(runs).collect();
+        Ok(Seen::when(running.is_empty(), format!("{running:?}")))
+    });
+    ended.await.unwrap();
+}
+
+#[tokio::test]
+async fn the_servers_end_when_their_runner_is_killed() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut runner, servers) = start(&folder);
+    runner.kill().unwrap();
+    runner.wait().unwrap();
+    gone(&servers).await;
+}
+
+#[tokio::test]
+async fn an_interrupt_ends_the_servers_and_removes_their_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut runner, servers) = start(&folder);
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    kill_process(Pid::from_child(&runner), Signal::INT).unwrap();
+    assert_eq!(runner.wait().unwrap().code(), Some(2));
+    gone(&servers).await;
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+}
