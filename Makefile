@@ -48,6 +48,7 @@ test-tools: ## install what only tests need: Prometheus, Alertmanager, Chromium
 .PHONY: test
 test: build test-components test-tools ## everything a change must pass
 	cargo test --locked --release --workspace
+	$(MAKE) test-dashboards test-compose test-image
 
 .PHONY: test-faults
 test-faults: build test-components ## break what surrounds the service, for minutes: every answer is counted once all the same
@@ -65,10 +66,11 @@ test-running: ## test a service that runs already: ITEMS_URL=http://… METRICS_
 	@cargo test --quiet --locked --release --package metrics-host --test it -- --list | sed -n 's/: test$$//p' | grep -vE '^(items|counts)::'
 
 .PHONY: lint
-lint: setup ## formatting, and clippy on both targets, warnings denied
+lint: setup ## formatting, clippy on both targets with warnings denied, shellcheck, hadolint
 	cargo fmt --all --check
 	cargo clippy --locked --release --workspace --all-targets -- --deny warnings
 	cargo clippy --locked --profile component --target wasm32-wasip2 --package items-component --package misbehaving-component -- --deny warnings
+	@tools/lint-deploy.sh
 
 .PHONY: fuzz
 fuzz: setup ## feed made-up input to what reads a stranger's, FUZZ_SECONDS=60 for each fuzz target
@@ -109,10 +111,6 @@ test-compose: build ## test compose.yaml, with stand-ins for the images
 .PHONY: test-dashboards
 test-dashboards: ## test the dashboards' form and their expressions' syntax
 	@tools/test-dashboards.sh
-
-.PHONY: lint-deploy
-lint-deploy: ## lint scripts and Dockerfiles
-	@tools/lint-deploy.sh
 
 .PHONY: clean
 clean: ## remove what was built, and nothing else
