@@ -53,3 +53,52 @@ fn runbooks_name_alerts_that_exist() {
         }
     }
 }
+
+#[test]
+fn flags_in_runbooks_exist() {
+    // Each has an environment variable of its name, as a test of metrics-host says.
+    let settings = read("../metrics-host/src/config.rs");
+    let mut found = 0;
+    for name in stems("runbooks", ".md") {
+        let page = read(&format!("runbooks/{name}.md"));
+        for (text, _) in blocks(&page) {
+            for code in text.split('`').skip(1).step_by(2) {
+                for flag in code.split(' ').filter_map(|word| word.strip_prefix("--")) {
+                    let variable = flag.replace('-', "_").to_uppercase();
+                    let setting = match variable.strip_suffix('…') {
+                        Some(start) => format!("\"METRICS_HOST_{start}"),
+                        None => format!("\"METRICS_HOST_{variable}\""),
+                    };
+                    assert!(
+                        settings.contains(&setting),
+                        "{name}: metrics-host has no --{flag}"
+                    );
+                    found += 1;
+                }
+            }
+        }
+    }
+    assert!(found > 5, "the flags of the runbooks are not found");
+}
+
+#[test]
+fn commands_in_runbooks_work_beside_containers() {
+    for name in stems("runbooks", ".md") {
+        let page = read(&format!("runbooks/{name}.md"));
+        for command in blocks(&page).flat_map(|(_, commands)| commands.lines()) {
+            let program = command.split(' ').next().unwrap_or_default();
+            assert!(
+                ["curl", "df", "dmesg", "docker", "grep", "ls", "make"].contains(&program),
+                "{name}: not every machine with Docker has {program}: {command}"
+            );
+        }
+    }
+}
+
+/// Returns the text before each block of commands, and the block; the last block is empty.
+fn blocks(page: &str) -> impl Iterator<Item = (&str, &str)> {
+    page.split("```\n").filter_map(|part| {
+        let (text, commands) = part.split_once("```sh\n").unwrap_or((part, ""));
+        (!part.is_empty()).then_some((text, commands))
+    })
+}
