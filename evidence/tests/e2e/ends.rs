@@ -4,8 +4,9 @@ use evidence::wait::{Seen, SystemClock, until};
 use rustix::process::{Pid, Signal, kill_process};
 use std::{
     fs,
-    io::{BufRead, BufReader},
+    io::{self, BufRead, BufReader, Read},
     process::{Child, Command, Stdio},
+    thread,
     time::Duration,
 };
 
@@ -22,11 +23,12 @@ fn start(folder: &tempfile::TempDir) -> (Child, Vec<u32>) {
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    let lines = BufReader::new(runner.stdout.take().unwrap()).lines();
-    let sending = lines
-        .map_while(Result::ok)
-        .any(|line| line.contains("sending"));
+    let mut output = BufReader::new(runner.stdout.take().unwrap());
+    let mut lines = output.by_ref().lines().map_while(Result::ok);
+    let sending = lines.any(|line| line.contains("sending"));
     assert!(sending, "it ended before it sent anything");
+    // It goes on printing; without a reader that would end it.
+    thread::spawn(move || io::copy(&mut output, &mut io::sink()));
     let servers = children(runner.id());
     assert_eq!(servers.len(), SERVERS);
     (runner, servers)
