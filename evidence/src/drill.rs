@@ -2,7 +2,10 @@
 
 use alerts::Variant;
 use anyhow::{Result, ensure};
-use std::time::{Duration, SystemTime};
+use std::{
+    ops::RangeBounds,
+    time::{Duration, SystemTime},
+};
 
 use crate::{
     prometheus::{Rule, State},
@@ -209,19 +212,20 @@ impl<C: Clock> Drill<'_, C> {
 
     async fn look(&self, stage: Stage, before: &Before) -> Result<Seen<()>> {
         let seen = match stage {
-            Stage::Inactive | Stage::Resolved => self.state(State::Inactive).await?,
+            Stage::Inactive | Stage::Resolved => self.state(..=State::Inactive).await?,
             // An alert that fires by now was pending: Prometheus knows no other way.
-            Stage::Pending => self.state(State::Pending).await?,
-            Stage::Firing => self.state(State::Firing).await?,
+            Stage::Pending => self.state(State::Pending..).await?,
+            Stage::Firing => self.state(State::Firing..).await?,
             Stage::Notified => self.notified(News::Firing, before.told[0]).await?,
             Stage::NotifiedOfEnd => self.notified(News::Resolved, before.told[1]).await?,
         };
         Ok(seen)
     }
 
-    async fn state(&self, expected: State) -> Result<Seen<()>> {
+    async fn state(&self, expected: impl RangeBounds<State>) -> Result<Seen<()>> {
         let rule = self.rule().await?;
-        let evaluated = rule.health == "ok" && rule.state == Some(expected);
+        let evaluated =
+            rule.health == "ok" && rule.state.is_some_and(|state| expected.contains(&state));
         let state = rule.state.map_or("without a state", State::as_str);
         let otherwise = format!("{state}, evaluation {} {}", rule.health, rule.last_error);
         Ok(Seen::when(evaluated, otherwise))
