@@ -24,8 +24,10 @@ if [ ! -s "$password_file" ]; then
 fi
 [ "$(tr -d '\n' <"$password_file" | wc -c)" -ge 12 ] || fail "the password in $password_file is shorter than 12 characters"
 # Each service has a user of its own and reads these as "others". What keeps a secret on this machine is its directory.
-unreadable=$(find "$password_file" alerts/demo grafana ! -perm -o=r)
-[ -z "$unreadable" ] || fail "the services cannot read these; run chmod o+r on them:" "$unreadable"
+# The receivers' secrets have no such directory: they belong to Alertmanager's user.
+unreadable=$(find "$password_file" alerts/demo grafana -path alerts/demo/secrets -prune -o \
+  \( ! -perm -o=r -o -type d ! -perm -o=x \) -print)
+[ -z "$unreadable" ] || fail "the services cannot read these; run chmod o+rX on each:" "$unreadable"
 
 profile=$(setting COMPOSE_PROFILES)
 case $profile in
