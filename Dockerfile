@@ -21,7 +21,8 @@ ARG REVISION=unknown
 ENV CARGO_PROFILE_DIST_STRIP=debuginfo
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target \
-    METRICS_HOST_REVISION=$(printf %.12s "${REVISION}") cargo build --locked --profile dist --package metrics-host \
+    commit=${REVISION%-dirty} \
+    && METRICS_HOST_REVISION=$(printf %.12s "${commit}")${REVISION#"${commit}"} cargo build --locked --profile dist --package metrics-host \
     && install -D -t /out target/dist/metrics-host
 
 FROM ${ARTEFACTS} AS artefacts
