@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Lints the scripts, the Dockerfiles and the YAML of the deployment.
+# Lints the scripts and the Dockerfiles. `make test-compose` checks compose.yaml.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
