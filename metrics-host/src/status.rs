@@ -95,7 +95,7 @@ impl Status {
                 tiles: page::tiles(&history, &sample, &facts, &notifications),
                 charts: trends::charts(&history, &sample),
                 endpoints: endpoints::Table::new(&history, &sample),
-                alerts: alerts::shown(&notifications, wall),
+                alerts: alerts::List::new(&notifications, wall),
                 facts,
             }
         };

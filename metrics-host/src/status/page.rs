@@ -1,8 +1,7 @@
 //! The page itself, as its template needs it.
 
 use super::{
-    Addresses,
-    alerts::{self, Shown},
+    Addresses, alerts,
     endpoints::Table,
     facts::{Fact, Facts},
     history::{History, Sample},
@@ -28,7 +27,7 @@ pub(super) struct Page<'a> {
     pub(super) tiles: Vec<Tile>,
     pub(super) charts: [Chart; 3],
     pub(super) endpoints: Table,
-    pub(super) alerts: Vec<Shown>,
+    pub(super) alerts: alerts::List,
     pub(super) facts: Facts,
 }
 
