@@ -413,7 +413,7 @@ mod tests {
             for part in observations.rchunks(cut) {
                 let mut delta = Delta::default();
                 part.iter().cloned().for_each(|observation| delta.record(observation));
-                in_batches.merge(&in_batches.change(&delta, LabelSpace { max_series: 100, max_label_len: 10 }));
+                in_batches.merge(&in_batches.change(delta.iter(), LabelSpace { max_series: 100, max_label_len: 10 }));
             }
             let mut expected = one_by_one.durable_snapshot().0;
             // The file has its overflow series from the start.

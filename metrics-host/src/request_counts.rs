@@ -9,7 +9,7 @@ mod labels;
 pub use labels::{ComponentFailure, RequestLabels, Status};
 
 use std::collections::BTreeMap;
-use telemetry::{Delta, Histogram, Series, attribute};
+use telemetry::{Histogram, Series, attribute};
 
 /// Label of method and endpoint in the overflow series.
 pub const OTHER: &str = "other";
@@ -54,13 +54,17 @@ impl RequestCounts {
         add(&mut self.overflowed, other.overflowed);
     }
 
-    /// Returns what `delta` adds to these counters, under labels that are there already or that `space` has room for.
+    /// Returns what `counted` adds to these counters, under labels that are there already or that `space` has room for.
     #[must_use]
-    pub fn change(&self, delta: &Delta, space: LabelSpace) -> Self {
+    pub fn change<'a>(
+        &self,
+        counted: impl IntoIterator<Item = (&'a Series, &'a Histogram)>,
+        space: LabelSpace,
+    ) -> Self {
         let mut change = Self::default();
         let mut series_left = space.max_series.saturating_sub(self.requests.len());
         let mut endpoints_left = space.max_series.saturating_sub(self.latency.len());
-        for (series, histogram) in delta.iter() {
+        for (series, histogram) in counted {
             let mut labels = labels_of(series);
             let new =
                 !self.requests.contains_key(&labels) && !change.requests.contains_key(&labels);
@@ -131,7 +135,7 @@ fn entry<'a, K: Ord + Clone, V: Default>(map: &'a mut BTreeMap<K, V>, key: &K) -
 mod tests {
     use super::*;
     use std::time::Duration;
-    use telemetry::Observation;
+    use telemetry::{Delta, Observation};
 
     const SPACE: LabelSpace = LabelSpace {
         max_series: 3,
@@ -153,9 +157,10 @@ mod tests {
     fn what_is_there_already_always_fits() {
         let mut counts = RequestCounts::default();
         let first = delta(&[("/a", 200, None), ("/b", 200, None), ("/c", 200, None)]);
-        counts.merge(&counts.change(&first, SPACE));
-        counts.merge(&counts.change(&first, SPACE));
-        counts.merge(&counts.change(&delta(&[("/d", 503, None), ("/a", 404, None)]), SPACE));
+        counts.merge(&counts.change(first.iter(), SPACE));
+        counts.merge(&counts.change(first.iter(), SPACE));
+        let more = delta(&[("/d", 503, None), ("/a", 404, None)]);
+        counts.merge(&counts.change(more.iter(), SPACE));
         assert_eq!(counts.overflowed, 2);
         let of = |endpoint: &str, method, status| {
             let labels = RequestLabels {
@@ -173,14 +178,12 @@ mod tests {
 
     #[test]
     fn an_illegible_endpoint_does_not_fit() {
-        let change = RequestCounts::default().change(
-            &delta(&[
-                ("", 200, None),
-                ("a\nb", 200, None),
-                ("/01234567890", 200, None),
-            ]),
-            SPACE,
-        );
+        let illegible = delta(&[
+            ("", 200, None),
+            ("a\nb", 200, None),
+            ("/01234567890", 200, None),
+        ]);
+        let change = RequestCounts::default().change(illegible.iter(), SPACE);
         assert_eq!((change.overflowed, change.requests.len()), (3, 1));
     }
 
@@ -191,7 +194,7 @@ mod tests {
             ("unreported", 500, Some(attribute::ERROR_NEIGHBOUR)),
             ("/", 500, Some("store")),
         ]);
-        let change = RequestCounts::default().change(&victims, SPACE);
+        let change = RequestCounts::default().change(victims.iter(), SPACE);
         assert_eq!(change.errors, 3);
         assert_eq!(change.component_failures[&ComponentFailure::Trap], 1);
     }

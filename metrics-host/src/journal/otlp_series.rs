@@ -8,7 +8,7 @@ use crate::{
     metric::Kind,
     otlp::{Amount, Family, Labels, Point, PointValue, StreamId},
 };
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, hash_map::Entry};
 
 /// Senders' series whose last total is remembered.
 const MAX_STREAMS: usize = 100_000;
@@ -61,12 +61,22 @@ pub(super) struct Stream {
     pub(super) seen: u64,
 }
 
-/// What is to replace parts of an [`OtlpSeries`].
+/// What is to replace parts of an [`OtlpSeries`]. A group of batches finds the same series again and again, so
+/// nothing here is in order.
 #[derive(Debug, Default)]
 pub(super) struct Replacement {
-    pub(super) metrics: BTreeMap<String, MetricSeries>,
+    metrics: HashMap<String, ReplacedMetric>,
     pub(super) streams: HashMap<StreamId, Stream>,
-    new_series: BTreeMap<String, usize>,
+}
+
+/// Series of a metric that are to be replaced.
+#[derive(Debug)]
+pub(super) struct ReplacedMetric {
+    pub(super) kind: Kind,
+    pub(super) help: String,
+    pub(super) series: HashMap<Labels, SeriesValue>,
+    /// Those among them that were not there before.
+    new: usize,
 }
 
 impl OtlpSeries {
@@ -105,24 +115,30 @@ impl OtlpSeries {
             time_unix_nanos,
             value,
         } = point;
+        self.check_family(replacement, &family, limits)?;
         let committed = self.metrics.get(&family.name);
-        let replaced = replacement.metrics.get(&family.name);
-        let current = |metric: Option<&MetricSeries>| metric?.series.get(&labels).cloned();
-        let mut series = current(replaced).or_else(|| current(committed));
-        self.check_room(replacement, &family, series.is_none(), limits)?;
-        let new = series.is_none();
-        match value {
-            PointValue::Now(value) => {
-                let late = matches!(series, Some(SeriesValue::Now { time_unix_nanos: known, .. }) if known > time_unix_nanos);
-                if !late {
-                    series = Some(SeriesValue::Now {
-                        value,
-                        time_unix_nanos,
-                        seen: uptime,
-                    });
-                }
+        let known_series = committed.map_or(0, |metric| metric.series.len());
+        let metric = replaced(&mut replacement.metrics, &family);
+        let slot = metric.series.entry(labels);
+        let before = match &slot {
+            Entry::Occupied(slot) => Some(slot.get()),
+            Entry::Vacant(slot) => committed.and_then(|metric| metric.series.get(slot.key())),
+        };
+        let new = before.is_none();
+        if new && known_series + metric.new >= limits.space.max_series {
+            return Err("series");
+        }
+        let after = match value {
+            PointValue::Now(_) if matches!(before, Some(SeriesValue::Now { time_unix_nanos: known, .. }) if *known > time_unix_nanos) =>
+            {
+                return Ok(());
             }
-            PointValue::More(amount) => series = Some(add(series, &amount)),
+            PointValue::Now(value) => SeriesValue::Now {
+                value,
+                time_unix_nanos,
+                seen: uptime,
+            },
+            PointValue::More(amount) => add(before.cloned(), &amount),
             PointValue::Total {
                 stream,
                 start_unix_nanos,
@@ -134,81 +150,62 @@ impl OtlpSeries {
                     total: amount,
                     seen: uptime,
                 };
-                let known = replacement
-                    .streams
-                    .get(&stream)
-                    .or_else(|| self.streams.get(&stream));
-                if known.is_none() && self.streams.len() + replacement.streams.len() >= MAX_STREAMS
-                {
+                let streams = &mut replacement.streams;
+                let known = streams.get(&stream).or_else(|| self.streams.get(&stream));
+                if known.is_none() && self.streams.len() + streams.len() >= MAX_STREAMS {
                     return Err("streams");
                 }
-                if let Some(gain) = gain(known, &now) {
-                    series = Some(add(series, &gain));
-                    replacement.streams.insert(stream, now);
-                }
+                let Some(gain) = gain(known, &now) else {
+                    return Ok(());
+                };
+                streams.insert(stream, now);
+                add(before.cloned(), &gain)
             }
-        }
-        if let Some(series) = series {
-            if new {
-                *replacement
-                    .new_series
-                    .entry(family.name.clone())
-                    .or_default() += 1;
-            }
-            let metric = replacement
-                .metrics
-                .entry(family.name.clone())
-                .or_insert_with(|| MetricSeries {
-                    kind: family.kind,
-                    help: family.help.clone(),
-                    series: BTreeMap::new(),
-                });
-            metric.series.insert(labels, series);
-        }
+        };
+        metric.new += usize::from(new);
+        slot.insert_entry(after);
         Ok(())
     }
 
-    fn check_room(
+    /// Checks that `family` is of the type it was, or that there is room for it.
+    fn check_family(
         &self,
         replacement: &Replacement,
         family: &Family,
-        new_series: bool,
         limits: &JournalLimits,
     ) -> Result<(), &'static str> {
-        let committed = self.metrics.get(&family.name);
-        let Some(known) = committed.or_else(|| replacement.metrics.get(&family.name)) else {
-            let new = replacement.metrics.keys();
-            let new = new.filter(|name| !self.metrics.contains_key(*name)).count();
-            return if self.metrics.len() + new < limits.max_metrics {
-                Ok(())
-            } else {
-                Err("metrics")
-            };
-        };
-        if known.kind != family.kind {
-            return Err("type");
+        let committed = self.metrics.get(&family.name).map(|metric| metric.kind);
+        let replaced = || Some(replacement.metrics.get(&family.name)?.kind);
+        match committed.or_else(replaced) {
+            Some(kind) if kind == family.kind => Ok(()),
+            Some(_) => Err("type"),
+            None => {
+                let new = replacement.metrics.keys();
+                let new = new.filter(|name| !self.metrics.contains_key(*name)).count();
+                if self.metrics.len() + new < limits.max_metrics {
+                    Ok(())
+                } else {
+                    Err("metrics")
+                }
+            }
         }
-        let new = replacement
-            .new_series
-            .get(&family.name)
-            .copied()
-            .unwrap_or_default();
-        let series = committed.map_or(0, |metric| metric.series.len()) + new;
-        if new_series && series >= limits.space.max_series {
-            return Err("series");
-        }
-        Ok(())
     }
 
     /// Puts `replacement` in place.
     pub(super) fn replace(&mut self, replacement: Replacement) {
-        for (name, mut replaced) in replacement.metrics {
-            match self.metrics.get_mut(&name) {
-                Some(metric) => metric.series.append(&mut replaced.series),
-                None => {
-                    self.metrics.insert(name, replaced);
-                }
+        for (name, replaced) in replacement.metrics {
+            let ReplacedMetric {
+                kind, help, series, ..
+            } = replaced;
+            if series.is_empty() {
+                continue;
             }
+            let metric = self.metrics.entry(name).or_insert(MetricSeries {
+                kind,
+                help,
+                series: BTreeMap::new(),
+            });
+            metric.series.extend(series);
         }
         self.streams.extend(replacement.streams);
     }
@@ -227,6 +224,34 @@ impl OtlpSeries {
             .extract_if(|_, stream| stream.seen + STREAM_MEMORY < uptime);
         expired.map(|(id, _)| id).collect()
     }
+}
+
+impl Replacement {
+    /// Returns the metrics of which there is something to replace, by name.
+    pub(super) fn metrics(&self) -> impl Iterator<Item = (&String, &ReplacedMetric)> {
+        let metrics = self.metrics.iter();
+        // All points of a metric may have been refused.
+        metrics.filter(|(_, metric)| !metric.series.is_empty())
+    }
+}
+
+fn replaced<'a>(
+    metrics: &'a mut HashMap<String, ReplacedMetric>,
+    family: &Family,
+) -> &'a mut ReplacedMetric {
+    // A name is copied only where it is new.
+    if !metrics.contains_key(&family.name) {
+        let metric = ReplacedMetric {
+            kind: family.kind,
+            help: family.help.clone(),
+            series: HashMap::new(),
+            new: 0,
+        };
+        metrics.insert(family.name.clone(), metric);
+    }
+    metrics
+        .get_mut(&family.name)
+        .expect("it was inserted where it was missing")
 }
 
 /// Returns what `now` has more than what is `known` of the same sender; `None` if it is late and says nothing new.

@@ -8,13 +8,14 @@ use super::{
 };
 use crate::{otlp::Rejections, self_stats::SelfStats};
 use std::{
+    collections::HashMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         mpsc::{Receiver, RecvTimeoutError},
     },
     time::{Duration, Instant, SystemTime},
 };
-use telemetry::Delta;
+use telemetry::{Delta, Histogram, Series};
 use tokio::sync::oneshot;
 
 /// Changes that share a transaction at most.
@@ -36,8 +37,10 @@ pub(super) struct Job {
 /// What one transaction is going to change in memory.
 #[derive(Default)]
 struct Group {
-    requests: Delta,
-    host_requests: Delta,
+    requests: HashMap<Series, Histogram>,
+    /// Requests in no series: their component could not keep what it knew of them.
+    lost: u64,
+    host_requests: HashMap<Series, Histogram>,
     host_ends_unix_nanos: Vec<u64>,
     /// When components' requests ended, in nanoseconds since the Unix epoch, and how many.
     reported: Vec<(u64, u64)>,
@@ -141,10 +144,10 @@ impl Writer {
             (
                 component,
                 host,
-                state.lost_requests.saturating_add(group.requests.lost),
+                state.lost_requests.saturating_add(group.lost),
             )
         };
-        if group.requests.lost > 0 {
+        if group.lost > 0 {
             self.store.put_lost(lost)?;
         }
         self.store.put_otlp(&group.otlp)?;
@@ -191,8 +194,9 @@ impl Writer {
                 }
             }
         }
-        group.requests.merge(change.requests);
-        group.host_requests.merge(change.host_requests);
+        group.lost = group.lost.saturating_add(change.requests.lost);
+        add(&mut group.requests, change.requests);
+        add(&mut group.host_requests, change.host_requests);
         group
             .host_ends_unix_nanos
             .extend(change.host_ends_unix_nanos);
@@ -293,6 +297,12 @@ enum Verdict {
 }
 
 const NANOS_PER_SECOND: u64 = 1_000_000_000;
+
+fn add(counted: &mut HashMap<Series, Histogram>, delta: Delta) {
+    for (series, histogram) in delta {
+        counted.entry(series).or_default().merge(&histogram);
+    }
+}
 
 fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
     state.lock().unwrap_or_else(PoisonError::into_inner)

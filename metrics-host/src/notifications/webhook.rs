@@ -21,6 +21,8 @@ const LIMITS: BodyLimits = BodyLimits {
     read_timeout: Duration::from_secs(10),
     memory: 8 << 20,
 };
+/// Memory that a message needs by the time it is read, as a multiple of its size.
+const EXPANSION: usize = 4;
 /// Seconds after which Alertmanager may come again.
 const RETRY_AFTER: u32 = 1;
 
@@ -119,7 +121,7 @@ impl Webhook {
     /// Notes what a request tells and returns of how many alerts.
     async fn take(&self, request: Request<Incoming>) -> Result<usize, WebhookError> {
         self.check(request.headers())?;
-        let (body, _reserved) = self.bodies.read(request).await?;
+        let (body, _reserved) = self.bodies.read(request, EXPANSION).await?;
         let alerts = message::parse(&body)?;
         for alert in &alerts {
             let state = alert.state.as_str();

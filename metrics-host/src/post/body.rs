@@ -3,15 +3,13 @@
 use bytes::Bytes;
 use flate2::read::MultiGzDecoder;
 use http::{HeaderMap, Request, StatusCode, header};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 use std::{io::Read, sync::Arc, time::Duration};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// What memory is reserved in: a permit.
 const UNIT: usize = 1 << 10;
-/// Memory that a body needs by the time it is decoded, as a multiple of its size.
-const EXPANSION: usize = 4;
 /// What a packed body is expected to grow to, as a multiple of its size. If it grows to more, it needs that much
 /// memory to be free.
 const PACKING: usize = 8;
@@ -126,56 +124,68 @@ impl Bodies {
         }
     }
 
-    /// Reads the whole body and unpacks it.
+    /// Reads the whole body and unpacks it. By the time it is worked on it needs `expansion` times its size.
     ///
     /// # Errors
     /// If it is too large before or after that, breaks off, does not arrive in time, or finds no memory in time.
-    pub async fn read(&self, request: Request<Incoming>) -> Result<(Bytes, Reserved), BodyError> {
+    pub async fn read(
+        &self,
+        request: Request<Incoming>,
+        expansion: usize,
+    ) -> Result<(Bytes, Reserved), BodyError> {
         let packed = is_gzip(request.headers())?;
         let limit = self.limits.max_size;
         let announced = request.body().size_hint().upper();
-        let expected = announced.and_then(|size| usize::try_from(size).ok());
-        if expected.is_some_and(|size| size > limit) {
+        let announced = announced.map(|size| usize::try_from(size).unwrap_or(usize::MAX));
+        if announced.is_some_and(|size| size > limit) {
             return Err(BodyError::TooLarge { limit });
         }
-        let expected = expected.unwrap_or(limit);
-        let units = self.units(if packed {
-            expected.saturating_mul(PACKING)
-        } else {
-            expected
-        });
+        let expected = announced.unwrap_or(limit);
+        let packing = if packed { PACKING } else { 1 };
+        let units = self.units(expected, packing * expansion);
         let within = self.limits.read_timeout;
         let reserve = Arc::clone(&self.memory).acquire_many_owned(units);
         let mut memory = tokio::time::timeout(within, reserve)
             .await
             .map_err(|_| BodyError::Busy)?
             .expect("the semaphore is never closed");
-        let collected = Limited::new(request.into_body(), limit).collect();
-        let bytes = match tokio::time::timeout(within, collected).await {
-            Ok(Ok(body)) => body.to_bytes(),
-            Ok(Err(error)) if error.is::<LengthLimitError>() => {
-                return Err(BodyError::TooLarge { limit });
-            }
-            Ok(Err(error)) => return Err(BodyError::Unreadable(error)),
-            Err(_) => return Err(BodyError::TooSlow(within)),
-        };
+        let collected = collect(request.into_body(), announced.unwrap_or_default(), limit);
+        let bytes = tokio::time::timeout(within, collected)
+            .await
+            .map_err(|_| BodyError::TooSlow(within))??;
         if !packed {
             return Ok((bytes, Reserved { _memory: memory }));
         }
         let bytes = unpack(&bytes, self.limits.max_decompressed_size)?;
-        let more = self.units(bytes.len()).saturating_sub(units);
+        let more = self.units(bytes.len(), expansion).saturating_sub(units);
         let more = Arc::clone(&self.memory).try_acquire_many_owned(more);
         memory.merge(more.map_err(|_| BodyError::Busy)?);
         Ok((bytes, Reserved { _memory: memory }))
     }
 
-    fn units(&self, size: usize) -> u32 {
+    fn units(&self, size: usize, multiple: usize) -> u32 {
         let units = size
-            .saturating_mul(EXPANSION)
+            .saturating_mul(multiple)
             .div_ceil(UNIT)
             .min(self.permits);
         u32::try_from(units).unwrap_or(u32::MAX)
     }
+}
+
+/// Reads a body that is likely to have `expected` bytes and may have `limit`. Each piece is copied as it comes, which
+/// gives the connection its buffer back.
+async fn collect(mut body: Incoming, expected: usize, limit: usize) -> Result<Bytes, BodyError> {
+    let mut bytes = Vec::with_capacity(expected);
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| BodyError::Unreadable(Box::new(error)))?;
+        // Trailers say nothing here.
+        let piece = frame.into_data().unwrap_or_default();
+        if bytes.len() + piece.len() > limit {
+            return Err(BodyError::TooLarge { limit });
+        }
+        bytes.extend_from_slice(&piece);
+    }
+    Ok(bytes.into())
 }
 
 fn is_gzip(headers: &HeaderMap) -> Result<bool, BodyError> {

@@ -173,7 +173,7 @@ mod tests {
             max_series: 10_000,
             max_label_len: 100,
         };
-        RequestCounts::default().change(&delta, space)
+        RequestCounts::default().change(delta.iter(), space)
     }
 
     #[test]
