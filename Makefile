@@ -69,11 +69,52 @@ test-running: ## test a service that runs already: ITEMS_URL=http://… METRICS_
 	@cargo test --quiet --locked --release --package metrics-host --test it -- --list | sed -n 's/: test$$//p' | grep -vE '^(items|counts)::'
 
 .PHONY: lint
-lint: setup ## formatting, clippy on both targets with warnings denied, shellcheck, hadolint
+lint: lint-format lint-versions lint-workflows lint-deploy lint-alerts lint-secrets lint-dependencies lint-rust ## everything that can be said without running it
+
+.PHONY: lint-format
+lint-format: setup ## formatting
 	cargo fmt --all --check
-	cargo clippy --locked --release --workspace --all-targets -- --deny warnings
+
+# The runner of planted faults narrows it down.
+LINTED := --workspace
+
+.PHONY: lint-rust
+lint-rust: setup ## clippy on both targets with warnings denied
+	cargo clippy --locked --release $(LINTED) --all-targets -- --deny warnings
 	cargo clippy --locked --profile component --target wasm32-wasip2 --package items-component --package misbehaving-component -- --deny warnings
+
+.PHONY: lint-dependencies
+lint-dependencies: setup ## licences, sources and bans of the dependencies: deny.toml
+	cargo fetch --locked
+	@tools/linter.sh cargo-deny --locked --offline check bans licenses sources
+
+.PHONY: lint-workflows
+lint-workflows: ## pins, zizmor, actionlint and schemas of what is in .github
+	@tools/lint-workflows.sh
+
+.PHONY: lint-deploy
+lint-deploy: ## shellcheck, hadolint, yamllint, compose.yaml against its schema
 	@tools/lint-deploy.sh
+
+.PHONY: lint-alerts
+lint-alerts: ## what Prometheus and Alertmanager are told, by their own checks
+	@tools/lint-alerts.sh
+
+.PHONY: lint-images
+lint-images: ## the same by the versions that compose.yaml runs, and workflows by the newest actionlint: pulls images
+	@tools/lint-images.sh || test $$? = 77
+
+.PHONY: lint-secrets
+lint-secrets: ## what looks like a secret, in the files and in the history
+	@tools/lint-secrets.sh
+
+.PHONY: lint-versions
+lint-versions: ## that Cargo.toml, spin.toml and CHANGELOG.md agree about the version
+	@tools/version.sh >/dev/null
+
+.PHONY: lock-linters
+lock-linters: ## write tools/linters/requirements.txt and package-lock.json anew
+	@tools/lock-linters.sh
 
 .PHONY: fuzz
 fuzz: setup ## feed made-up input to what reads a stranger's, FUZZ_SECONDS=60 for each fuzz target

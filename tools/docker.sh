@@ -30,8 +30,7 @@ fi
 
 # Ends a test that cannot run here; `make` shows the reason and goes on.
 skip() {
-  echo "skipped: $*" >&2
-  exit 77
+  tools/skip.sh "$*" || exit $?
 }
 
 # Where no Docker daemon runs, starts the calling script anew in a network of its own, in which `start_daemon` then starts one:

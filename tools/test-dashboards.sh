@@ -5,7 +5,7 @@ cd "$(dirname "$0")/.."
 tools/need.sh jq jq
 tools/need.sh promtool prometheus
 
-tools/python-tool.sh check-jsonschema==0.39.0 check-jsonschema --schemafile grafana/dashboard.schema.json grafana/dashboards/*.json
+tools/linter.sh check-jsonschema --quiet --schemafile grafana/dashboard.schema.json grafana/dashboards/*.json
 
 # Prints what is wrong with a dashboard.
 complaints() {
