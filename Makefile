@@ -156,6 +156,41 @@ test-compose: build ## test compose.yaml, with stand-ins for the images
 test-dashboards: ## test the dashboards' form and their expressions' syntax
 	@tools/test-dashboards.sh
 
+# What tools/step.sh runs in the pipeline, and what `make lint test` leaves out: it takes long, or needs the network.
+.PHONY: ci
+ci: ## the steps of the pipeline, in its order, as far as this machine can; a table at the end
+	@tools/ci.sh
+
+.PHONY: audit
+audit: setup ## the dependencies against the advisory database
+	@tools/audit.sh || test $$? = 77
+
+.PHONY: scan-history
+scan-history: ## secrets in the whole history, by gitleaks
+	@tools/scan-history.sh || test $$? = 77
+
+.PHONY: test-alerts
+test-alerts: setup ## the alert rules: their unit tests, runbooks, and that each threshold is held by a test
+	@tools/need.sh promtool prometheus
+	@tools/need.sh amtool prometheus-alertmanager
+	cargo test --locked --package alerts
+
+.PHONY: test-spin
+test-spin: build ## `spin build`, and the black-box suite under a real Spin
+	@tools/test-spin.sh || test $$? = 77
+
+.PHONY: test-release
+test-release: build ## promotion and rollback, against a registry of its own
+	@tools/test-release.sh || test $$? = 77
+
+.PHONY: release-files
+release-files: ## what is released, into target/release-files: image, binary, component, checksums
+	@tools/release/build.sh
+
+.PHONY: rollback
+rollback: ## run an earlier image, verified: make rollback IMAGE=NAME@sha256:…
+	@tools/rollback.sh "$(IMAGE)"
+
 .PHONY: clean
 clean: ## remove what was built, and nothing else
 	cargo clean

@@ -25,7 +25,7 @@ done
 
 printf '\nOnly on GitHub, which alone has the registry, the identities or the data for it:\n'
 # The steps that call no target, but for those that fetch, log in or hand over.
-for workflow in "$ci" .github/workflows/release.yml .github/workflows/audit.yml .github/workflows/codeql.yml; do
+for workflow in "$ci" .github/workflows/release.yml .github/workflows/scorecard.yml .github/workflows/codeql.yml; do
   awk -v file="${workflow##*/}" '
     function show() { if (step != "" && step !~ /^(Check out|Cache|Keep|Take|Log in|Set up)/) printf "  %-12s %s\n", file, step }
     /^ *- name: / { show(); step = $0; sub(/^ *- name: /, "", step) }

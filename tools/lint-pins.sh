@@ -38,7 +38,7 @@ images=
 while IFS=: read -r file line text; do
   reference=$(sed -E 's/^ *image: *//; s/^ARG [A-Z_]+=//; s/^FROM +(--[^ ]+ +)?([^ ]+).*/\2/' <<<"$text")
   case $reference in
-    \$* | metrics-host:local | archive-* | scratch) continue ;;
+    \$* | metrics-host:* | archive-* | scratch) continue ;;
   esac
   if [[ $reference =~ $image ]]; then
     images+="${BASH_REMATCH[1]}:${BASH_REMATCH[2]} ${BASH_REMATCH[3]}"$'\n'
