@@ -62,15 +62,20 @@ until curl --silent --fail --output /dev/null "http://$registry/v2/"; do
   [ "$SECONDS" -lt "$deadline" ] || fail "the registry does not start: $(tail -n 3 "$work/registry.log")"
   sleep 0.1
 done
-# It speaks no TLS; only here is that allowed.
-printf '[[registry]]\nlocation = "%s"\ninsecure = true\n' "$registry" >"$work/registries.conf"
-export CONTAINERS_REGISTRIES_CONF=$work/registries.conf
+# It speaks no TLS, which skopeo allows here only. Debian's skopeo reads that in its home only.
+mkdir -p "$work/bin" "$work/home/.config/containers"
+printf '[[registry]]\nlocation = "%s"\ninsecure = true\n' "$registry" >"$work/home/.config/containers/registries.conf"
+printf '#!/bin/sh\nHOME="%s" exec "%s" "$@"\n' "$work/home" "$(command -v skopeo)" >"$work/bin/skopeo"
+chmod 755 "$work/bin/skopeo"
+export PATH="$work/bin:$PATH"
 
 # Three versions: two that work and one that does not start.
 app_image "$work" "$name"
 archive() {
   printf 'FROM %s\nLABEL test.version=%s\n%s\n' "$name" "$1" "${2:-}" | docker build --quiet --tag "$name:$1" - >/dev/null
-  skopeo copy --quiet "docker-daemon:$name:$1" "oci-archive:$work/$1.tar"
+  docker save --output "$work/$1.saved" "$name:$1"
+  skopeo copy --quiet "docker-archive:$work/$1.saved" "oci-archive:$work/$1.tar"
+  rm "$work/$1.saved"
 }
 archive first
 archive second
@@ -109,6 +114,8 @@ METRICS_HOST_IMAGE=$repository@$second
 ENV
 cat >"$work/stand-ins.yaml" <<YAML
 services:
+  # As in the Dockerfile: skopeo drops it where it makes an OCI image of a Docker one, which only happens here.
+  app: {healthcheck: {test: [CMD, /metrics-host, health], interval: 2s, timeout: 6s, retries: 3, start_period: 30s}}
   prometheus: {image: $name-prometheus}
   alertmanager: {image: $name-alertmanager}
   grafana: {image: $name-grafana}
@@ -119,17 +126,17 @@ alertmanager_image "$work" "$name-alertmanager"
 grafana_image "$work" "$name-grafana"
 
 # They note what they are asked, and accept it unless told not to.
-mkdir "$work/bin"
 for command in gh cosign; do
   printf '#!/bin/sh\necho "%s $*" >>"%s"\n[ ! -e "%s" ]\n' "$command" "$work/asked" "$work/refuse" >"$work/bin/$command"
 done
 chmod 755 "$work/bin"/*
-export PATH="$work/bin:$PATH" REPOSITORY=owner/metrics-host
+export REPOSITORY=owner/metrics-host
 
 cd "$deployment"
 running() {
   docker inspect --format '{{.Config.Image}} {{.State.Health.Status}}' "$(compose ps --quiet app)"
 }
+export UP_TIMEOUT=40
 tools/up.sh >/dev/null
 expect "what runs at first" "$repository@$second healthy" "$(running)"
 

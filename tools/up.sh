@@ -39,11 +39,17 @@ esac
 # shellcheck source=tools/docker.sh
 . tools/docker.sh
 docker info >/dev/null 2>&1 || fail "no Docker daemon answers; is it running, and may $(id -un) use it?"
-[ -n "$(setting METRICS_HOST_IMAGE)" ] || tools/image.sh "$profile"
+image=$(setting METRICS_HOST_IMAGE)
+if [ -z "$image" ]; then
+  tools/image.sh "$profile"
+elif ! docker image inspect "$image" >/dev/null 2>&1; then
+  # Old versions of compose build what they should pull.
+  docker pull --quiet "$image" >/dev/null
+fi
 COMPOSE_PROFILES=embedded,spin compose rm --stop --force "${other[@]}" >/dev/null
 compose up --detach --no-build
 mapfile -t containers < <(compose ps --quiet)
-tools/wait-healthy.sh 180 "${containers[@]}"
+tools/wait-healthy.sh "${UP_TIMEOUT:-180}" "${containers[@]}"
 
 where() {
   local port
