@@ -2,7 +2,6 @@
 //!
 //! `source/` holds the files with placeholders such as `${meta_for}`. [`render`] fills in what a [`Variant`] and
 //! [`Addresses`] say. What an operator mounts is rendered and committed (`make rules`); tests render their own.
-//! [`expression`] says which metrics and labels a PromQL expression relies on, for rules and panels alike.
 
 #![forbid(unsafe_code)]
 
@@ -10,7 +9,6 @@ mod addresses;
 mod committed;
 mod configuration;
 mod duration;
-pub mod expression;
 mod template;
 mod variant;
 

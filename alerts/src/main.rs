@@ -1,18 +1,17 @@
-//! `alerts generate` writes what the repository commits, `alerts check` compares; both in the workspace's folder.
+//! `alerts generate` writes what the repository commits; from the workspace's folder.
 
 #![forbid(unsafe_code)]
 
 use alerts::committed;
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use std::{env, fs, path::Path, process::ExitCode};
 
 fn main() -> ExitCode {
     let arguments: Vec<_> = env::args().skip(1).collect();
     let done = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["generate"] => generate(Path::new(".")),
-        ["check"] => check(Path::new(".")),
         _ => {
-            eprintln!("usage: alerts generate | alerts check");
+            eprintln!("usage: alerts generate");
             return ExitCode::from(2);
         }
     };
@@ -32,20 +31,6 @@ fn generate(root: &Path) -> Result<()> {
             let parent = path.parent().context("a file is in a folder")?;
             fs::create_dir_all(parent).with_context(|| format!("cannot create {parent:?}"))?;
             fs::write(&path, file.text).with_context(|| format!("cannot write {path:?}"))?;
-        }
-    }
-    Ok(())
-}
-
-fn check(root: &Path) -> Result<()> {
-    for folder in committed()? {
-        for file in folder.files {
-            let path = root.join(folder.path).join(file.path);
-            let text =
-                fs::read_to_string(&path).with_context(|| format!("cannot read {path:?}"))?;
-            if text != file.text {
-                bail!("{path:?} is not what alerts/source renders: run `make rules`");
-            }
         }
     }
     Ok(())

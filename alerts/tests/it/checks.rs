@@ -1,6 +1,7 @@
 //! Prometheus' and Alertmanager's own checks, and the unit tests of the rules.
 
 use crate::{
+    expression::selectors,
     promtool::succeed,
     rules::{RulesFile, file, milliseconds, read, stems},
 };
@@ -72,7 +73,7 @@ fn no_sample_of_a_test_lies_on_the_edge_of_a_window() {
 fn no_rule_matches_the_bound_of_a_bucket() {
     for stem in stems("rules", ".yml") {
         for rule in RulesFile::read(&stem).rules() {
-            for selector in alerts::expression::selectors(&rule.expr).unwrap() {
+            for selector in selectors(&rule.expr).unwrap() {
                 assert!(
                     selector
                         .matchers

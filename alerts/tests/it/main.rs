@@ -6,6 +6,7 @@ mod annotations;
 mod checks;
 mod committed;
 mod exposition;
+mod expression;
 mod host;
 mod mutants;
 mod mutation;

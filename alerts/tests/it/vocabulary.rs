@@ -2,10 +2,10 @@
 
 use crate::{
     exposition::{Series, series},
+    expression::{Selector, selectors, without_variables},
     host::Host,
     rules::{RulesFile, file, read, stems},
 };
-use alerts::expression::{Selector, selectors, without_variables};
 use serde_json::{Value, json};
 use std::{collections::BTreeSet, fs};
 

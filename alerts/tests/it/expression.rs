@@ -6,25 +6,25 @@ use std::collections::BTreeSet;
 /// An expression that is no PromQL.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not PromQL: {reason} in {expression:?}")]
-pub struct ExpressionError {
+pub(crate) struct ExpressionError {
     expression: String,
     reason: String,
 }
 
 /// One use of a metric.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Selector {
+pub(crate) struct Selector {
     /// Name of the metric, with `_bucket`, `_sum` or `_count` if it is part of a histogram.
-    pub metric: String,
+    pub(crate) metric: String,
     /// Conditions on its labels.
-    pub matchers: Vec<Matcher>,
+    pub(crate) matchers: Vec<Matcher>,
     /// Labels by which what was selected is grouped or joined.
-    pub grouping: BTreeSet<String>,
+    pub(crate) grouping: BTreeSet<String>,
 }
 
 impl Selector {
     /// Returns the labels that the metric must have: those that are matched, grouped by or joined on.
-    pub fn labels(&self) -> BTreeSet<&str> {
+    pub(crate) fn labels(&self) -> BTreeSet<&str> {
         let matched = self.matchers.iter().map(|matcher| &*matcher.label);
         matched
             .chain(self.grouping.iter().map(String::as_str))
@@ -34,20 +34,20 @@ impl Selector {
 
 /// A condition on a label.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Matcher {
+pub(crate) struct Matcher {
     /// The label.
-    pub label: String,
+    pub(crate) label: String,
     /// `=`, `!=`, `=~` or `!~`.
-    pub operator: String,
+    pub(crate) operator: String,
     /// What it is compared with.
-    pub value: String,
+    pub(crate) value: String,
 }
 
 /// Returns every metric that `expression` names, in the order of its text, once per use.
 ///
 /// # Errors
 /// If it does not parse, or selects series without a name.
-pub fn selectors(expression: &str) -> Result<Vec<Selector>, ExpressionError> {
+pub(crate) fn selectors(expression: &str) -> Result<Vec<Selector>, ExpressionError> {
     let error = |reason| ExpressionError {
         expression: expression.to_owned(),
         reason,
@@ -117,7 +117,7 @@ fn selector_of(selector: &VectorSelector, grouping: &BTreeSet<String>) -> Result
 
 /// Returns the expression of a Grafana panel with its variables filled in, so that it is PromQL: `$__interval` and
 /// `$__rate_interval` as five minutes, `$__range` as an hour, any other as a regular expression for everything.
-pub fn without_variables(panel: &str) -> String {
+pub(crate) fn without_variables(panel: &str) -> String {
     let mut filled = String::with_capacity(panel.len());
     let mut rest = panel;
     while let Some(start) = rest.find('$') {
