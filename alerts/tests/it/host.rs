@@ -1,12 +1,10 @@
 //! A running metrics-host, as `make build` leaves it.
 
-use crate::rules::file;
+use crate::{http, rules::file};
 use serde_json::Value;
 use std::{
-    io::{BufRead, BufReader, Read, Write},
-    net::TcpStream,
+    io::{BufRead, BufReader},
     process::{Child, Command, Stdio},
-    time::Duration,
 };
 use tempfile::TempDir;
 
@@ -84,35 +82,16 @@ impl Host {
 
     /// Returns the page of `/metrics`.
     pub(crate) fn scrape(&self) -> String {
-        let (status, body) = self.send("metrics", "GET /metrics", "");
+        let address = self.addresses["metrics"].as_str().unwrap();
+        let (status, body) = http::send(address, "GET /metrics", "");
         assert_eq!(status, 200, "{body}");
         body
     }
 
     /// Posts JSON to the ingest and returns the status of the answer.
     pub(crate) fn post(&self, path: &str, body: &Value) -> u16 {
-        let body = body.to_string();
-        let head = format!("POST {path}");
-        self.send("otlp", &head, &body).0
-    }
-
-    fn send(&self, listener: &str, line: &str, body: &str) -> (u16, String) {
-        let mut stream = TcpStream::connect(self.addresses[listener].as_str().unwrap()).unwrap();
-        stream
-            .set_read_timeout(Some(Duration::from_secs(30)))
-            .unwrap();
-        let length = body.len();
-        write!(
-            stream,
-            "{line} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\
-             content-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
-        )
-        .unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        let status = answer.split(' ').nth(1).unwrap().parse().unwrap();
-        let (_, body) = answer.split_once("\r\n\r\n").unwrap();
-        (status, body.to_owned())
+        let address = self.addresses["otlp"].as_str().unwrap();
+        http::send(address, &format!("POST {path}"), &body.to_string()).0
     }
 }
 

@@ -2,17 +2,21 @@
 
 #![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
 
+mod alertmanager;
 mod annotations;
 mod checks;
 mod committed;
 mod exposition;
 mod expression;
 mod host;
+mod http;
 mod mutants;
 mod mutation;
 mod promtool;
+mod receivers;
 mod routing;
 mod rules;
 mod runbooks;
+mod sink;
 mod trial;
 mod vocabulary;
