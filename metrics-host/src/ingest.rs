@@ -34,6 +34,13 @@ const RETRY_AFTER: u32 = 1;
 /// Bytes of all requests together that are read or wait to be committed.
 const MEMORY: usize = 8 << 20;
 
+/// Values of the label `reason` of those that are refused before they are read.
+const EARLY_REASONS: [&str; 2] = [WRONG_HOST, TOO_MANY_CONNECTIONS];
+const WRONG_HOST: &str = "host";
+const TOO_MANY_CONNECTIONS: &str = "connections";
+/// Values of the label `kind` of spans: requests, what is none, and requests without a method or a status.
+const SPAN_KINDS: [&str; 3] = ["server", "other", "unusable"];
+
 /// What a request may use.
 #[derive(Clone, Copy, Debug)]
 pub struct IngestLimits {
@@ -70,6 +77,7 @@ impl Ingest {
         hosts: HostNames,
         limits: IngestLimits,
     ) -> Self {
+        declare_series(&stats);
         Self(Arc::new(Inner {
             journal,
             stats,
@@ -206,11 +214,8 @@ impl Ingest {
             self.0.journal.commit(change).await?;
             self.0.stats.telemetry_counted();
         }
-        for (kind, count) in [
-            ("server", found as u64),
-            ("other", spans.skipped),
-            ("unusable", spans.rejected),
-        ] {
+        let counts = [found as u64, spans.skipped, spans.rejected];
+        for (kind, count) in SPAN_KINDS.into_iter().zip(counts) {
             self.0.stats.spans.with_label_values(&[kind]).inc_by(count);
         }
         Ok(match spans.rejected {
@@ -243,7 +248,7 @@ impl Ingest {
     /// Returns what a request is about, or the answer to one that is none for this endpoint.
     fn signal(&self, request: &Request<Incoming>) -> Result<Signal, Box<Response<Full<Bytes>>>> {
         if !self.0.hosts.allow(request.headers()) {
-            self.0.stats.rejected.with_label_values(&["host"]).inc();
+            self.0.stats.rejected.with_label_values(&[WRONG_HOST]).inc();
             return Err(Box::new(reply::error(
                 StatusCode::MISDIRECTED_REQUEST,
                 "this host name is not allowed to reach the ingest; name it with --allowed-host",
@@ -299,7 +304,7 @@ impl server::Service for Ingest {
         self.0
             .stats
             .rejected
-            .with_label_values(&["connections"])
+            .with_label_values(&[TOO_MANY_CONNECTIONS])
             .inc();
         reply::retry_after(
             StatusCode::SERVICE_UNAVAILABLE,
@@ -313,6 +318,19 @@ impl server::Service for Ingest {
 /// counts at once, which is smaller; any other is a message first.
 fn expansion(is_batch: bool) -> usize {
     if is_batch { 1 } else { 4 }
+}
+
+/// Has every series begin at 0: an `increase()` cannot see the first event of one that begins with it.
+fn declare_series(stats: &SelfStats) {
+    for reason in IngestError::reasons().chain(EARLY_REASONS) {
+        stats.rejected.with_label_values(&[reason]);
+    }
+    for reason in otlp::REJECTION_REASONS {
+        stats.rejected_points.with_label_values(&[reason]);
+    }
+    for kind in SPAN_KINDS {
+        stats.spans.with_label_values(&[kind]);
+    }
 }
 
 fn encoding(headers: &HeaderMap) -> Result<Encoding, IngestError> {

@@ -71,3 +71,17 @@ pub fn decode<M: Message + Default + DeserializeOwned>(
 
 /// Parts of a message that are not counted, by the value of the label `reason`.
 pub type Rejections = std::collections::BTreeMap<&'static str, u64>;
+
+/// Every reason there is: what cannot be read, then what the journal has no place for.
+pub const REJECTION_REASONS: [&str; 10] = [
+    "no_data",
+    "summary",
+    "value",
+    "name",
+    "labels",
+    "temporality",
+    "series",
+    "metrics",
+    "streams",
+    "type",
+];

@@ -64,6 +64,21 @@ impl IngestError {
         }
     }
 
+    /// Returns all that [`Self::reason`] returns.
+    pub fn reasons() -> impl Iterator<Item = &'static str> {
+        [
+            "content_type",
+            "key",
+            "reused_key",
+            "too_many_points",
+            "malformed",
+            "journal",
+        ]
+        .into_iter()
+        // Beside a body, the journal may be busy.
+        .chain(BodyError::REASONS)
+    }
+
     /// Returns the value of the label `reason`.
     pub fn reason(&self) -> &'static str {
         match self {
@@ -94,5 +109,38 @@ fn explain(error: &BodyError) -> String {
         BodyError::ContentEncoding(_) | BodyError::Unreadable(_) | BodyError::Busy => {
             error.to_string()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{collections::BTreeSet, time::Duration};
+    use telemetry::BatchKey;
+
+    #[test]
+    fn every_reason_is_known_and_given_by_an_error() {
+        let key = "a-0".parse::<BatchKey>().unwrap_err();
+        let errors = [
+            IngestError::ContentType(String::new()),
+            IngestError::KeyedProtobuf,
+            IngestError::BadKey(key),
+            IngestError::ForeignKey {
+                key: String::new(),
+                instance: String::new(),
+            },
+            IngestError::TooManyPoints { found: 2, limit: 1 },
+            IngestError::Undecodable(telemetry::otlp::decode(b"{").unwrap_err()),
+            IngestError::NotCommitted(CommitError::ReusedKey(String::new())),
+            IngestError::NotCommitted(CommitError::Busy),
+            IngestError::NotCommitted(CommitError::Unavailable(String::new())),
+            IngestError::Body(BodyError::ContentEncoding(String::new())),
+            IngestError::Body(BodyError::TooLarge { limit: 1 }),
+            IngestError::Body(BodyError::UnpacksTooLarge { limit: 1 }),
+            IngestError::Body(BodyError::Unreadable("".into())),
+            IngestError::Body(BodyError::TooSlow(Duration::ZERO)),
+        ];
+        let given: BTreeSet<_> = errors.iter().map(IngestError::reason).collect();
+        assert_eq!(given, IngestError::reasons().collect());
     }
 }

@@ -530,6 +530,7 @@ mod tests {
             let read = read(&metrics);
             assert!(read.points.is_empty(), "{metrics}");
             assert_eq!(read.rejected, Rejections::from([(reason, 1)]), "{metrics}");
+            assert!(crate::otlp::REJECTION_REASONS.contains(&reason));
         }
     }
 
