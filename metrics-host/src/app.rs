@@ -107,12 +107,16 @@ impl App {
             journal,
             stats: Arc::clone(&stats),
         };
-        let notifications = Arc::new(Notifications::default());
+        let notifications = Arc::new(Notifications::open(
+            state.join("notifications.json"),
+            Arc::clone(&stats),
+        ));
         let webhook = Webhook::new(Arc::clone(&notifications), Arc::clone(&stats), hosts);
         let status = Arc::new(Status::new(
             sources.clone(),
             readiness.clone(),
             addresses,
+            common.links(),
             notifications,
             Instant::now(),
         ));

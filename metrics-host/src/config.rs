@@ -5,6 +5,8 @@ use crate::{
     ingest::IngestLimits,
     journal::JournalLimits,
     request_counts::LabelSpace,
+    status::Links,
+    web_url::WebUrl,
 };
 use clap::{Parser, Subcommand};
 use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
@@ -126,6 +128,18 @@ pub struct CommonArgs {
     /// Component instances whose last batch is remembered, so that a retry is not counted again
     #[arg(long, env = "METRICS_HOST_MAX_SENDERS", value_name = "N", default_value = "200000", value_parser = at_least_one)]
     pub max_senders: usize,
+
+    /// Where people find Prometheus: the status page links there
+    #[arg(long, env = "METRICS_HOST_PROMETHEUS_URL", value_name = "URL")]
+    pub prometheus_url: Option<WebUrl>,
+
+    /// Where people find Alertmanager: the status page links there
+    #[arg(long, env = "METRICS_HOST_ALERTMANAGER_URL", value_name = "URL")]
+    pub alertmanager_url: Option<WebUrl>,
+
+    /// Where people find Grafana: the status page links there
+    #[arg(long, env = "METRICS_HOST_GRAFANA_URL", value_name = "URL")]
+    pub grafana_url: Option<WebUrl>,
 
     /// How long requests under way may take after SIGTERM or SIGINT
     #[arg(
@@ -295,6 +309,15 @@ impl CommonArgs {
             },
             max_metrics: self.max_metrics,
             max_senders: self.max_senders as u64,
+        }
+    }
+
+    /// Returns what the status page links to.
+    pub fn links(&self) -> Links {
+        Links {
+            prometheus: self.prometheus_url.clone(),
+            alertmanager: self.alertmanager_url.clone(),
+            grafana: self.grafana_url.clone(),
         }
     }
 

@@ -33,3 +33,4 @@ pub mod self_stats;
 pub mod server;
 pub mod state_dir;
 pub mod status;
+pub mod web_url;

@@ -113,6 +113,8 @@ families! {
     NOTIFICATIONS = Counter "metrics_host_notifications_total" ["status"] "Alerts in the notifications that Alertmanager delivered.";
     /// See [`crate::notifications::WebhookError::reason`].
     NOTIFICATIONS_REJECTED = Counter "metrics_host_notifications_rejected_total" ["reason"] "Notifications that were refused.";
+    /// At the start, or with a notification; see [`crate::notifications::Notifications`].
+    NOTIFICATION_FILE_FAILURES = Counter "metrics_host_notification_file_failures_total" [] "Times that the file of notifications could not be read or written.";
     /// Of the `app_*` families.
     SERIES = Gauge "metrics_host_series" [] "Series of the application's metrics.";
     /// Alert on it: their labels are lost.

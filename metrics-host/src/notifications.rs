@@ -1,31 +1,42 @@
-//! What Alertmanager told of its alerts: the last state of each, in memory.
+//! What Alertmanager told of its alerts: the last state of each, kept over restarts.
 //!
 //! ```text
 //! POST /api/v1/alerts → Webhook: check, read → message → Notifications → status page
+//!                                                              └→ kept: a file
 //! ```
 
+mod kept;
 mod message;
 mod webhook;
 
 pub use message::{Alert, State};
 pub use webhook::{Webhook, WebhookError};
 
+use crate::self_stats::SelfStats;
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use std::{
     cmp::Reverse,
     collections::HashMap,
-    sync::{Mutex, MutexGuard, PoisonError},
+    path::PathBuf,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 /// Alerts that are remembered; beyond, those that were resolved go first, then those that changed longest ago.
 const MAX_ALERTS: usize = 200;
 
-/// The last state of each alert, by its fingerprint.
-#[derive(Debug, Default)]
-pub struct Notifications(Mutex<HashMap<String, Notification>>);
+/// The last state of each alert.
+#[derive(Debug)]
+pub struct Notifications {
+    /// By fingerprint.
+    known: Mutex<HashMap<String, Notification>>,
+    /// Where they are kept; locked from a change until it is written, so that a later one is not overwritten.
+    file: Mutex<PathBuf>,
+    stats: Arc<SelfStats>,
+}
 
 /// An alert as it was last told.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Notification {
     /// What was told.
     pub alert: Alert,
@@ -34,8 +45,43 @@ pub struct Notification {
 }
 
 impl Notifications {
-    /// Notes what was told at `received`.
+    /// Begins with what `file` holds. A file that cannot be read is no reason not to start: that is logged and
+    /// counted.
+    pub fn open(file: PathBuf, stats: Arc<SelfStats>) -> Self {
+        let known = kept::read(&file).unwrap_or_else(|error| {
+            stats.notification_file_failures.inc();
+            tracing::warn!(
+                %error,
+                "earlier notifications are forgotten: cannot read {}; the next one replaces it",
+                file.display()
+            );
+            Vec::new()
+        });
+        let known = known.into_iter();
+        let known = known.map(|known| (known.alert.fingerprint.clone(), known));
+        Self {
+            known: Mutex::new(known.collect()),
+            file: Mutex::new(file),
+            stats,
+        }
+    }
+
+    /// Notes what was told at `received`, and waits for the disk. What the disk refuses is shown all the same, until
+    /// the process ends.
     pub fn note(&self, alerts: Vec<Alert>, received: Timestamp) {
+        let file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        self.remember(alerts, received);
+        if let Err(error) = kept::write(&file, &self.all()) {
+            self.stats.notification_file_failures.inc();
+            tracing::warn!(
+                %error,
+                "notifications will not outlive this process: cannot write {}",
+                file.display()
+            );
+        }
+    }
+
+    fn remember(&self, alerts: Vec<Alert>, received: Timestamp) {
         let mut known = self.lock();
         for alert in alerts {
             let fingerprint = alert.fingerprint.clone();
@@ -56,7 +102,7 @@ impl Notifications {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Notification>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -72,6 +118,8 @@ impl Notification {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
+    use tempfile::TempDir;
 
     fn alert(fingerprint: &str, state: State, second: i64) -> Alert {
         let at = Timestamp::from_second(second).unwrap();
@@ -82,9 +130,16 @@ mod tests {
             severity: "warning".into(),
             labels: String::new(),
             summary: String::new(),
+            dashboard: "http://127.0.0.1:3000/d/a?viewPanel=1".parse().ok(),
             starts_at: at,
             ends_at: at,
         }
+    }
+
+    fn open(folder: &TempDir) -> (Notifications, Arc<SelfStats>) {
+        let stats = Arc::new(SelfStats::new());
+        let file = folder.path().join("notifications.json");
+        (Notifications::open(file, Arc::clone(&stats)), stats)
     }
 
     fn fingerprints(notifications: &Notifications) -> Vec<String> {
@@ -94,7 +149,8 @@ mod tests {
 
     #[test]
     fn each_alert_is_shown_once_as_it_was_told_last_and_what_fires_first() {
-        let notifications = Notifications::default();
+        let folder = tempfile::tempdir().unwrap();
+        let (notifications, _) = open(&folder);
         let now = Timestamp::from_second(100).unwrap();
         notifications.note(
             vec![
@@ -111,7 +167,8 @@ mod tests {
 
     #[test]
     fn only_so_many_are_remembered_and_what_fires_stays_longest() {
-        let notifications = Notifications::default();
+        let folder = tempfile::tempdir().unwrap();
+        let (notifications, _) = open(&folder);
         let most = i64::try_from(MAX_ALERTS).unwrap();
         let resolved = (0..most).map(|n| alert(&format!("r{n}"), State::Resolved, n));
         notifications.note(resolved.collect(), Timestamp::UNIX_EPOCH);
@@ -120,5 +177,44 @@ mod tests {
         assert_eq!(kept.len(), MAX_ALERTS);
         assert_eq!(kept[0], "old");
         assert!(!kept.contains(&"r0".into()), "the oldest goes");
+    }
+
+    #[test]
+    fn what_was_told_is_known_after_a_restart() {
+        let folder = tempfile::tempdir().unwrap();
+        let (before, _) = open(&folder);
+        let told = vec![alert("a", State::Firing, 1), alert("b", State::Resolved, 2)];
+        before.note(told, Timestamp::from_second(50).unwrap());
+        let (after, stats) = open(&folder);
+        assert_eq!(after.all(), before.all());
+        assert_eq!(after.all().len(), 2);
+        assert_eq!(stats.notification_file_failures.get(), 0);
+    }
+
+    #[test]
+    fn a_damaged_file_is_counted_and_replaced_with_the_next_notification() {
+        let folder = tempfile::tempdir().unwrap();
+        let (before, _) = open(&folder);
+        before.note(vec![alert("a", State::Firing, 1)], Timestamp::UNIX_EPOCH);
+        let file = folder.path().join("notifications.json");
+        let text = fs::read(&file).unwrap();
+        for damaged in [&text[..text.len() / 2], b"", b"{}", b"\xff"] {
+            fs::write(&file, damaged).unwrap();
+            let (after, stats) = open(&folder);
+            assert_eq!(fingerprints(&after), [""; 0]);
+            assert_eq!(stats.notification_file_failures.get(), 1);
+            after.note(vec![alert("b", State::Firing, 1)], Timestamp::UNIX_EPOCH);
+            assert_eq!(fingerprints(&open(&folder).0), ["b"]);
+        }
+    }
+
+    #[test]
+    fn what_the_disk_refuses_is_shown_and_counted() {
+        let folder = tempfile::tempdir().unwrap();
+        let (notifications, stats) = open(&folder);
+        fs::create_dir(folder.path().join("notifications.unfinished")).unwrap();
+        notifications.note(vec![alert("a", State::Firing, 1)], Timestamp::UNIX_EPOCH);
+        assert_eq!(fingerprints(&notifications), ["a"]);
+        assert_eq!(stats.notification_file_failures.get(), 1);
     }
 }

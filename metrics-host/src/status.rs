@@ -17,7 +17,9 @@ mod totals;
 mod trends;
 mod words;
 
-use crate::{exposition::Sources, health::Readiness, html, notifications::Notifications};
+use crate::{
+    exposition::Sources, health::Readiness, html, notifications::Notifications, web_url::WebUrl,
+};
 use bytes::Bytes;
 use history::{History, Sample};
 use http::{Response, StatusCode};
@@ -42,12 +44,24 @@ pub struct Addresses {
     pub otlp: SocketAddr,
 }
 
+/// Where people find what stands around this process, as far as it was told.
+#[derive(Clone, Debug, Default)]
+pub struct Links {
+    /// What scrapes `/metrics`.
+    pub prometheus: Option<WebUrl>,
+    /// What posts to the webhook.
+    pub alertmanager: Option<WebUrl>,
+    /// Where the dashboards are.
+    pub grafana: Option<WebUrl>,
+}
+
 /// What the page shows.
 #[derive(Debug)]
 pub struct Status {
     sources: Sources,
     readiness: Readiness,
     addresses: Addresses,
+    links: Links,
     notifications: Arc<Notifications>,
     history: Mutex<History>,
 }
@@ -58,6 +72,7 @@ impl Status {
         sources: Sources,
         readiness: Readiness,
         addresses: Addresses,
+        links: Links,
         notifications: Arc<Notifications>,
         now: Instant,
     ) -> Self {
@@ -65,6 +80,7 @@ impl Status {
             sources,
             readiness,
             addresses,
+            links,
             notifications,
             history: Mutex::default(),
         };
@@ -92,6 +108,7 @@ impl Status {
                 refreshes,
                 time: wall.strftime("%H:%M:%S UTC").to_string(),
                 addresses: &self.addresses,
+                links: &self.links,
                 tiles: page::tiles(&history, &sample, &facts, &notifications),
                 charts: trends::charts(&history, &sample),
                 endpoints: endpoints::Table::new(&history, &sample),

@@ -2,8 +2,9 @@
 //!
 //! Source: <https://prometheus.io/docs/alerting/latest/configuration/#webhook_config>
 
+use crate::web_url::WebUrl;
 use jiff::Timestamp;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// The version that is understood.
@@ -12,7 +13,7 @@ const VERSION: &str = "4";
 const LONGEST: usize = 300;
 
 /// What an alert does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
     /// Its condition holds.
@@ -35,7 +36,7 @@ impl State {
 }
 
 /// One alert of a message.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Alert {
     /// Its identity: a hash of its labels.
     pub fingerprint: String,
@@ -49,6 +50,8 @@ pub struct Alert {
     pub labels: String,
     /// Annotation `summary`; empty where there is none.
     pub summary: String,
+    /// Annotation `dashboard_url`, if it is a page of the web.
+    pub dashboard: Option<WebUrl>,
     /// When it began to fire.
     pub starts_at: Timestamp,
     /// When it ceased to, once it has.
@@ -130,6 +133,7 @@ fn alert(sent: AlertAsSent) -> Result<Alert, MessageError> {
         severity: text(&sent.labels, "severity"),
         labels: clipped(&others.join(" ")),
         summary: text(&sent.annotations, "summary"),
+        dashboard: (sent.annotations.get("dashboard_url")).and_then(|url| url.parse().ok()),
         starts_at: sent.starts_at,
         ends_at: sent.ends_at,
     })
@@ -153,7 +157,7 @@ mod tests {
             "alerts": [{
                 "status": "firing",
                 "labels": { "alertname": "AppErrorBudgetBurn", "severity": "critical", "burn_rate": "14.4", "job": "x" },
-                "annotations": { "summary": "Too fast." },
+                "annotations": { "summary": "Too fast.", "dashboard_url": "http://g/d/slo?viewPanel=3" },
                 "startsAt": "2026-11-25T08:00:00.5+01:00",
                 "endsAt": "0001-01-01T00:00:00Z",
                 "generatorURL": "http://p/graph", "fingerprint": "0123456789abcdef",
@@ -175,7 +179,21 @@ mod tests {
             ("AppErrorBudgetBurn", "critical", "Too fast.")
         );
         assert_eq!(alert.labels, r#"burn_rate="14.4" job="x""#);
+        let dashboard = alert.dashboard.as_ref().map(WebUrl::to_string);
+        assert_eq!(dashboard.as_deref(), Some("http://g/d/slo?viewPanel=3"));
         assert_eq!(alert.since().to_string(), "2026-11-25T07:00:00.5Z");
+    }
+
+    #[test]
+    fn an_alert_without_a_dashboard_or_with_a_strange_one_has_no_link() {
+        for url in ["", "javascript:alert(1)", "dashboard"] {
+            let mut message = sent();
+            message["alerts"][0]["annotations"]["dashboard_url"] = url.into();
+            assert_eq!(parse(&message).unwrap()[0].dashboard, None, "{url}");
+        }
+        let mut message = sent();
+        message["alerts"][0]["annotations"] = json!({});
+        assert_eq!(parse(&message).unwrap()[0].dashboard, None);
     }
 
     #[test]

@@ -129,7 +129,10 @@ impl Webhook {
             tracing::debug!(alert = alert.name, state, labels = alert.labels, "notified");
         }
         let found = alerts.len();
-        self.notifications.note(alerts, Timestamp::now());
+        let notifications = Arc::clone(&self.notifications);
+        let note = move || notifications.note(alerts, Timestamp::now());
+        let noted = tokio::task::spawn_blocking(note).await;
+        noted.expect("nothing in it panics, and the runtime does not end under a request");
         Ok(found)
     }
 

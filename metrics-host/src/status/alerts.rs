@@ -4,6 +4,7 @@ use super::words;
 use crate::{
     notifications::{Notification, State},
     runbooks,
+    web_url::WebUrl,
 };
 use jiff::Timestamp;
 use std::time::Duration;
@@ -24,6 +25,8 @@ pub(super) struct Shown {
     pub(super) name: String,
     /// Whether there is a page for it.
     pub(super) has_runbook: bool,
+    /// Where its panel is.
+    pub(super) dashboard: Option<WebUrl>,
     pub(super) severity: String,
     pub(super) labels: String,
     pub(super) summary: String,
@@ -57,6 +60,7 @@ impl Shown {
             } else {
                 alert.name.clone()
             },
+            dashboard: alert.dashboard.clone(),
             severity: alert.severity.clone(),
             labels: alert.labels.clone(),
             summary: alert.summary.clone(),
@@ -95,6 +99,7 @@ mod tests {
                 severity: "warning".into(),
                 labels: String::new(),
                 summary: String::new(),
+                dashboard: None,
                 starts_at: at(since),
                 ends_at: at(since),
             },

@@ -124,6 +124,11 @@ impl Facts {
                 metric::SYNC_FAILURES,
                 stats.sync_failures.get(),
             ),
+            worry(
+                "Failures of the file of notifications",
+                metric::NOTIFICATION_FILE_FAILURES,
+                stats.notification_file_failures.get(),
+            ),
             number(
                 "Series of the application",
                 metric::SERIES,

@@ -1,14 +1,14 @@
 //! The page itself, as its template needs it.
 
 use super::{
-    Addresses, alerts,
+    Addresses, Links, alerts,
     endpoints::Table,
     facts::{Fact, Facts},
     history::{History, Sample},
     trends::Chart,
     words,
 };
-use crate::{build_info, metric, notifications::Notification};
+use crate::{build_info, metric, notifications::Notification, web_url::WebUrl};
 use askama::Template;
 use std::{net::SocketAddr, time::Duration};
 
@@ -24,6 +24,7 @@ pub(super) struct Page<'a> {
     /// When it was made.
     pub(super) time: String,
     pub(super) addresses: &'a Addresses,
+    pub(super) links: &'a Links,
     pub(super) tiles: Vec<Tile>,
     pub(super) charts: [Chart; 3],
     pub(super) endpoints: Table,
@@ -41,6 +42,22 @@ pub(super) struct Tile {
 }
 
 impl Page<'_> {
+    /// Returns what stands around this process: name, address and what it is for.
+    fn neighbours(&self) -> impl Iterator<Item = (&'static str, &WebUrl, &'static str)> {
+        let Links {
+            prometheus,
+            alertmanager,
+            grafana,
+        } = self.links;
+        [
+            ("Prometheus", prometheus, "for queries and rules"),
+            ("Alertmanager", alertmanager, "to silence an alert"),
+            ("Grafana", grafana, "for dashboards"),
+        ]
+        .into_iter()
+        .filter_map(|(name, url, what)| Some((name, url.as_ref()?, what)))
+    }
+
     /// Returns the groups of facts with their headings.
     fn groups(&self) -> [(&'static str, &[Fact]); 3] {
         [
