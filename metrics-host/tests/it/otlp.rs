@@ -150,6 +150,24 @@ async fn what_is_not_counted_is_told_to_its_sender_and_in_a_metric() {
         .args(&["--max-series-per-metric", "2", "--max-label-length", "50"])
         .start()
         .await;
+    let start = Exposition::scrape(host.metrics()).await;
+    for (name, label, values) in [
+        (
+            "metrics_host_ingest_rejected_points_total",
+            "reason",
+            &metrics_host::otlp::REJECTION_REASONS[..],
+        ),
+        (
+            "metrics_host_ingest_spans_total",
+            "kind",
+            &["server", "other", "unusable"],
+        ),
+    ] {
+        assert_eq!(start.sum(name, &[]), 0.0, "{name}");
+        for value in values {
+            assert!(start.has(name, &[(label, *value)]), "{name} {value}");
+        }
+    }
     let point = |kind: &str| json!({ "attributes": [{ "key": "kind", "value": { "stringValue": kind } }], "asInt": "1" });
     let points =
         json!([point("a"), point("b"), point("c"), point(&"x".repeat(51)), { "asInt": "one" }]);

@@ -319,14 +319,17 @@ async fn what_cannot_be_counted_is_refused_with_its_reason() {
             "host",
         ),
     ];
+    let fresh = Launch::sidecar().start().await;
+    let start = Exposition::scrape(fresh.metrics()).await;
+    let name = "metrics_host_ingest_rejected_total";
+    assert_eq!(start.sum(name, &[]), 0.0);
     for (index, (reply, status, reason)) in cases.iter().enumerate() {
+        let labels = [("reason", *reason)];
+        assert!(start.has(name, &labels), "{reason} does not begin at 0");
         assert_eq!(reply.status, *status, "case {index}: {reply:?}");
         assert!(reply.json()["error"].is_string(), "case {index}");
         let scrape = Exposition::scrape(host.metrics()).await;
-        assert!(
-            scrape.sum("metrics_host_ingest_rejected_total", &[("reason", reason)]) >= 1.0,
-            "case {index}: {reason}"
-        );
+        assert!(scrape.sum(name, &labels) >= 1.0, "case {index}: {reason}");
     }
     assert_eq!(counted(&host).await, 0);
     assert_eq!(deliver(&host, "a-1", &batch("a", 1)).await, 200);
