@@ -152,6 +152,12 @@ async fn settings_that_cannot_be_used_are_named_with_their_values() {
         &["METRICS_HOST_LOG_LEVEL", "loud"],
     )
     .await;
+    fails(
+        Launch::sidecar().env("METRICS_HOST_GRAFANA_URL", "javascript:alert(1)"),
+        2,
+        &["--grafana-url", "javascript:alert(1)", "http://"],
+    )
+    .await;
     fails(Launch::sidecar().args(&["--nonsense"]), 2, &["--nonsense"]).await;
 }
 

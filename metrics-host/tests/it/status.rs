@@ -8,7 +8,7 @@ use crate::{
     stack::{Host, Launch},
     traffic::{self, mixed_with_traps},
 };
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, fs};
 
 const DESK: View = View {
     width: 1280,
@@ -171,12 +171,77 @@ async fn a_firing_alert_is_shown_first_with_a_runbook_that_is_there() {
     assert!(!shown.html.contains("<script") && !shown.html.contains("<img"));
     assert_eq!(shown.complaints, [""; 0]);
 
+    place("href=\"http://127.0.0.1:3000/d/app-overview?viewPanel=2&amp;x=1\"");
+    assert_eq!(shown.html.matches(">dashboard</a>").count(), 3);
     place("href=\"/runbooks/Watchdog\"");
     let runbook = browser.open(host.metrics(), "/runbooks/Watchdog", PHONE);
     assert_eq!((runbook.status, runbook.complaints), (200, vec![]));
     let missing = browser.open(host.metrics(), "/runbooks/Nobody", PHONE);
     assert_eq!(missing.status, 404);
     assert!(missing.html.contains("no runbook <code>Nobody</code>"));
+}
+
+#[tokio::test]
+async fn the_page_links_to_its_neighbours_where_it_was_told() {
+    let at = |port: u16| format!("http://127.0.0.1:{port}/\"?a=1&b=2");
+    let told = Launch::sidecar()
+        .args(&[
+            "--prometheus-url",
+            &at(9090),
+            "--alertmanager-url",
+            &at(9093),
+        ])
+        .env("METRICS_HOST_GRAFANA_URL", &at(3000))
+        .start()
+        .await;
+    let mut browser = Browser::start();
+    let shown = browser.open(told.metrics(), "/", PHONE);
+    for (name, port) in [
+        ("Prometheus", 9090),
+        ("Alertmanager", 9093),
+        ("Grafana", 3000),
+    ] {
+        let link = format!("<a href=\"http://127.0.0.1:{port}/&quot;?a=1&amp;b=2\">{name}</a>");
+        assert!(shown.html.contains(&link), "{link}: {}", shown.html);
+    }
+    assert_eq!(shown.complaints, [""; 0]);
+    let untold = Launch::sidecar().start().await;
+    let shown = browser.open(untold.metrics(), "/", PHONE);
+    for name in ["Prometheus", "Alertmanager", "Grafana"] {
+        assert!(!shown.html.contains(&format!(">{name}</a>")), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn alerts_are_shown_after_a_restart_and_a_damaged_file_does_not_prevent_it() {
+    let host = Launch::sidecar().start().await;
+    notify(&host, &message("Watchdog", "firing", "It fires.")).await;
+    let state = host.state.clone();
+    host.kill();
+    let host = Launch::sidecar().state(&state).start().await;
+    let mut browser = Browser::start();
+    let shown = browser.open(host.metrics(), "/", DESK);
+    assert!(shown.html.contains("It fires.") && shown.html.contains(">dashboard</a>"));
+    assert_eq!(shown.complaints, [""; 0]);
+    host.kill();
+
+    let file = state.path().join("state/notifications.json");
+    let text = fs::read(&file).unwrap();
+    fs::write(&file, &text[..text.len() / 2]).unwrap();
+    let host = Launch::sidecar().state(&state).start().await;
+    let forgotten = host.logged("the damage", |event| {
+        let message = event["message"].as_str();
+        message.is_some_and(|message| message.contains("earlier notifications are forgotten"))
+    });
+    assert_eq!(forgotten.await["level"], "WARN");
+    let scrape = Exposition::scrape(host.metrics()).await;
+    assert_eq!(
+        scrape.sum("metrics_host_notification_file_failures_total", &[]),
+        1.0
+    );
+    let shown = browser.open(host.metrics(), "/", DESK);
+    assert!(!shown.html.contains("It fires."));
+    assert_equals(&shown, &scrape);
 }
 
 #[tokio::test]
