@@ -19,7 +19,7 @@ use crate::{
     client::{empty, request},
     exposition::{Exposition, whole},
     stack::{Host, Launch},
-    traffic::{Planned, Tally, drive, mixed},
+    traffic::{Load, Planned, Tally, drive, mixed},
 };
 use rustix::process::Signal;
 use std::{
@@ -105,6 +105,23 @@ fn sidecar_at(address: SocketAddr) -> Launch {
         .otlp_listen(&address.to_string())
 }
 
+/// Loads a service, paced, for the while before, during and after that its sidecar does nothing; returns what its
+/// clients read.
+async fn load_over_a_stop(
+    length: Length,
+    service: &Host,
+    sidecar: &Host,
+    plan: fn(usize) -> Planned,
+) -> Tally {
+    let load = Load::paced(service.api(), length.rate, plan);
+    load.answered(u64::from(length.rate)).await;
+    sidecar.signal(Signal::STOP);
+    load.answered(u64::from(length.rate * length.stop)).await;
+    sidecar.signal(Signal::CONT);
+    load.answered(u64::from(length.rate)).await;
+    load.stop().await
+}
+
 /// Kills a sidecar and starts it again.
 async fn restart(sidecar: Host) -> Host {
     let (address, state) = (sidecar.otlp(), sidecar.state.clone());
@@ -119,7 +136,7 @@ async fn last_request(api: SocketAddr) -> Tally {
 
 /// Waits until `sidecar` has counted as many requests as were answered. What waits in the outbox comes with the next
 /// that is delivered, so there is at least one more.
-async fn catch_up(api: SocketAddr, sidecar: &Host, tally: &mut Tally) {
+pub(crate) async fn catch_up(api: SocketAddr, sidecar: &Host, tally: &mut Tally) {
     let since = Instant::now();
     loop {
         tally.add(last_request(api).await);

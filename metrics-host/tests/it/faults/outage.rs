@@ -1,12 +1,11 @@
 //! A sidecar that does nothing, or is not there, while requests keep coming.
 
-use super::{Length, assert_undisturbed, end, service, settle, sidecar_at};
+use super::{Length, assert_undisturbed, end, load_over_a_stop, service, settle, sidecar_at};
 use crate::{
     exposition::Exposition,
     stack::{Host, free_address},
     traffic::{Load, drive, mixed},
 };
-use rustix::process::Signal;
 use std::time::Duration;
 
 /// Between two looks at what a service uses.
@@ -59,13 +58,7 @@ async fn a_sidecar_that_stops_for_seconds_misses_nothing() {
     let length = Length::chosen();
     let sidecar = sidecar_at(free_address()).start().await;
     let host = service(sidecar.otlp()).start().await;
-    let load = Load::paced(host.api(), length.rate, mixed);
-    load.answered(u64::from(length.rate)).await;
-    sidecar.signal(Signal::STOP);
-    load.answered(u64::from(length.rate * length.stop)).await;
-    sidecar.signal(Signal::CONT);
-    load.answered(u64::from(length.rate)).await;
-    let mut tally = load.stop().await;
+    let mut tally = load_over_a_stop(length, &host, &sidecar, mixed).await;
     assert_undisturbed(&tally);
     let counted = settle(host, &sidecar, &mut tally).await;
     length.report(&format!(

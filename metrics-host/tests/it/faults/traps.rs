@@ -2,7 +2,7 @@
 
 use super::{
     INSTANCE_REUSE, Length, assert_complete, assert_nothing_is_missing, catch_up, end,
-    last_request, service, sidecar_at,
+    last_request, load_over_a_stop, service, sidecar_at,
 };
 use crate::{
     client::{empty, request},
@@ -10,7 +10,6 @@ use crate::{
     stack::{Host, Launch, free_address},
     traffic::{Load, Planned, Tally, drive, mixed, mixed_with_traps},
 };
-use rustix::process::Signal;
 use std::collections::BTreeMap;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -46,13 +45,7 @@ async fn with_traps_while_the_sidecar_does_nothing_all_are_counted_later() {
     let length = Length::chosen();
     let sidecar = sidecar_at(free_address()).start().await;
     let host = service(sidecar.otlp()).start().await;
-    let load = Load::paced(host.api(), length.rate, mixed_with_traps);
-    load.answered(u64::from(length.rate)).await;
-    sidecar.signal(Signal::STOP);
-    load.answered(u64::from(length.rate * length.stop)).await;
-    sidecar.signal(Signal::CONT);
-    load.answered(u64::from(length.rate)).await;
-    let mut tally = load.stop().await;
+    let mut tally = load_over_a_stop(length, &host, &sidecar, mixed_with_traps).await;
     settle_with_traps(
         length,
         "traps, and the sidecar stopped",
