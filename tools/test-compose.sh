@@ -132,6 +132,22 @@ check_confinement() {
   done
 }
 
+# Alertmanager's secrets are in the folder that it mounts: Prometheus sees nothing of it but its own.
+check_mounts() {
+  expect "files of Prometheus" "prometheus.yml rules" \
+    "$(docker exec "$(stack ps --quiet prometheus)" /bin/busybox ls /etc/prometheus | xargs)"
+  docker exec "$(stack ps --quiet alertmanager)" /bin/busybox ls /etc/alertmanager/alertmanager.yml >/dev/null || fail "no alertmanager.yml"
+}
+
+# check_links SERVER: its status page links to the others.
+check_links() {
+  local page name
+  page=$(curl --silent --fail "$(url "$1" 9464)/")
+  for name in Prometheus Alertmanager Grafana; do
+    grep -qE "<a href=\"http://127.0.0.1:[0-9]+/\">$name</a>" <<<"$page" || fail "the status page of $1 does not link to $name"
+  done
+}
+
 # Watchdog comes from Prometheus by itself, within resend-delay (1 m) if Alertmanager was not known at the first evaluation.
 watchdog_arrives() {
   await 120 "Watchdog arrived at $1 through Alertmanager" notified "$1"
@@ -154,6 +170,8 @@ run() {
     --header 'content-type: application/json' --data '{"name":"demo"}' "$(url "$2" 8080)/items")"
   await 30 "the POST is on the metrics page of $3" counted "$3"
   check_confinement
+  check_mounts
+  check_links "$3"
   await 45 "Prometheus has its three targets" targets_up
   "$4" "$3"
   quietly stack down --timeout 30
