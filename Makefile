@@ -183,6 +183,20 @@ test-spin: build ## `spin build`, and the black-box suite under a real Spin
 test-release: build ## promotion and rollback, against a registry of its own
 	@tools/test-release.sh || test $$? = 77
 
+.PHONY: test-offline
+test-offline: setup ## a build from vendored crates, without a network: OFFLINE=full for metrics-host too
+	@tools/test-offline.sh || test $$? = 77
+
+.PHONY: test-gates
+test-gates: setup ## plant one fault per gate: it is stopped by that gate and by no other
+	@tools/need.sh promtool prometheus
+	@tools/need.sh amtool prometheus-alertmanager
+	@tools/test-gates.sh
+
+.PHONY: reproducible
+reproducible: setup ## build the component twice, in different places: the same bytes
+	@tools/reproducible.sh
+
 .PHONY: release-files
 release-files: ## what is released, into target/release-files: image, binary, component, checksums
 	@tools/release/build.sh

@@ -17,7 +17,7 @@ gate() {
 
 # The faults. Each is named after the gate that is to stop it, and planted by a function in the copy.
 plant_format() {
-  printf '\npub( crate )  const   PLANTED:u8=1;\n' >>telemetry/src/histogram.rs
+  printf '\n#[cfg(test)]\nmod   planted {}\n' >>telemetry/src/histogram.rs
 }
 plant_rust() {
   # Clippy has a word for it; the compiler, rustfmt and the tests have none.
@@ -28,7 +28,7 @@ plant_test() {
 }
 plant_alerts() {
   # The threshold of an alert, in every variant: what is loaded is well formed and says something else.
-  sed -i 's/> 0\.05$/> 0.5/' alerts/source/rules/app.yml
+  sed -i 's/^\( *> 0\.0\)5$/\16/' alerts/source/rules/app.yml
   make rules
 }
 plant_versions() {
