@@ -34,4 +34,4 @@ no_network cargo build --frozen --profile component --target wasm32-wasip2 --pac
 if [ "${OFFLINE:-}" = full ]; then
   no_network cargo build --frozen --release --package metrics-host
 fi
-echo "test-offline: passed, $(ls vendor | wc -l) vendored crates"
+echo "test-offline: passed, $(find vendor -mindepth 1 -maxdepth 1 | wc -l) vendored crates"
