@@ -13,7 +13,7 @@ component=target/wasm32-wasip2/component/items_component.wasm
 build() {
   local directory=$work/$1
   mkdir -p "$directory/source" "$directory/home/registry"
-  git ls-files -z --cached --others --exclude-standard | xargs -0 cp --parents --target-directory "$directory/source"
+  tools/copy-tree.sh "$directory/source"
   cp -r "$home/registry/index" "$home/registry/cache" "$directory/home/registry"
   # What the calling make or cargo has set would otherwise decide where it goes.
   (

@@ -57,7 +57,7 @@ log=$PWD/target/gates/log
 lay() {
   rm -rf "$copy"
   mkdir -p "$copy" "$PWD/target/tools"
-  git ls-files -z --cached --others --exclude-standard | xargs -0 cp --parents --preserve=timestamps --target-directory "$copy"
+  tools/copy-tree.sh "$copy"
   mkdir "$copy/target"
   ln -s "$PWD/target/tools" "$copy/target/tools"
   git -C "$copy" init --quiet

@@ -20,7 +20,7 @@ fi
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-git ls-files -z --cached --others --exclude-standard | xargs -0 cp --parents --target-directory "$work"
+tools/copy-tree.sh "$work"
 cd "$work"
 # The command in the README.
 mkdir .cargo

@@ -47,7 +47,7 @@ refused() {
 }
 
 start_daemon "$work/docker"
-port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+port=$(tools/free-port.sh)
 registry=127.0.0.1:$port
 cat >"$work/registry.yml" <<YAML
 version: 0.1

@@ -35,7 +35,7 @@ done
 address() { sed -n "s/.*\"$1\": *\"\([^\"]*\)\".*/\1/p" "$work/addresses.json"; }
 
 # Spin takes no port 0.
-port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+port=$(tools/free-port.sh)
 SPIN_VARIABLE_TELEMETRY_HOST=$(address otlp) SPIN_VARIABLE_FAULT_INJECTION=on \
   spin up --listen "127.0.0.1:$port" --state-dir "$work/spin" >"$work/spin.log" 2>&1 &
 pids+=($!)

@@ -5,10 +5,11 @@
 //! while the slot is free, then 120 bytes of text padded with zeros) and [`VALUES`] counters. A slot lies
 //! within one page, so a page that reached the disk has the key of every counter in it.
 
+use crate::durable_file;
 use memmap2::MmapRaw;
 use std::{
-    fs::{self, File},
-    io::{self, Write},
+    fs::File,
+    io,
     path::{Path, PathBuf},
     sync::atomic::{
         AtomicU64, AtomicUsize,
@@ -174,17 +175,12 @@ impl CounterFile {
     }
 }
 
-/// Writes an empty file beside `path` and moves it there, so that a crash leaves all or nothing.
+/// Writes an empty file.
 fn create(path: &Path) -> io::Result<()> {
     let mut content = vec![0; FILE_LEN];
     content[..8].copy_from_slice(&MAGIC.to_ne_bytes());
     content[8..16].copy_from_slice(&VERSION.to_ne_bytes());
-    let unfinished = path.with_extension("new");
-    let mut file = File::create(&unfinished)?;
-    file.write_all(&content)?;
-    file.sync_all()?;
-    fs::rename(&unfinished, path)?;
-    File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
+    durable_file::replace(path, &content)
 }
 
 /// FNV-1a, never 0. Source: <http://www.isthe.com/chongo/tech/comp/fnv/>
@@ -200,7 +196,7 @@ fn checksum(bytes: &[u8]) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::FileExt;
+    use std::{fs, os::unix::fs::FileExt};
 
     fn scratch() -> (tempfile::TempDir, PathBuf) {
         let dir = tempfile::tempdir().unwrap();

@@ -12,6 +12,7 @@ pub mod app;
 pub mod build_info;
 pub mod config;
 pub mod counter_file;
+mod durable_file;
 pub mod edge_counts;
 pub mod exposition;
 pub mod guest;

@@ -64,32 +64,41 @@ impl IngestError {
         }
     }
 
+    /// What [`Self::reason`] returns where it is not about a body.
+    const REASONS: [&'static str; 6] = [
+        "content_type",
+        "key",
+        "reused_key",
+        "too_many_points",
+        "malformed",
+        "journal",
+    ];
+
     /// Returns all that [`Self::reason`] returns.
     pub fn reasons() -> impl Iterator<Item = &'static str> {
-        [
-            "content_type",
-            "key",
-            "reused_key",
-            "too_many_points",
-            "malformed",
-            "journal",
-        ]
-        .into_iter()
-        // Beside a body, the journal may be busy.
-        .chain(BodyError::REASONS)
+        Self::REASONS.into_iter().chain(BodyError::REASONS)
     }
 
     /// Returns the value of the label `reason`.
     pub fn reason(&self) -> &'static str {
+        let [
+            content_type,
+            key,
+            reused_key,
+            too_many_points,
+            malformed,
+            journal,
+        ] = Self::REASONS;
         match self {
-            Self::ContentType(_) | Self::KeyedProtobuf => "content_type",
-            Self::BadKey(_) | Self::ForeignKey { .. } => "key",
-            Self::NotCommitted(CommitError::ReusedKey(_)) => "reused_key",
-            Self::TooManyPoints { .. } => "too_many_points",
-            Self::Undecodable(_) | Self::Malformed(_) => "malformed",
+            Self::ContentType(_) | Self::KeyedProtobuf => content_type,
+            Self::BadKey(_) | Self::ForeignKey { .. } => key,
+            Self::NotCommitted(CommitError::ReusedKey(_)) => reused_key,
+            Self::TooManyPoints { .. } => too_many_points,
+            Self::Undecodable(_) | Self::Malformed(_) => malformed,
             Self::Body(error) => error.reason(),
-            Self::NotCommitted(CommitError::Busy) => "busy",
-            Self::NotCommitted(CommitError::Unavailable(_)) => "journal",
+            // Beside a body, the journal may be busy.
+            Self::NotCommitted(CommitError::Busy) => BodyError::Busy.reason(),
+            Self::NotCommitted(CommitError::Unavailable(_)) => journal,
         }
     }
 }

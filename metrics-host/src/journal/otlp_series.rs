@@ -8,7 +8,7 @@ use crate::{
     metric::Kind,
     otlp::{Amount, Family, Labels, Point, PointValue, StreamId},
 };
-use std::collections::{BTreeMap, HashMap, hash_map::Entry};
+use std::collections::{BTreeMap, HashMap};
 
 /// Senders' series whose last total is remembered.
 const MAX_STREAMS: usize = 100_000;
@@ -65,7 +65,7 @@ pub(super) struct Stream {
 /// nothing here is in order.
 #[derive(Debug, Default)]
 pub(super) struct Replacement {
-    metrics: HashMap<String, ReplacedMetric>,
+    pub(super) metrics: HashMap<String, ReplacedMetric>,
     pub(super) streams: HashMap<StreamId, Stream>,
 }
 
@@ -117,22 +117,19 @@ impl OtlpSeries {
         } = point;
         self.check_family(replacement, &family, limits)?;
         let committed = self.metrics.get(&family.name);
-        let known_series = committed.map_or(0, |metric| metric.series.len());
-        let metric = replaced(&mut replacement.metrics, &family);
-        let slot = metric.series.entry(labels);
-        let before = match &slot {
-            Entry::Occupied(slot) => Some(slot.get()),
-            Entry::Vacant(slot) => committed.and_then(|metric| metric.series.get(slot.key())),
-        };
+        let replaced = replacement.metrics.get(&family.name);
+        let before = replaced
+            .and_then(|metric| metric.series.get(&labels))
+            .or_else(|| committed?.series.get(&labels));
         let new = before.is_none();
-        if new && known_series + metric.new >= limits.space.max_series {
+        let series = committed.map_or(0, |metric| metric.series.len())
+            + replaced.map_or(0, |metric| metric.new);
+        if new && series >= limits.space.max_series {
             return Err("series");
         }
+        let is_late = |known: &SeriesValue| matches!(known, SeriesValue::Now { time_unix_nanos: known, .. } if *known > time_unix_nanos);
         let after = match value {
-            PointValue::Now(_) if matches!(before, Some(SeriesValue::Now { time_unix_nanos: known, .. }) if *known > time_unix_nanos) =>
-            {
-                return Ok(());
-            }
+            PointValue::Now(_) if before.is_some_and(is_late) => return Ok(()),
             PointValue::Now(value) => SeriesValue::Now {
                 value,
                 time_unix_nanos,
@@ -162,8 +159,10 @@ impl OtlpSeries {
                 add(before.cloned(), &gain)
             }
         };
+        // Not before here: a metric of which every point was refused is none.
+        let metric = replacement.metric(&family);
         metric.new += usize::from(new);
-        slot.insert_entry(after);
+        metric.series.insert(labels, after);
         Ok(())
     }
 
@@ -197,9 +196,6 @@ impl OtlpSeries {
             let ReplacedMetric {
                 kind, help, series, ..
             } = replaced;
-            if series.is_empty() {
-                continue;
-            }
             let metric = self.metrics.entry(name).or_insert(MetricSeries {
                 kind,
                 help,
@@ -227,31 +223,21 @@ impl OtlpSeries {
 }
 
 impl Replacement {
-    /// Returns the metrics of which there is something to replace, by name.
-    pub(super) fn metrics(&self) -> impl Iterator<Item = (&String, &ReplacedMetric)> {
-        let metrics = self.metrics.iter();
-        // All points of a metric may have been refused.
-        metrics.filter(|(_, metric)| !metric.series.is_empty())
+    fn metric(&mut self, family: &Family) -> &mut ReplacedMetric {
+        // A name is copied only where it is new.
+        if !self.metrics.contains_key(&family.name) {
+            let metric = ReplacedMetric {
+                kind: family.kind,
+                help: family.help.clone(),
+                series: HashMap::new(),
+                new: 0,
+            };
+            self.metrics.insert(family.name.clone(), metric);
+        }
+        self.metrics
+            .get_mut(&family.name)
+            .expect("it was inserted where it was missing")
     }
-}
-
-fn replaced<'a>(
-    metrics: &'a mut HashMap<String, ReplacedMetric>,
-    family: &Family,
-) -> &'a mut ReplacedMetric {
-    // A name is copied only where it is new.
-    if !metrics.contains_key(&family.name) {
-        let metric = ReplacedMetric {
-            kind: family.kind,
-            help: family.help.clone(),
-            series: HashMap::new(),
-            new: 0,
-        };
-        metrics.insert(family.name.clone(), metric);
-    }
-    metrics
-        .get_mut(&family.name)
-        .expect("it was inserted where it was missing")
 }
 
 /// Returns what `now` has more than what is `known` of the same sender; `None` if it is late and says nothing new.
@@ -449,6 +435,18 @@ mod tests {
             let folded = series.fold(&mut replacement, more("b", Kind::Gauge, label), &LIMITS, 0);
             assert_eq!(folded.is_ok(), label != "4");
         }
+    }
+
+    #[test]
+    fn a_metric_of_which_every_point_is_refused_is_none() {
+        let mut limits = LIMITS;
+        limits.space.max_series = 0;
+        let mut replacement = Replacement::default();
+        let more = PointValue::More(Amount::Number(1.0));
+        let point = point("a", Kind::Counter, "1", 1, more);
+        let folded = OtlpSeries::default().fold(&mut replacement, point, &limits, 0);
+        assert_eq!(folded, Err("series"));
+        assert!(replacement.metrics.is_empty());
     }
 
     #[test]

@@ -268,7 +268,7 @@ impl Store {
     }
 
     pub(super) fn put_otlp(&self, replacement: &Replacement) -> rusqlite::Result<()> {
-        for (name, metric) in replacement.metrics() {
+        for (name, metric) in &replacement.metrics {
             self.put(PUT_METRIC, params![name, metric.kind.as_str(), metric.help])?;
             for (labels, value) in &metric.series {
                 if let SeriesValue::Sum(amount) = value {

@@ -1,11 +1,8 @@
 //! The file in the state directory that holds what Alertmanager told, for after a restart.
 
 use super::Notification;
-use std::{
-    fs::{self, File},
-    io::{self, Write},
-    path::Path,
-};
+use crate::durable_file;
+use std::{fs, io, path::Path};
 
 /// Returns what the file at `path` holds; nothing where there is none.
 ///
@@ -19,15 +16,10 @@ pub(super) fn read(path: &Path) -> io::Result<Vec<Notification>> {
     }
 }
 
-/// Makes `notifications` all that the file holds. It is written beside its place and moved there, so that neither a
-/// reader nor a loss of power finds half of it.
+/// Makes `notifications` all that the file holds.
 ///
 /// # Errors
-/// If the disk refuses; the file is then as it was.
+/// If the disk refuses.
 pub(super) fn write(path: &Path, notifications: &[Notification]) -> io::Result<()> {
-    let unfinished = path.with_extension("unfinished");
-    let mut file = File::create(&unfinished)?;
-    file.write_all(&serde_json::to_vec(notifications)?)?;
-    file.sync_all()?;
-    fs::rename(&unfinished, path)
+    durable_file::replace(path, &serde_json::to_vec(notifications)?)
 }
