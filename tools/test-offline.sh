@@ -24,7 +24,7 @@ tools/copy-tree.sh "$work"
 cd "$work"
 # The command in the README.
 mkdir .cargo
-cargo vendor --quiet --locked vendor >.cargo/config.toml
+cargo vendor --locked vendor 2>vendor.log >.cargo/config.toml || { cat vendor.log >&2; exit 1; }
 
 RUSTUP_HOME=${RUSTUP_HOME:-$(rustup show home)}
 export RUSTUP_HOME CARGO_HOME=$work/home CARGO_TARGET_DIR=$work/target
