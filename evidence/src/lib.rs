@@ -18,6 +18,7 @@ pub mod drill;
 pub mod exposition;
 pub mod port;
 pub mod prometheus;
+pub mod record;
 pub mod scenario;
 pub mod service;
 pub mod stack;

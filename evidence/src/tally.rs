@@ -1,9 +1,10 @@
 //! Requests counted by how they were answered, whoever counts.
 
+use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, fmt};
 
 /// What requests are told apart by.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Kind {
     /// `GET`, …
     pub method: String,
@@ -14,8 +15,17 @@ pub struct Kind {
 }
 
 /// How many of each kind.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(from = "Vec<Count>", into = "Vec<Count>")]
 pub struct Tally(BTreeMap<Kind, u64>);
+
+/// A line of a tally in a file.
+#[derive(Deserialize, Serialize)]
+struct Count {
+    #[serde(flatten)]
+    kind: Kind,
+    count: u64,
+}
 
 impl Tally {
     /// Adds `count` of a kind.
@@ -69,6 +79,23 @@ impl Tally {
             (ours != theirs).then(|| format!("{kind}: {ours} and not {theirs}"))
         });
         differing.collect::<Vec<_>>().join("; ")
+    }
+}
+
+impl From<Vec<Count>> for Tally {
+    fn from(counts: Vec<Count>) -> Self {
+        let mut tally = Self::default();
+        for Count { kind, count } in counts {
+            tally.add(kind, count);
+        }
+        tally
+    }
+}
+
+impl From<Tally> for Vec<Count> {
+    fn from(tally: Tally) -> Self {
+        let counts = tally.0.into_iter();
+        counts.map(|(kind, count)| Count { kind, count }).collect()
     }
 }
 

@@ -41,6 +41,8 @@ impl Guest for Component {
 
 /// Returns the answer, and what counts the request once it was handed over, where this component counts it.
 async fn answer(request: WasiRequest) -> (response::Reply, Option<InFlight>) {
+    // Before anything is awaited: a neighbour may panic meanwhile, and counts the requests it knows of.
+    let in_flight = sends_batches().then(|| InFlight::begin(request.method().as_str()));
     let settings = match settings().await {
         Ok(settings) => settings,
         Err(error) => return (misconfigured(error).reply, None),
@@ -55,11 +57,12 @@ async fn answer(request: WasiRequest) -> (response::Reply, Option<InFlight>) {
         }
         TelemetryMode::Otlp { host } => {
             emit::start(host);
-            let mut in_flight = InFlight::begin(request.method().as_str());
             let answer = serve(request, &settings).await;
             let class = answer.error.as_ref().and_then(ApiError::class);
-            in_flight.answered(answer.template, answer.reply.status().as_u16(), class);
-            (answer.reply, Some(in_flight))
+            let in_flight = in_flight.map(|in_flight| {
+                in_flight.answered(answer.template, answer.reply.status().as_u16(), class)
+            });
+            (answer.reply, in_flight)
         }
         TelemetryMode::Off => (serve(request, &settings).await.reply, None),
     }
@@ -81,11 +84,21 @@ async fn serve(request: WasiRequest, settings: &Settings) -> Answer {
     answer
 }
 
-/// Reads the variables once: they stay the same while an instance lives.
+thread_local! {
+    /// The variables, once they were read: they stay the same while an instance lives.
+    static SETTINGS: OnceCell<Rc<Settings>> = const { OnceCell::new() };
+}
+
+/// Returns whether this component counts its requests by itself, or may, for all that is known yet.
+fn sends_batches() -> bool {
+    SETTINGS.with(|known| {
+        known
+            .get()
+            .is_none_or(|settings| matches!(settings.telemetry, TelemetryMode::Otlp { .. }))
+    })
+}
+
 async fn settings() -> Result<Rc<Settings>, SettingsError> {
-    thread_local! {
-        static SETTINGS: OnceCell<Rc<Settings>> = const { OnceCell::new() };
-    }
     if let Some(known) = SETTINGS.with(|cell| cell.get().cloned()) {
         return Ok(known);
     }

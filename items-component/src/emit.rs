@@ -98,13 +98,13 @@ pub(crate) fn start(host: &str) {
     }
 }
 
-/// Counts a request; sends it soon, with others.
+/// Counts a request; sends it soon, with others, once it is known where to.
 pub(crate) fn record(observation: Observation) {
     let url = SENDER.with_borrow_mut(|sender| {
         sender.emitter.record(observation);
-        let idle = !sender.flushing;
-        sender.flushing = true;
-        sender.url.clone().filter(|_| idle)
+        let url = sender.url.clone().filter(|_| !sender.flushing);
+        sender.flushing |= url.is_some();
+        url
     });
     if let Some(url) = url {
         wasip3::spawn(async move {

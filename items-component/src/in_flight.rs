@@ -48,7 +48,7 @@ impl InFlight {
     }
 
     /// Notes that the answer is made, now.
-    pub(crate) fn answered(&mut self, template: &str, status: u16, class: Option<&str>) {
+    pub(crate) fn answered(mut self, template: &str, status: u16, class: Option<&str>) -> Self {
         self.observation = IN_FLIGHT.with_borrow(|requests| {
             let open = requests.open.get(&self.number)?;
             Some(Observation {
@@ -56,6 +56,7 @@ impl InFlight {
                 duration: open.arrived.elapsed(),
             })
         });
+        self
     }
 }
 

@@ -7,8 +7,8 @@ use super::{
     store::{Reporter, Store},
 };
 use crate::{otlp::Rejections, self_stats::SelfStats};
+use indexmap::IndexMap;
 use std::{
-    collections::HashMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         mpsc::{Receiver, RecvTimeoutError},
@@ -37,10 +37,11 @@ pub(super) struct Job {
 /// What one transaction is going to change in memory.
 #[derive(Default)]
 struct Group {
-    requests: HashMap<Series, Histogram>,
+    /// In the order they came, which is that in which they get a series of their own.
+    requests: IndexMap<Series, Histogram>,
     /// Requests in no series: their component could not keep what it knew of them.
     lost: u64,
-    host_requests: HashMap<Series, Histogram>,
+    host_requests: IndexMap<Series, Histogram>,
     host_ends_unix_nanos: Vec<u64>,
     /// When components' requests ended, in nanoseconds since the Unix epoch, and how many.
     reported: Vec<(u64, u64)>,
@@ -298,7 +299,7 @@ enum Verdict {
 
 const NANOS_PER_SECOND: u64 = 1_000_000_000;
 
-fn add(counted: &mut HashMap<Series, Histogram>, delta: Delta) {
+fn add(counted: &mut IndexMap<Series, Histogram>, delta: Delta) {
     for (series, histogram) in delta {
         counted.entry(series).or_default().merge(&histogram);
     }
