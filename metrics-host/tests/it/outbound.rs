@@ -49,7 +49,7 @@ async fn a_dead_sidecar_costs_the_clients_nothing() {
         .await;
     // Whichever instance delivers one more delivers what the others could not. One of those may only now give up, and
     // what it leaves then waits for the next: hence as many as it takes.
-    catch_up(host.api(), &sidecar, &mut tally).await;
+    catch_up(host.api(), &sidecar, &mut tally, 0).await;
     let counted = Exposition::scrape(sidecar.metrics()).await.counted();
     assert_eq!(counted, tally.answers());
 }

@@ -49,7 +49,7 @@ async fn under_spin_a_sidecar_that_is_killed_and_away_misses_nothing() {
     load.answered(u64::from(length.rate)).await;
     let mut tally = load.stop().await;
     assert_undisturbed(&tally);
-    catch_up(spin.api, &sidecar, &mut tally).await;
+    catch_up(spin.api, &sidecar, &mut tally, 0).await;
     let counted = Exposition::at_rest(sidecar.metrics()).await;
     assert_nothing_is_missing(&counted, &tally);
     length.report(&format!(
@@ -72,7 +72,7 @@ async fn under_spin_panics_take_nothing_with_them() {
     // what its client makes of that is not for a count to say.
     let mut tally = drive(spin.api, 1, length.requests / 2, mixed_with_traps).await;
     assert_eq!(tally.answers(), tally.sent);
-    catch_up(spin.api, &sidecar, &mut tally).await;
+    catch_up(spin.api, &sidecar, &mut tally, 0).await;
     let counted = Exposition::at_rest(sidecar.metrics()).await;
     assert_eq!(
         Tally::by_method_and_status(&counted.requests()),
