@@ -11,7 +11,7 @@ RUN rustup target add wasm32-wasip2
 COPY . .
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target \
-    cargo build --locked --profile component --target wasm32-wasip2 --package items-component \
+    tools/build-component.sh items-component \
     && install -D -m 0644 -t /out/app/target/wasm32-wasip2/component target/wasm32-wasip2/component/items_component.wasm \
     && install -D -m 0644 -t /out/app spin.toml \
     && install -d /out/state

@@ -17,7 +17,7 @@ setup: ## install what a build needs beyond rustup: the pinned toolchain and the
 
 .PHONY: component
 component: setup ## build the component that spin.toml names
-	cargo build --locked --profile component --target wasm32-wasip2 --package items-component
+	tools/build-component.sh items-component
 
 .PHONY: build
 build: component ## build metrics-host and the component
@@ -33,7 +33,7 @@ spin: build ## serve the items API under `spin up`, with metrics-host as its sid
 
 .PHONY: test-components
 test-components: component ## build the components that only tests serve
-	cargo build --locked --profile component --target wasm32-wasip2 --package misbehaving-component
+	tools/build-component.sh misbehaving-component
 
 .PHONY: rules
 rules: setup ## write the configuration of Prometheus and Alertmanager from alerts/source
