@@ -31,6 +31,10 @@ run: build ## serve the items API on 127.0.0.1:8080, its metrics on 127.0.0.1:94
 spin: build ## serve the items API under `spin up`, with metrics-host as its sidecar
 	@tools/spin.sh
 
+.PHONY: test-component
+test-component: component ## that the component asks for no more than items-component/imports.txt says, and is no larger than agreed
+	cargo test --locked --package items-component --test it -- artefact::
+
 .PHONY: test-components
 test-components: component ## build the components that only tests serve
 	tools/build-component.sh misbehaving-component
