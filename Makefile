@@ -49,7 +49,6 @@ test-tools: ## install what only tests need: Prometheus, Alertmanager, Chromium
 	@tools/need.sh amtool prometheus-alertmanager
 	@tools/need.sh chromium chromium
 
-# It builds metrics-host as well: `build` before it would compile most of it twice, with other features of what it uses.
 .PHONY: test
 test: component test-components test-tools ## everything a change must pass
 	cargo test --locked --release --workspace
@@ -63,7 +62,7 @@ test-faults: build test-components ## break what surrounds the service, for minu
 
 .PHONY: e2e
 e2e: build test-tools ## drive the four alerts against real servers: pending, firing, notified, resolved
-	cargo test --locked --release --package evidence --test e2e -- --nocapture
+	cargo test --locked --release --workspace --test e2e -- --nocapture
 
 .PHONY: test-running
 test-running: ## test a service that runs already: ITEMS_URL=http://… METRICS_URL=http://… make test-running
@@ -174,7 +173,7 @@ scan-history: ## secrets in the whole history, by gitleaks
 	@tools/scan-history.sh || test $$? = 77
 
 .PHONY: test-alerts
-test-alerts: setup ## the alert rules: their unit tests, runbooks, and that each threshold is held by a test
+test-alerts: build ## the alert rules: their unit tests, runbooks, that metrics-host has what they ask for, and that a test holds each threshold
 	@tools/need.sh promtool prometheus
 	@tools/need.sh amtool prometheus-alertmanager
 	cargo test --locked --package alerts
