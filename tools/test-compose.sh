@@ -6,6 +6,8 @@ cd "$(dirname "$0")/.."
 . tools/docker.sh
 # shellcheck source=tools/stand-ins.sh
 . tools/stand-ins.sh
+# shellcheck source=tools/await.sh
+. tools/await.sh
 
 fail() {
   echo "test-compose: $*" >&2
@@ -29,16 +31,6 @@ quietly() {
     cat "$work/output" >&2
     fail "failed: $*"
   fi
-}
-
-# await SECONDS WHAT COMMAND...: until the command succeeds.
-await() {
-  local deadline=$((SECONDS + $1)) what=$2
-  shift 2
-  until "$@"; do
-    [ "$SECONDS" -lt "$deadline" ] || fail "$what: not so in time"
-    sleep 0.5
-  done
 }
 
 work=$(mktemp -d)

@@ -7,6 +7,8 @@ cd "$(dirname "$0")/.."
 . tools/docker.sh
 # shellcheck source=tools/stand-ins.sh
 . tools/stand-ins.sh
+# shellcheck source=tools/await.sh
+. tools/await.sh
 
 tools/need.sh prometheus prometheus
 tools/need.sh prometheus-alertmanager prometheus-alertmanager
@@ -32,6 +34,7 @@ trap cleanup EXIT
 
 fail() {
   echo "test-release: $*" >&2
+  [ ! -s "$work/registry.log" ] || tail -n 3 "$work/registry.log" >&2
   exit 1
 }
 # expect WHAT EXPECTED ACTUAL
@@ -57,11 +60,7 @@ http: {addr: "$registry"}
 YAML
 docker-registry serve "$work/registry.yml" >"$work/registry.log" 2>&1 &
 registry_pid=$!
-deadline=$((SECONDS + 20))
-until curl --silent --fail --output /dev/null "http://$registry/v2/"; do
-  [ "$SECONDS" -lt "$deadline" ] || fail "the registry does not start: $(tail -n 3 "$work/registry.log")"
-  sleep 0.1
-done
+await 20 "the registry answers" answers "http://$registry/v2/"
 # It speaks no TLS, which skopeo allows here only. Debian's skopeo reads that in its home only.
 mkdir -p "$work/bin" "$work/home/.config/containers"
 printf '[[registry]]\nlocation = "%s"\ninsecure = true\n' "$registry" >"$work/home/.config/containers/registries.conf"

@@ -2,6 +2,8 @@
 # Builds the component with `spin build`, and runs the black-box suite against it under a real Spin with metrics-host as its sidecar.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+# shellcheck source=tools/await.sh
+. tools/await.sh
 spin=$(command -v spin || tools/install-spin.sh)
 PATH="$(dirname "$spin"):$PATH"
 
@@ -14,23 +16,16 @@ cleanup() {
   rm -rf "$work"
 }
 trap cleanup EXIT
-# await URL: waits until it answers.
-await() {
-  local deadline=$((SECONDS + 60))
-  until curl --silent --fail --output /dev/null "$1"; do
-    [ "$SECONDS" -lt "$deadline" ] || { echo "test-spin: $1 does not answer" >&2; tail -n 20 "$work"/*.log >&2; exit 1; }
-    sleep 0.2
-  done
+fail() {
+  echo "test-spin: $*" >&2
+  tail -n 20 "$work"/*.log >&2
+  exit 1
 }
 
 target/release/metrics-host sidecar --metrics-listen 127.0.0.1:0 --otlp-listen 127.0.0.1:0 --state-dir "$work/sidecar" \
   --addresses-file "$work/addresses.json" >"$work/sidecar.log" 2>&1 &
 pids+=($!)
-deadline=$((SECONDS + 30))
-until [ -s "$work/addresses.json" ]; do
-  [ "$SECONDS" -lt "$deadline" ] || { echo "test-spin: the sidecar does not start" >&2; cat "$work/sidecar.log" >&2; exit 1; }
-  sleep 0.1
-done
+await 30 "the sidecar says where it listens" test -s "$work/addresses.json"
 # address NAME: prints where the sidecar listens.
 address() { sed -n "s/.*\"$1\": *\"\([^\"]*\)\".*/\1/p" "$work/addresses.json"; }
 
@@ -39,6 +34,6 @@ port=$(tools/free-port.sh)
 SPIN_VARIABLE_TELEMETRY_HOST=$(address otlp) SPIN_VARIABLE_FAULT_INJECTION=on \
   spin up --listen "127.0.0.1:$port" --state-dir "$work/spin" >"$work/spin.log" 2>&1 &
 pids+=($!)
-await "http://127.0.0.1:$port/health/ready"
+await 60 "the component under Spin is ready" answers "http://127.0.0.1:$port/health/ready"
 
 ITEMS_URL=http://127.0.0.1:$port METRICS_URL=http://$(address metrics) ITEMS_DRILLS=on make --no-print-directory test-running
