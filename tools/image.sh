@@ -5,6 +5,7 @@ cd "$(dirname "$0")/.."
 # shellcheck source=tools/docker.sh
 . tools/docker.sh
 
+docker info >/dev/null 2>&1 || skip "no Docker daemon answers"
 version=$(sed -n '/^\[workspace.package\]/,/^\[/ s/^version = "\(.*\)"/\1/p' Cargo.toml)
 revision=$(git rev-parse HEAD)
 git diff --quiet HEAD || revision+=-dirty
