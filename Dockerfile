@@ -7,7 +7,9 @@ ARG ARTEFACTS=build
 
 FROM ${RUST_IMAGE} AS build
 WORKDIR /src
-RUN rustup target add wasm32-wasip2
+# cargo-auditable writes into a binary of which crates it consists: scanners of the image see them.
+RUN rustup target add wasm32-wasip2 \
+    && cargo install --locked --root /usr/local cargo-auditable@0.7.7
 COPY . .
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target \
@@ -22,7 +24,7 @@ ENV CARGO_PROFILE_DIST_STRIP=debuginfo
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target \
     commit=${REVISION%-dirty} \
-    && METRICS_HOST_REVISION=$(printf %.12s "${commit}")${REVISION#"${commit}"} cargo build --locked --profile dist --package metrics-host \
+    && METRICS_HOST_REVISION=$(printf %.12s "${commit}")${REVISION#"${commit}"} cargo auditable build --locked --profile dist --package metrics-host \
     && install -D -t /out target/dist/metrics-host
 
 FROM ${ARTEFACTS} AS artefacts
