@@ -6,6 +6,7 @@ use std::{
     io::{BufRead, BufReader},
     net::{SocketAddr, TcpListener},
     ops::Range,
+    os::unix::fs::symlink,
     path::{Path, PathBuf},
     process::{self, Child, Command, ExitStatus, Stdio},
     sync::{
@@ -75,6 +76,7 @@ impl Launch {
     pub(crate) fn serve() -> Self {
         require(COMPONENT, "make build");
         Self::new("serve")
+            .share_compiled_code()
             .env("METRICS_HOST_LISTEN", "127.0.0.1:0")
             .env("SPIN_VARIABLE_FAULT_INJECTION", "on")
             .manifest(&workspace("spin.toml"))
@@ -119,6 +121,16 @@ impl Launch {
             state: Arc::new(tempfile::tempdir().unwrap()),
         };
         launch.env("METRICS_HOST_METRICS_LISTEN", "127.0.0.1:0")
+    }
+
+    /// Lets it take the code that another test had compiled: that takes longer than most tests.
+    fn share_compiled_code(self) -> Self {
+        let shared = Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled");
+        let state = self.state.path().join("state");
+        fs::create_dir_all(&shared).unwrap();
+        fs::create_dir(&state).unwrap();
+        symlink(shared, state.join("compiled")).unwrap();
+        self
     }
 
     pub(crate) fn manifest(mut self, path: &Path) -> Self {

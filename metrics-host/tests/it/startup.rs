@@ -5,7 +5,7 @@ use crate::{
     stack::Launch,
 };
 use serde_json::Value;
-use std::{fs, net::TcpListener, path::Path, process::Command};
+use std::{fs, net::TcpListener, path::Path, process::Command, sync::Arc};
 
 /// Expects one clear line with all of `expected` in it, and the exit code.
 async fn fails(launch: Launch, code: i32, expected: &[&str]) {
@@ -203,8 +203,9 @@ async fn a_damaged_state_is_named_and_kept() {
 
 #[tokio::test]
 async fn compiled_code_is_kept_for_the_next_start() {
-    let first = Launch::serve().start().await;
-    let state = first.state.clone();
+    // Not shared with other tests.
+    let state = Arc::new(tempfile::tempdir().unwrap());
+    let first = Launch::serve().state(&state).start().await;
     let compiled = |state: &Path| {
         let entries = fs::read_dir(state.join("state/compiled/modules")).map(Iterator::count);
         entries.unwrap_or(0)
