@@ -5,6 +5,12 @@ command=$1
 shift
 
 command -v "$command" >/dev/null && exit 0
+# Two that find it missing at the same time must not both install it.
+locks=$(dirname "$0")/../target/tools
+mkdir -p "$locks"
+exec 9>"$locks/need.lock"
+flock 9
+command -v "$command" >/dev/null && exit 0
 if [ "$(id -u)" = 0 ]; then
   sudo=()
 elif sudo -n true 2>/dev/null; then
