@@ -23,7 +23,9 @@ pub struct Record {
     pub scenario: String,
     /// Rules that were loaded: `demo`, `production` or `test`.
     pub variant: String,
-    /// When the first and the last thing was done.
+    /// `own` servers that were started for it, or a system that was `running`.
+    pub system: String,
+    /// When the first thing was done.
     pub started: Timestamp,
     /// When the last thing was done.
     pub ended: Timestamp,
@@ -41,6 +43,8 @@ pub struct Record {
     pub counted: Tally,
     /// The alert that was driven; none for a baseline, which drives none.
     pub alert: Option<AlertRecord>,
+    /// Alerts that had to stay inactive from the one step of their timeline on; those of a baseline.
+    pub watched: Vec<AlertRecord>,
     /// Pages as a browser showed them.
     pub pictures: Vec<Picture>,
 }
@@ -107,7 +111,7 @@ pub struct RawSeries {
 pub struct Graph {
     /// What is drawn.
     pub expression: String,
-    /// What it is compared with, as the rule has it: `> 0.05`; empty if there is no such number.
+    /// What it is compared with, as the rule has it: `> 0.05`, `> 14.4 * 0.001`; empty if there is no such number.
     pub comparison: String,
     /// Seconds from one value to the next.
     pub step_seconds: f64,
@@ -115,7 +119,8 @@ pub struct Graph {
     pub series: Vec<RawSeries>,
 }
 
-/// Something that Alertmanager posted to its receiver.
+/// Something that Alertmanager posted to its receiver. Against a running system nothing stands between the two: then it is
+/// what Alertmanager's API answered when the service had been told, `{"source": "…", "alerts": […]}`.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Delivery {
