@@ -1,7 +1,8 @@
 //! What Alertmanager holds and whom it tells.
 
 use anyhow::{Context, Result};
-use serde::Deserialize;
+use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::Value;
 
 use crate::{prometheus::Labels, url::BaseUrl};
 
@@ -63,10 +64,24 @@ impl Alertmanager {
     /// # Errors
     /// If it does not answer, or not as documented.
     pub async fn alerts(&self) -> Result<Vec<Alert>> {
-        let path = "/api/v2/alerts";
-        let answer = self.url.get_ok(path).await?;
-        serde_json::from_slice(&answer.body)
-            .with_context(|| format!("{}{path}: unexpected answer {}", self.url, answer.text()))
+        self.get("/api/v2/alerts").await
+    }
+
+    /// Returns the alerts that have not ended, as its API writes them.
+    ///
+    /// # Errors
+    /// If it does not answer, or not as documented.
+    pub async fn raw_alerts(&self) -> Result<Value> {
+        self.get("/api/v2/alerts").await
+    }
+
+    /// Returns those of one name, as its API writes them.
+    ///
+    /// # Errors
+    /// If it does not answer, or not as documented.
+    pub async fn raw_alerts_named(&self, name: &str) -> Result<Value> {
+        let path = format!("/api/v2/alerts?filter=alertname%3D%22{name}%22");
+        self.get(&path).await
     }
 
     /// Returns the alerts of one name that have not ended.
@@ -82,5 +97,11 @@ impl Alertmanager {
                 .is_some_and(|found| found == name)
         });
         Ok(alerts)
+    }
+
+    async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
+        let answer = self.url.get_ok(path).await?;
+        serde_json::from_slice(&answer.body)
+            .with_context(|| format!("{}{path}: unexpected answer {}", self.url, answer.text()))
     }
 }

@@ -3,14 +3,14 @@
 use anyhow::{Context, Result, bail};
 use rustix::{
     io::Errno,
-    process::{Signal, getpid, getppid, set_parent_process_death_signal},
+    process::{Pid, Signal, getpid, getppid, kill_process_group, set_parent_process_death_signal},
 };
 use std::{
     fs::{self, File},
     io,
     os::unix::process::CommandExt,
     path::{Path, PathBuf},
-    process::{self, Command, Stdio},
+    process::{self, Command, ExitStatus, Stdio},
     sync::{LazyLock, mpsc},
     thread,
 };
@@ -50,10 +50,18 @@ impl Child {
     /// # Errors
     /// If it ended.
     pub fn check(&mut self) -> Result<()> {
-        if let Some(status) = self.process.try_wait()? {
+        if let Some(status) = self.ended()? {
             bail!("{} ended with {status}", self.name);
         }
         Ok(())
+    }
+
+    /// Returns how it ended, once it has.
+    ///
+    /// # Errors
+    /// If that cannot be asked.
+    pub fn ended(&mut self) -> Result<Option<ExitStatus>> {
+        Ok(self.process.try_wait()?)
     }
 
     /// Returns the end of its log under a heading.
@@ -67,8 +75,8 @@ impl Child {
 
 impl Drop for Child {
     fn drop(&mut self) {
-        // It may have ended by itself.
-        _ = self.process.kill();
+        // It may have ended by itself, and what it started in turn with it.
+        _ = kill_process_group(Pid::from_child(&self.process), Signal::KILL);
         _ = self.process.wait();
     }
 }

@@ -3,7 +3,8 @@
 //! ```text
 //! scenario → drill ─ traffic ──────────────→ service ─┐
 //!              ├─ wait ← prometheus (alert's state) ←──┤ scrapes
-//!              └─ wait ← service (notifications) ← alertmanager
+//!              └─ wait ← service (notifications) ← forwarder ← alertmanager
+//!   run → conduct ─ drill, capture, pages → folder of the run
 //! ```
 //!
 //! It sees only what an operator sees: HTTP, and the documented names of metrics, alerts and files.
@@ -12,13 +13,21 @@
 
 pub mod alertmanager;
 pub mod args;
+pub mod browser;
+pub mod capture;
 pub mod child;
+pub mod conduct;
 pub mod connection;
 pub mod drill;
 pub mod exposition;
+pub mod expression;
+pub mod folder;
+pub mod forwarder;
+pub mod pages;
 pub mod port;
 pub mod prometheus;
 pub mod record;
+pub mod run;
 pub mod scenario;
 pub mod service;
 pub mod stack;

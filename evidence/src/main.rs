@@ -1,14 +1,13 @@
-//! Arguments → system → drill → exit code: 0 proven, 1 not proven, 2 could not run.
+//! Arguments → run → folder → exit code: 0 proven, 1 not proven, 2 could not run.
 
 use anyhow::{Result, anyhow, bail};
 use clap::Parser;
 use evidence::{
-    args::Args,
-    drill::{Drill, NotProven},
-    stack::Stack,
-    wait::SystemClock,
+    args::{Args, Plan},
+    drill::NotProven,
+    folder::RunFolder,
 };
-use std::{process::ExitCode, time::Instant};
+use std::process::ExitCode;
 use tokio::signal::unix::{SignalKind, signal};
 
 #[tokio::main]
@@ -28,38 +27,23 @@ async fn main() -> ExitCode {
 }
 
 async fn run(args: Args) -> Result<()> {
-    let start = Instant::now();
-    let progress = |line: &str| {
-        let seconds = start.elapsed().as_secs();
-        println!("{:02}:{:02}  {line}", seconds / 60, seconds % 60);
-    };
-    let mut own = None;
-    let system = match args.system() {
-        Some(system) => system,
+    let Plan { run, output } = args.try_into()?;
+    let folder = RunFolder::begin(&output)?;
+    let mut failures = run.run(folder.path()).await;
+    for failure in &failures {
+        eprintln!("{}: {:#}", failure.scenario, failure.error);
+    }
+    // What could be run and was not proven says more than what could not be run.
+    failures.sort_by_key(|failure| !failure.error.is::<NotProven>());
+    match failures.into_iter().next() {
         None => {
-            progress("starting metrics-host, Prometheus and Alertmanager");
-            own.insert(Stack::start(args.variant()).await?)
-                .system
-                .clone()
-        }
-    };
-    let drill = Drill {
-        system: &system,
-        scenario: args.scenario()?,
-        variant: args.variant(),
-        clock: &SystemClock,
-        progress: &progress,
-    };
-    match drill.run().await {
-        Ok(outcome) => {
-            progress(&format!("proven: {}", outcome.timeline));
+            println!("proven; the files are in {}", folder.publish()?.display());
             Ok(())
         }
-        Err(error) => {
-            if let Some(stack) = &own {
-                eprintln!("{}", stack.logs());
-            }
-            Err(error)
+        Some(failure) => {
+            let kept = folder.keep_failed()?;
+            let kept = format!("not proven; what there is of it is in {}", kept.display());
+            Err(failure.error.context(kept))
         }
     }
 }

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use crate::url::BaseUrl;
+use crate::{record::RawSeries, scenario, url::BaseUrl};
 
 /// Labels of a series, alert or target.
 pub type Labels = BTreeMap<String, String>;
@@ -50,6 +50,9 @@ pub struct Rule {
     pub query: String,
     /// Of alerts only: the state of the furthest of its instances.
     pub state: Option<State>,
+    /// Of alerts only: how many seconds it has to hold.
+    #[serde(default, rename = "duration")]
+    pub hold: f64,
     /// Labels that the rule adds.
     #[serde(default)]
     pub labels: Labels,
@@ -151,12 +154,6 @@ struct RawSample {
     value: Point,
 }
 
-#[derive(Deserialize)]
-struct RawSeries {
-    metric: Labels,
-    values: Vec<Point>,
-}
-
 impl Prometheus {
     /// The server at `url`.
     pub fn new(url: BaseUrl) -> Self {
@@ -178,17 +175,23 @@ impl Prometheus {
         Ok(rules.collect())
     }
 
-    /// Returns the rule of the alert `name`, which has one.
+    /// Returns the rule of an alert, which has one.
     ///
     /// # Errors
     /// If it has none, or more.
-    pub async fn alert_rule(&self, name: &str) -> Result<Rule> {
-        let rules = self.rules().await?.into_iter();
-        let mut rules = rules.filter(|rule| rule.state.is_some() && rule.name == name);
+    pub async fn alert_rule(&self, alert: &scenario::Alert) -> Result<Rule> {
+        let scenario::Alert { name, labels } = alert;
+        let is = |rule: &Rule| {
+            let has = |(label, value): &(&str, &str)| {
+                rule.labels.get(*label).is_some_and(|found| found == value)
+            };
+            rule.state.is_some() && rule.name == *name && labels.iter().all(has)
+        };
+        let mut rules = self.rules().await?.into_iter().filter(is);
         match (rules.next(), rules.next()) {
             (Some(rule), None) => Ok(rule),
-            (None, _) => bail!("{} has no alert {name}", self.url),
-            _ => bail!("{} has more than one alert {name}", self.url),
+            (None, _) => bail!("{} has no alert {name} {labels:?}", self.url),
+            _ => bail!("{} has more than one alert {name} {labels:?}", self.url),
         }
     }
 
@@ -244,15 +247,7 @@ impl Prometheus {
         end: SystemTime,
         step: Duration,
     ) -> Result<Vec<Series>> {
-        let fields = [
-            ("query", expression.to_owned()),
-            ("start", seconds(start)),
-            ("end", seconds(end)),
-            ("step", step.as_secs_f64().to_string()),
-        ];
-        let QueryResult::Matrix(series) = self.post("/api/v1/query_range", &fields).await? else {
-            bail!("{}: {expression:?} was not answered with series", self.url);
-        };
+        let series = self.raw_range(expression, start, end, step).await?;
         let series = series.into_iter().map(|raw| {
             let values = raw
                 .values
@@ -264,6 +259,50 @@ impl Prometheus {
             })
         });
         series.collect()
+    }
+
+    /// Returns the same as Prometheus writes it.
+    ///
+    /// # Errors
+    /// If it is refused.
+    pub async fn raw_range(
+        &self,
+        expression: &str,
+        start: SystemTime,
+        end: SystemTime,
+        step: Duration,
+    ) -> Result<Vec<RawSeries>> {
+        let fields = [
+            ("query", expression.to_owned()),
+            ("start", seconds(start)),
+            ("end", seconds(end)),
+            ("step", step.as_secs_f64().to_string()),
+        ];
+        let answer = self.post("/api/v1/query_range", &fields).await?;
+        self.matrix(expression, answer)
+    }
+
+    /// Returns every sample of the series of `selector` that was scraped in the time `before` another.
+    ///
+    /// # Errors
+    /// If it is refused.
+    pub async fn samples(
+        &self,
+        selector: &str,
+        before: Duration,
+        at: SystemTime,
+    ) -> Result<Vec<RawSeries>> {
+        let query = format!("{selector}[{}ms]", before.as_millis());
+        let fields = [("query", query.clone()), ("time", seconds(at))];
+        let answer = self.post("/api/v1/query", &fields).await?;
+        self.matrix(&query, answer)
+    }
+
+    fn matrix(&self, expression: &str, answer: QueryResult) -> Result<Vec<RawSeries>> {
+        match answer {
+            QueryResult::Matrix(series) => Ok(series),
+            _ => bail!("{}: {expression:?} was not answered with series", self.url),
+        }
     }
 
     async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T> {

@@ -42,8 +42,23 @@ impl Service {
     /// # Errors
     /// If they are not there.
     pub async fn metrics(&self) -> Result<Exposition> {
-        let answer = self.operations.get_ok("/metrics").await?;
-        Exposition::parse(&answer.text()).with_context(|| format!("{}/metrics", self.operations))
+        Ok(self.metrics_page().await?.1)
+    }
+
+    /// Reads its metrics, and returns them also as they stand on the page.
+    ///
+    /// # Errors
+    /// If they are not there.
+    pub async fn metrics_page(&self) -> Result<(String, Exposition)> {
+        let page = self
+            .operations
+            .get_ok("/metrics")
+            .await?
+            .text()
+            .into_owned();
+        let metrics = Exposition::parse(&page);
+        let metrics = metrics.with_context(|| format!("{}/metrics", self.operations))?;
+        Ok((page, metrics))
     }
 
     /// Returns what its status page says of the alert `name`, or `None` before it was told of it.

@@ -16,6 +16,7 @@ use tempfile::TempDir;
 use crate::{
     alertmanager::Alertmanager,
     child::Child,
+    forwarder::Forwarder,
     port,
     prometheus::Prometheus,
     service::Service,
@@ -35,6 +36,8 @@ const TARGETS: usize = 3;
 pub struct Stack {
     /// How to reach it.
     pub system: System,
+    /// What Alertmanager tells goes through it.
+    pub forwarder: Forwarder,
     // Before the folder they work in: fields are dropped in the order they are declared in.
     children: Vec<Child>,
     _folder: TempDir,
@@ -62,8 +65,9 @@ impl Stack {
         let folder = tempfile::Builder::new().prefix("evidence-").tempdir()?;
         let mut children = Vec::new();
         match Self::assemble(variant, folder.path(), &mut children).await {
-            Ok(system) => Ok(Self {
+            Ok((system, forwarder)) => Ok(Self {
                 system,
+                forwarder,
                 children,
                 _folder: folder,
             }),
@@ -75,8 +79,9 @@ impl Stack {
         variant: Variant,
         folder: &Path,
         children: &mut Vec<Child>,
-    ) -> Result<System> {
+    ) -> Result<(System, Forwarder)> {
         let listening = metrics_host(folder, children).await?;
+        let forwarder = Forwarder::start(BaseUrl::at(&listening.metrics)).await?;
         let [prometheus, alertmanager] =
             [port::free()?, port::free()?].map(|port| format!("127.0.0.1:{port}"));
         let addresses = Addresses {
@@ -88,12 +93,7 @@ impl Stack {
             prometheus_url: format!("http://{prometheus}"),
             alertmanager_url: format!("http://{alertmanager}"),
         };
-        for file in alerts::render(variant, &addresses)? {
-            let path = folder.join(file.path);
-            let parent = path.parent().context("a file is in a folder")?;
-            fs::create_dir_all(parent)?;
-            fs::write(&path, file.text).with_context(|| path.display().to_string())?;
-        }
+        configure(folder, variant, &addresses, &forwarder)?;
         let system = System {
             service: Service {
                 api: BaseUrl::at(listening.api),
@@ -103,13 +103,12 @@ impl Stack {
             alertmanager: Alertmanager::new(BaseUrl::at(&alertmanager)),
         };
 
+        // Paths are relative: the pages of both name their files, and pictures are taken of those.
         let mut command = Command::new("prometheus-alertmanager");
         command
-            .arg(flag(
-                "config.file",
-                folder.join("alertmanager.yml").display(),
-            ))
-            .arg(flag("storage.path", folder.join("alertmanager").display()))
+            .current_dir(folder)
+            .arg("--config.file=alertmanager.yml")
+            .arg("--storage.path=alertmanager")
             .arg(flag("web.listen-address", &alertmanager))
             .arg(flag("web.external-url", &addresses.alertmanager_url))
             // It is alone: no port for others of its kind.
@@ -119,23 +118,47 @@ impl Stack {
 
         let mut command = Command::new("prometheus");
         command
-            .arg(flag("config.file", folder.join("prometheus.yml").display()))
-            .arg(flag(
-                "storage.tsdb.path",
-                folder.join("prometheus").display(),
-            ))
+            .current_dir(folder)
+            .arg("--config.file=prometheus.yml")
+            .arg("--storage.tsdb.path=prometheus")
             .arg(flag("web.listen-address", &prometheus))
             .arg(flag("web.external-url", &addresses.prometheus_url));
         children.push(Child::start("prometheus", command, folder)?);
         ready(children, system.prometheus.url()).await?;
         scraped(children, &system.prometheus).await?;
-        Ok(system)
+        Ok((system, forwarder))
     }
 
     /// Returns the ends of its servers' logs.
     pub fn logs(&self) -> String {
         logs(&self.children)
     }
+}
+
+/// Writes what Prometheus and Alertmanager read. Alertmanager alone finds the forwarder in the service's place.
+fn configure(
+    folder: &Path,
+    variant: Variant,
+    addresses: &Addresses,
+    forwarder: &Forwarder,
+) -> Result<()> {
+    let through_forwarder = Addresses {
+        metrics_host: forwarder.address().to_owned(),
+        ..addresses.clone()
+    };
+    let files = alerts::render(variant, addresses)?.into_iter();
+    let told = alerts::render(variant, &through_forwarder)?.into_iter();
+    let files = files.zip(told).map(|(file, told)| match file.path {
+        "alertmanager.yml" => told,
+        _ => file,
+    });
+    for file in files {
+        let path = folder.join(file.path);
+        let parent = path.parent().context("a file is in a folder")?;
+        fs::create_dir_all(parent)?;
+        fs::write(&path, file.text).with_context(|| path.display().to_string())?;
+    }
+    Ok(())
 }
 
 fn flag(name: &str, value: impl std::fmt::Display) -> String {

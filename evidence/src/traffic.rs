@@ -4,6 +4,7 @@ use anyhow::Result;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::{Method, Request, header::HeaderValue};
+use serde::Deserialize;
 use std::{
     fmt,
     sync::{Arc, Mutex, PoisonError},
@@ -42,6 +43,8 @@ pub enum Fault {
     Error,
     /// The handler takes longer.
     Delay(Duration),
+    /// The component traps, and with it every request that its instance works on.
+    Panic,
 }
 
 /// What became of the traffic so far.
@@ -71,6 +74,7 @@ impl Fault {
         let value = match self {
             Self::Error => "error".to_owned(),
             Self::Delay(time) => format!("delay={}ms", time.as_millis()),
+            Self::Panic => "panic".to_owned(),
         };
         HeaderValue::from_str(&value).expect("letters and digits are a header's value")
     }
@@ -91,6 +95,7 @@ impl fmt::Display for Traffic {
                     time.as_millis()
                 )
             }
+            Some((Fault::Panic, percent)) => write!(formatter, ", {percent} % trapping"),
             None => Ok(()),
         }
     }
@@ -225,21 +230,18 @@ impl State {
 
     async fn exchange(&self, planned: Planned) {
         let method = planned.method.to_string();
-        let endpoint = planned.endpoint.to_owned();
+        let endpoint = planned.endpoint;
         let answer = timeout(ANSWER, self.answer(planned)).await;
         let answer = answer.unwrap_or_else(|_| Err(anyhow::anyhow!("no answer within {ANSWER:?}")));
         let mut sent = self.sent();
         match answer {
             Ok(answer) => {
-                let status = answer.status.as_str().to_owned();
-                sent.answered.add(
-                    Kind {
-                        method,
-                        endpoint,
-                        status,
-                    },
-                    1,
-                );
+                let kind = Kind {
+                    method,
+                    endpoint: answerer(&answer).unwrap_or(endpoint).to_owned(),
+                    status: answer.status.as_str().to_owned(),
+                };
+                sent.answered.add(kind, 1);
             }
             Err(error) => {
                 sent.unanswered += 1;
@@ -275,6 +277,18 @@ impl State {
             }
         }
     }
+}
+
+/// Returns the endpoint of an answer that the host gave in the component's place; a client knows it by its `request_id`.
+fn answerer(answer: &Answer) -> Option<&'static str> {
+    #[derive(Deserialize)]
+    struct Refusal {
+        #[serde(rename = "request_id")]
+        _request_id: String,
+    }
+    let hosts =
+        answer.status.is_server_error() && serde_json::from_slice::<Refusal>(&answer.body).is_ok();
+    hosts.then_some("unreported")
 }
 
 async fn send(state: Arc<State>, traffic: Traffic, mut stopped: oneshot::Receiver<()>) {
@@ -333,5 +347,20 @@ mod tests {
             Fault::Delay(Duration::from_millis(750)).header(),
             "delay=750ms"
         );
+        assert_eq!(Fault::Panic.header(), "panic");
+    }
+
+    #[test]
+    fn the_hosts_own_answers_are_told_from_the_components() {
+        let endpoint = |status: u16, body: &'static str| {
+            answerer(&Answer {
+                status: status.try_into().unwrap(),
+                body: Bytes::from_static(body.as_bytes()),
+            })
+        };
+        let hosts = r#"{"error":"internal error","request_id":"1-0"}"#;
+        assert_eq!(endpoint(500, hosts), Some("unreported"));
+        assert_eq!(endpoint(500, r#"{"error":"internal error"}"#), None);
+        assert_eq!(endpoint(200, hosts), None);
     }
 }
