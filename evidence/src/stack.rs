@@ -38,6 +38,8 @@ pub struct Stack {
     pub system: System,
     /// What Alertmanager tells goes through it.
     pub forwarder: Forwarder,
+    /// Where telemetry of components and hosts elsewhere is taken.
+    pub telemetry: BaseUrl,
     // Before the folder they work in: fields are dropped in the order they are declared in.
     children: Vec<Child>,
     _folder: TempDir,
@@ -48,6 +50,7 @@ pub struct Stack {
 struct Listening {
     api: String,
     metrics: String,
+    otlp: String,
 }
 
 /// Returns the folder of the repository that this was built from.
@@ -64,10 +67,24 @@ impl Stack {
     pub async fn start(variant: Variant) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("evidence-").tempdir()?;
         let mut children = Vec::new();
-        match Self::assemble(variant, folder.path(), &mut children).await {
-            Ok((system, forwarder)) => Ok(Self {
+        let assembled = async {
+            let listening = metrics_host(folder.path(), &mut children).await?;
+            let forwarder = Forwarder::start(BaseUrl::at(&listening.metrics)).await?;
+            let system = watchers(
+                variant,
+                folder.path(),
+                &mut children,
+                &listening,
+                &forwarder,
+            )
+            .await?;
+            anyhow::Ok((system, forwarder, BaseUrl::at(&listening.otlp)))
+        };
+        match assembled.await {
+            Ok((system, forwarder, telemetry)) => Ok(Self {
                 system,
                 forwarder,
+                telemetry,
                 children,
                 _folder: folder,
             }),
@@ -75,64 +92,65 @@ impl Stack {
         }
     }
 
-    async fn assemble(
-        variant: Variant,
-        folder: &Path,
-        children: &mut Vec<Child>,
-    ) -> Result<(System, Forwarder)> {
-        let listening = metrics_host(folder, children).await?;
-        let forwarder = Forwarder::start(BaseUrl::at(&listening.metrics)).await?;
-        let [prometheus, alertmanager] =
-            [port::free()?, port::free()?].map(|port| format!("127.0.0.1:{port}"));
-        let addresses = Addresses {
-            metrics_host: listening.metrics.clone(),
-            prometheus: prometheus.clone(),
-            alertmanager: alertmanager.clone(),
-            metrics_host_url: format!("http://{}", listening.metrics),
-            grafana_url: GRAFANA.into(),
-            prometheus_url: format!("http://{prometheus}"),
-            alertmanager_url: format!("http://{alertmanager}"),
-        };
-        configure(folder, variant, &addresses, &forwarder)?;
-        let system = System {
-            service: Service {
-                api: BaseUrl::at(listening.api),
-                operations: BaseUrl::at(listening.metrics),
-            },
-            prometheus: Prometheus::new(BaseUrl::at(&prometheus)),
-            alertmanager: Alertmanager::new(BaseUrl::at(&alertmanager)),
-        };
-
-        // Paths are relative: the pages of both name their files, and pictures are taken of those.
-        let mut command = Command::new("prometheus-alertmanager");
-        command
-            .current_dir(folder)
-            .arg("--config.file=alertmanager.yml")
-            .arg("--storage.path=alertmanager")
-            .arg(flag("web.listen-address", &alertmanager))
-            .arg(flag("web.external-url", &addresses.alertmanager_url))
-            // It is alone: no port for others of its kind.
-            .arg("--cluster.listen-address=");
-        children.push(Child::start("alertmanager", command, folder)?);
-        ready(children, system.alertmanager.url()).await?;
-
-        let mut command = Command::new("prometheus");
-        command
-            .current_dir(folder)
-            .arg("--config.file=prometheus.yml")
-            .arg("--storage.tsdb.path=prometheus")
-            .arg(flag("web.listen-address", &prometheus))
-            .arg(flag("web.external-url", &addresses.prometheus_url));
-        children.push(Child::start("prometheus", command, folder)?);
-        ready(children, system.prometheus.url()).await?;
-        scraped(children, &system.prometheus).await?;
-        Ok((system, forwarder))
-    }
-
     /// Returns the ends of its servers' logs.
     pub fn logs(&self) -> String {
         logs(&self.children)
     }
+}
+
+/// Starts Prometheus and Alertmanager for the service.
+async fn watchers(
+    variant: Variant,
+    folder: &Path,
+    children: &mut Vec<Child>,
+    listening: &Listening,
+    forwarder: &Forwarder,
+) -> Result<System> {
+    let [prometheus, alertmanager] =
+        [port::free()?, port::free()?].map(|port| format!("127.0.0.1:{port}"));
+    let addresses = Addresses {
+        metrics_host: listening.metrics.clone(),
+        prometheus: prometheus.clone(),
+        alertmanager: alertmanager.clone(),
+        metrics_host_url: format!("http://{}", listening.metrics),
+        grafana_url: GRAFANA.into(),
+        prometheus_url: format!("http://{prometheus}"),
+        alertmanager_url: format!("http://{alertmanager}"),
+    };
+    configure(folder, variant, &addresses, forwarder)?;
+    let system = System {
+        service: Service {
+            api: BaseUrl::at(&listening.api),
+            operations: BaseUrl::at(&listening.metrics),
+        },
+        prometheus: Prometheus::new(BaseUrl::at(&prometheus)),
+        alertmanager: Alertmanager::new(BaseUrl::at(&alertmanager)),
+    };
+
+    // Paths are relative: the pages of both name their files, and pictures are taken of those.
+    let mut command = Command::new("prometheus-alertmanager");
+    command
+        .current_dir(folder)
+        .arg("--config.file=alertmanager.yml")
+        .arg("--storage.path=alertmanager")
+        .arg(flag("web.listen-address", &alertmanager))
+        .arg(flag("web.external-url", &addresses.alertmanager_url))
+        // It is alone: no port for others of its kind.
+        .arg("--cluster.listen-address=");
+    children.push(Child::start("alertmanager", command, folder)?);
+    ready(children, system.alertmanager.url()).await?;
+
+    let mut command = Command::new("prometheus");
+    command
+        .current_dir(folder)
+        .arg("--config.file=prometheus.yml")
+        .arg("--storage.tsdb.path=prometheus")
+        .arg(flag("web.listen-address", &prometheus))
+        .arg(flag("web.external-url", &addresses.prometheus_url));
+    children.push(Child::start("prometheus", command, folder)?);
+    ready(children, system.prometheus.url()).await?;
+    scraped(children, &system.prometheus).await?;
+    Ok(system)
 }
 
 /// Writes what Prometheus and Alertmanager read. Alertmanager alone finds the forwarder in the service's place.

@@ -18,7 +18,9 @@ const SERVERS: usize = 3;
 /// Starts a scenario with a stack of its own in `folder`, and returns once it sends traffic, with its servers' ids.
 fn start(folder: &tempfile::TempDir) -> (Child, Vec<u32>) {
     let mut runner = Command::new(env!("CARGO_BIN_EXE_evidence"))
-        .args(["5xx", "--variant", "test"])
+        .args(["5xx", "--fast", "--no-screenshots"])
+        .arg("--output")
+        .arg(folder.path().join("run"))
         .env("TMPDIR", folder.path())
         .stdout(Stdio::piped())
         .spawn()
@@ -75,7 +77,8 @@ async fn the_servers_end_when_their_runner_is_killed() {
 async fn an_interrupt_ends_the_servers_and_removes_their_folder() {
     let folder = tempfile::tempdir().unwrap();
     let (mut runner, servers) = start(&folder);
-    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    // Of the servers, and of the run.
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
     kill_process(Pid::from_child(&runner), Signal::INT).unwrap();
     assert_eq!(runner.wait().unwrap().code(), Some(2));
     gone(&servers).await;

@@ -3,9 +3,12 @@
 use evidence::{drill::Outcome, scenario::Scenario, traffic::Fault};
 use std::{collections::BTreeMap, ops::RangeInclusive};
 
-use crate::value::{
-    Want::{self, All, Among, Each, One},
-    about, exactly,
+use crate::{
+    stir::{LOST, UNREPORTED},
+    value::{
+        Want::{self, All, Among, Each, Nothing, One},
+        about, exactly,
+    },
 };
 
 /// The shortest window that Grafana would take at this scrape interval is four scrapes, 12 s.
@@ -13,14 +16,15 @@ pub(crate) const RATE_INTERVAL: &str = "15s";
 /// What a person looks at.
 pub(crate) const RANGE: &str = "1m";
 const RANGE_SECONDS: f64 = 60.0;
+const INTERVAL_SECONDS: f64 = 15.0;
 
 /// What is expected of a query.
-pub(crate) struct Expectation {
+pub(crate) struct Expectation<W = fn(&Driven) -> Want> {
     pub(crate) dashboard: &'static str,
     pub(crate) panel: &'static str,
     pub(crate) query: &'static str,
     pub(crate) at: Moment,
-    pub(crate) want: fn(&Driven) -> Want,
+    pub(crate) want: W,
 }
 
 /// A moment of a drill.
@@ -143,7 +147,7 @@ impl Driven<'_> {
         ];
         let at = FOUR
             .iter()
-            .position(|name| *name == self.scenario.alert)
+            .position(|name| self.scenario.alert.is_some_and(|alert| alert.name == *name))
             .unwrap();
         Among("alertname", FOUR, &FOUR[at..=at])
     }
@@ -271,6 +275,67 @@ pub(crate) const EXPECTED: &[Expectation] = table! {
         }
         "Firing alerts" {
             "Anno" Notified |driven| driven.alert(),
+        }
+    }
+};
+
+/// The rate of all requests by what is chosen of the instances (`None`: the one there is) and of the endpoints, as Grafana
+/// writes it into the expression.
+pub(crate) const NARROWED: [(Option<&str>, &str, fn(&Driven) -> Want); 4] = [
+    (None, "/items", |driven| {
+        One(about(driven.rate() * 0.7, 0.25))
+    }),
+    (None, "(/|/items/\\\\{id\\\\})", |driven| {
+        One(about(driven.rate() * 0.3, 0.35))
+    }),
+    (None, "/nowhere", |_| Nothing),
+    (Some("127.0.0.1:1"), ".*", |_| Nothing),
+];
+
+/// Something that happened so often in the last interval.
+fn often(times: u64) -> Want {
+    One(about(times as f64, 0.35))
+}
+
+/// What happened so often for these reasons, and never for another.
+fn only(reasons: &[(&str, u64)]) -> Want {
+    let reasons = reasons.iter();
+    let reasons = reasons.map(|(reason, times)| ((*reason).to_owned(), about(*times as f64, 0.35)));
+    Want::EachAndZeros("reason", reasons.collect())
+}
+
+/// Of how many a second that is.
+fn rate(times: u64) -> Want {
+    One(about(times as f64 / INTERVAL_SECONDS, 0.35))
+}
+
+/// What panels show that a drill leaves at 0, once it was stirred.
+pub(crate) const STIRRED: &[Expectation<fn() -> Want>] = table! {
+    "app-overview" {
+        "Internal Exceptions Rate" {
+            "A" End || rate(1),
+        }
+        "Component Failures" {
+            "A" End || only(&[("trap", 1)]),
+        }
+        "Telemetry Batches" {
+            "A" End || rate(2),
+            "B" End || rate(1),
+        }
+        "Rejected and Lost Telemetry" {
+            "A" End || only(&[("malformed", 1), ("key", 1)]),
+            "B" End || only(&[("summary", 1)]),
+            "C" End || often(1),
+            "D" End || often(LOST),
+        }
+        "Series" {
+            "B" End || One(exactly(1.0)),
+        }
+        "Journal" {
+            "A" End || One(f64::MIN_POSITIVE..=2.0),
+        }
+        "Host-Guest Gap" {
+            "A" End || One(exactly(UNREPORTED as f64)),
         }
     }
 };

@@ -32,7 +32,8 @@ pub(crate) async fn complaints(
     };
 
     let inactive = since_start(Stage::Inactive)?;
-    let query = format!("ALERTS{{alertname=\"{}\"}}", scenario.alert);
+    let alert = scenario.alert.context("it drives no alert")?.name;
+    let query = format!("ALERTS{{alertname=\"{alert}\"}}");
     let step = Duration::from_secs(1);
     let series = prometheus
         .query_range(&query, start, outcome.end, step)

@@ -9,6 +9,8 @@ pub(crate) enum Want {
     One(RangeInclusive<f64>),
     /// These series, by one of their labels, and no others.
     Each(&'static str, BTreeMap<String, RangeInclusive<f64>>),
+    /// The same, and perhaps others that are 0.
+    EachAndZeros(&'static str, BTreeMap<String, RangeInclusive<f64>>),
     /// Any series or none, each with a value in this range.
     All(RangeInclusive<f64>),
     /// No series: a condition that does not hold.
@@ -35,6 +37,22 @@ impl Want {
                         range.is_some_and(|range| range.contains(&sample.value))
                     })
             }
+            Self::EachAndZeros(label, ranges) => {
+                let named = |name: &String| {
+                    let has = |sample: &&Sample| sample.labels.get(*label) == Some(name);
+                    samples.iter().find(has)
+                };
+                let others = |sample: &&Sample| {
+                    let name = sample.labels.get(*label);
+                    name.is_none_or(|name| !ranges.contains_key(name))
+                };
+                ranges.iter().all(|(name, range)| {
+                    named(name).is_some_and(|sample| range.contains(&sample.value))
+                }) && samples
+                    .iter()
+                    .filter(others)
+                    .all(|sample| sample.value == 0.0)
+            }
             Self::Among(label, all, some) => all.iter().all(|name| {
                 let has =
                     |sample: &Sample| sample.labels.get(*label).is_some_and(|found| found == name);
@@ -50,6 +68,7 @@ impl Want {
             Self::Nothing => "no series".into(),
             Self::All(range) => format!("only values in {range:?}"),
             Self::Each(label, ranges) => format!("by {label} {ranges:?}"),
+            Self::EachAndZeros(label, ranges) => format!("by {label} {ranges:?}, others 0"),
             Self::Among(label, all, some) => format!("{label} {some:?} of {all:?}"),
         }
     }
@@ -87,6 +106,10 @@ fn a_wrong_answer_is_noticed() {
     assert!(fits(each(), &[sample("a", 1.0)]));
     assert!(!fits(each(), &[sample("b", 1.0)]) && !fits(each(), &[]));
     assert!(!fits(each(), &[sample("a", 1.0), sample("b", 1.0)]));
+    let zeros = || Want::EachAndZeros("x", [("a".to_owned(), exactly(1.0))].into());
+    assert!(fits(zeros(), &[sample("a", 1.0), sample("b", 0.0)]));
+    assert!(!fits(zeros(), &[sample("a", 1.0), sample("b", 1.0)]));
+    assert!(!fits(zeros(), &[sample("b", 0.0)]));
     assert!(
         fits(Want::All(exactly(0.0)), &[]) && !fits(Want::All(exactly(0.0)), &[sample("a", 1.0)])
     );
