@@ -62,6 +62,11 @@ test-faults: build test-components ## break what surrounds the service, for minu
 e2e: build test-tools ## drive the four alerts against real servers: pending, firing, notified, resolved
 	cargo test --locked --release --workspace --test e2e -- --nocapture
 
+.PHONY: evidence
+evidence: build test-tools ## drive every alert for real, in about 12 minutes, and write evidence/report
+	cargo build --locked --release --package evidence
+	target/release/evidence all
+
 .PHONY: test-running
 test-running: ## test a service that runs already: ITEMS_URL=http://… METRICS_URL=http://… make test-running
 	@test -n "$${ITEMS_URL:-}" && test -n "$${METRICS_URL:-}" || { echo "set ITEMS_URL and METRICS_URL" >&2; exit 2; }

@@ -5,7 +5,7 @@ use clap::Parser;
 use evidence::{
     args::{Args, Plan},
     drill::NotProven,
-    folder::RunFolder,
+    run_folder::RunFolder,
 };
 use std::process::ExitCode;
 use tokio::signal::unix::{SignalKind, signal};

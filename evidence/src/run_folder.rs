@@ -9,6 +9,9 @@ use std::{
 };
 use tempfile::TempDir;
 
+/// What the pipeline said, in a folder of its own: it is made apart from the scenarios, and no run of them replaces it.
+const PIPELINE: &str = "ci";
+
 /// A run that is not complete; removed when dropped.
 pub struct RunFolder {
     output: PathBuf,
@@ -31,6 +34,10 @@ impl RunFolder {
             .prefix(".unfinished-run-")
             .tempdir_in(parent)
             .with_context(cannot)?;
+        let pipeline = output.join(PIPELINE);
+        if pipeline.is_dir() {
+            copy(&pipeline, &unfinished.path().join(PIPELINE))?;
+        }
         Ok(Self {
             output: output.to_owned(),
             unfinished,
@@ -84,6 +91,17 @@ impl RunFolder {
             removed => removed.with_context(|| format!("cannot remove {}", before.display())),
         }
     }
+}
+
+/// Copies a folder that holds files alone.
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    let cannot = || format!("cannot copy {}", from.display());
+    fs::create_dir(to).with_context(cannot)?;
+    for entry in fs::read_dir(from).with_context(cannot)? {
+        let entry = entry.with_context(cannot)?;
+        fs::copy(entry.path(), to.join(entry.file_name())).with_context(cannot)?;
+    }
+    Ok(())
 }
 
 fn failed(output: &Path) -> PathBuf {
@@ -146,6 +164,18 @@ mod tests {
         assert_eq!(fs::read_to_string(&record).unwrap(), "2");
         assert_eq!(names(&folder.path().join("deep")), ["report"]);
         assert_eq!(names(&output), ["5xx"]);
+    }
+
+    #[test]
+    fn what_the_pipeline_said_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let output = folder.path().join("report");
+        fs::create_dir_all(output.join("ci")).unwrap();
+        fs::write(output.join("ci/record.json"), "said").unwrap();
+        run(&output, "1").publish().unwrap();
+        let said = fs::read_to_string(output.join("ci/record.json")).unwrap();
+        assert_eq!(said, "said");
+        assert_eq!(names(&output), ["5xx", "ci"]);
     }
 
     #[test]
