@@ -74,3 +74,21 @@ impl Browser {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_picture_is_as_high_as_it_was_asked_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("page.png");
+        let browser = Browser::find().unwrap();
+        let page = "data:text/html,<h1>loaded</h1>";
+        browser.picture(page, 777, &file).await.unwrap();
+        let png = fs::read(&file).unwrap();
+        // Width and height stand in the first chunk.
+        assert_eq!(png[..4], *b"\x89PNG");
+        assert_eq!(png[16..24], [0, 0, 5, 0, 0, 0, 3, 9]);
+    }
+}

@@ -151,3 +151,27 @@ fn not_started(group: &[Scenario], error: &Error) -> Vec<Failure> {
     });
     failures.collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_asked_for_comes_in_the_order_of_its_group() {
+        let run = Run {
+            scenarios: ["drop", "latency", "traps"]
+                .map(|name| Scenario::named(name).unwrap())
+                .into(),
+            variant: Variant::Demo,
+            system: None,
+            browser: None,
+        };
+        let ordered = |order| {
+            let ordered = run.ordered(order).into_iter();
+            ordered.map(|scenario| scenario.name).collect::<Vec<_>>()
+        };
+        assert_eq!(ordered(TOGETHER[0]), ["traps", "drop"]);
+        assert_eq!(ordered(TOGETHER[2]), [""; 0]);
+        assert_eq!(ordered(ONE_BY_ONE), ["traps", "latency", "drop"]);
+    }
+}
