@@ -34,6 +34,30 @@ const SOURCES: &[(&str, &str)] = sources![
 /// # Errors
 /// If a source asks for a value that there is not, or a value is asked for nowhere.
 pub fn render(variant: Variant, addresses: &Addresses) -> Result<Vec<File>, TemplateError> {
+    let mut values = values(variant, addresses);
+    let files = SOURCES.iter().map(|(path, source)| {
+        let text = fill(&mut values, path, source)?;
+        Ok(File { path, text })
+    });
+    let files = files.collect::<Result<_, _>>()?;
+    values.all_used()?;
+    Ok(files)
+}
+
+/// Returns the file that `source`, another than today's perhaps, becomes under `path` of a configuration folder.
+///
+/// # Errors
+/// If it asks for a value that there is not.
+pub fn render_source(
+    variant: Variant,
+    addresses: &Addresses,
+    path: &str,
+    source: &str,
+) -> Result<String, TemplateError> {
+    fill(&mut values(variant, addresses), path, source)
+}
+
+fn values(variant: Variant, addresses: &Addresses) -> Values {
     let addresses = addresses.values();
     let addresses = addresses.map(|(name, value)| (name.to_owned(), value.to_owned()));
     let times = variant.times().flat_map(|(name, time)| {
@@ -43,14 +67,12 @@ pub fn render(variant: Variant, addresses: &Addresses) -> Result<Vec<File>, Temp
             (format!("{name}_words"), words),
         ]
     });
-    let mut values = Values::new(addresses.into_iter().chain(times));
-    let files = SOURCES.iter().map(|(path, source)| {
-        let text = values.fill(path, source)?;
-        let text =
-            format!("# Generated from alerts/source/{path} by `make rules`: edit that.\n{text}");
-        Ok(File { path, text })
-    });
-    let files = files.collect::<Result<_, _>>()?;
-    values.all_used()?;
-    Ok(files)
+    Values::new(addresses.into_iter().chain(times))
+}
+
+fn fill(values: &mut Values, path: &str, source: &str) -> Result<String, TemplateError> {
+    let text = values.fill(path, source)?;
+    Ok(format!(
+        "# Generated from alerts/source/{path} by `make rules`: edit that.\n{text}"
+    ))
 }

@@ -14,6 +14,6 @@ mod variant;
 
 pub use addresses::Addresses;
 pub use committed::{Folder, committed};
-pub use configuration::{File, render};
+pub use configuration::{File, render, render_source};
 pub use template::TemplateError;
 pub use variant::Variant;

@@ -32,6 +32,23 @@ pub struct Timeline {
 }
 
 impl Stage {
+    /// All of them, in the order that an alert passes them in.
+    pub const ALL: [Self; 6] = [
+        Self::Inactive,
+        Self::Pending,
+        Self::Firing,
+        Self::Notified,
+        Self::Resolved,
+        Self::NotifiedOfEnd,
+    ];
+
+    /// Returns those that an alert passes whose condition has to hold for so many seconds: it is never pending if it has
+    /// not to.
+    pub fn passed(hold: f64) -> impl Iterator<Item = Self> {
+        let all = Self::ALL.into_iter();
+        all.filter(move |stage| hold > 0.0 || *stage != Self::Pending)
+    }
+
     /// Returns its name.
     pub fn as_str(self) -> &'static str {
         match self {
