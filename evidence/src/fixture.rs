@@ -12,9 +12,11 @@ use std::{
 use tempfile::TempDir;
 
 use crate::{
+    capture::variant_name,
     ci::record::{CiRecord, FaultRun, StepRun},
     digest::Artifact,
     environment::{self, Environment, Host, Versions},
+    expression::without_comparison,
     git::{git, head},
     prometheus::Labels,
     record::{AlertRecord, Delivery, Graph, Picture, RawSeries, Record, Samples, Step},
@@ -48,9 +50,9 @@ impl Fixture {
         let folder = fixture.folder();
         fs::create_dir_all(&folder).unwrap();
         write(&folder.join(environment::FILE), &fixture.environment());
-        let driven = Driven::of(variant);
-        driven.write(&folder.join("5xx"), &fixture.commit());
-        driven.baseline(&folder.join("baseline"), &fixture.commit());
+        for scenario in [Driven::of(variant), Driven::baseline(variant)] {
+            scenario.write(&folder, &fixture.commit());
+        }
         for step in ["step-lint-format", "fault-format"] {
             let file = folder.join(format!("ci/{step}.log"));
             fs::create_dir_all(file.parent().unwrap()).unwrap();
@@ -206,13 +208,13 @@ impl Times {
         ]
     }
 
-    /// Returns what the expression comes to: the share of failures in the window.
-    fn ratio(&self, second: i64) -> f64 {
+    /// Returns what the expression comes to: the share of requests in the window that failed, `of` ten.
+    fn ratio(&self, second: i64, of: u64) -> f64 {
         let first =
             (second - self.window + self.interval - 1).div_euclid(self.interval) * self.interval;
         let last = second.div_euclid(self.interval) * self.interval;
-        let failed = (self.failed(last) - self.failed(first)) as f64;
-        failed / (failed * 10.0)
+        let requests = (self.failed(last) - self.failed(first)) * 10;
+        (requests / 10 * of) as f64 / requests as f64
     }
 }
 
@@ -228,9 +230,11 @@ fn labels(pairs: &[(&str, &str)]) -> Labels {
         .collect()
 }
 
-fn tally(failed: u64) -> Tally {
+/// Returns the answers to requests of which so many in ten fail.
+fn tally(requests: u64, failing: u64) -> Tally {
     let mut tally = Tally::default();
-    for (status, count) in [("200", failed * 9), ("500", failed)] {
+    for (status, share) in [("200", 10 - failing), ("500", failing)] {
+        let count = requests / 10 * share;
         let kind = Kind {
             method: "GET".into(),
             endpoint: "/items".into(),
@@ -243,20 +247,15 @@ fn tally(failed: u64) -> Tally {
 
 impl Driven {
     fn of(variant: Variant) -> Self {
+        Self::failing(variant, 1)
+    }
+
+    /// Traffic of which so many requests in ten fail.
+    fn failing(variant: Variant, failing: u64) -> Self {
         let times = Times::of(variant);
         let [pending, firing, over] = times.turns();
         let last = over + 10;
         let sent = times.failed(times.end) * 10;
-        let (name, window) = match variant {
-            Variant::Test => ("test", "1m"),
-            Variant::Demo => ("demo", "5m"),
-            Variant::Production => ("production", "5m"),
-        };
-        let users = r#"endpoint!~"/(metrics|health/.*)""#;
-        let total = format!("sum(rate(app_requests_total{{{users}}}[{window}]))");
-        let expression = format!(
-            "sum(rate(app_requests_total{{{users},http_status=~\"5..\"}}[{window}])) / {total}"
-        );
         let stages = [
             times.begin - 20,
             pending,
@@ -266,32 +265,24 @@ impl Driven {
             over + 5,
         ];
         let steps = Stage::ALL.into_iter().zip(stages);
-        let severity = labels(&[("severity", "critical")]);
-        let alert = AlertRecord {
-            name: "AppHigh5xxErrorRate".into(),
-            query: format!("{expression} > 0.05 and {total} > 0.5"),
-            for_seconds: times.hold as f64,
-            labels: severity.clone(),
-            annotations: annotations(variant),
-            timeline: steps
-                .map(|(stage, second)| Step {
-                    stage: stage.as_str().into(),
-                    at: at(second, 300),
-                })
-                .collect(),
-        };
+        let steps = steps.map(|(stage, second)| Step {
+            stage: stage.as_str().into(),
+            at: at(second, 300),
+        });
+        let alert = alert(variant, &times, steps.collect());
+        let compared = without_comparison(&alert.query).unwrap();
         let record = Record {
             scenario: "5xx".into(),
-            variant: name.into(),
+            variant: variant_name(variant).into(),
             system: "own".into(),
             started: at(times.begin - 21, 0),
             ended: at(last, 0),
             traffic: "10 requests/s, 10 % failing".into(),
-            arguments: vec!["--rate".into(), "10".into()],
+            arguments: vec!["5xx".into(), "--rate=10".into()],
             sent,
             unanswered: 0,
-            answered: tally(sent / 10),
-            counted: tally(sent / 10),
+            answered: tally(sent, failing),
+            counted: tally(sent, failing),
             watched: Vec::new(),
             pictures: vec![Picture {
                 file: "prometheus.png".into(),
@@ -301,14 +292,12 @@ impl Driven {
         };
         let points = (times.window..last).filter(|second| second % times.interval == 1);
         let values = points.map(|second| {
-            (
-                at(second, 0).as_second() as f64,
-                number(times.ratio(second)),
-            )
+            let ratio = times.ratio(second, failing);
+            (at(second, 0).as_second() as f64, ratio.to_string())
         });
         let graph = Graph {
-            expression,
-            comparison: "> 0.05".into(),
+            expression: compared.expression,
+            comparison: compared.comparison,
             step_seconds: times.interval as f64,
             series: vec![RawSeries {
                 metric: Labels::new(),
@@ -316,44 +305,60 @@ impl Driven {
             }],
         };
         Self {
-            samples: samples(&times, last),
+            samples: samples(&times, last, failing),
             deliveries: deliveries(&record, [firing, over]),
             record,
             graph,
         }
     }
 
+    /// Traffic that does not fail, and an alert that is only watched.
+    fn baseline(variant: Variant) -> Self {
+        let mut healthy = Self::failing(variant, 0);
+        let record = &mut healthy.record;
+        record.scenario = "baseline".into();
+        record.traffic = "10 requests/s".into();
+        record.arguments = vec!["baseline".into()];
+        record.pictures.clear();
+        let mut watched = record.alert.take().unwrap();
+        watched.timeline.truncate(1);
+        record.watched = vec![watched];
+        healthy.deliveries.clear();
+        healthy
+    }
+
     fn write(&self, folder: &Path, commit: &str) {
-        fs::create_dir_all(folder).unwrap();
+        let folder = folder.join(&self.record.scenario);
+        fs::create_dir_all(&folder).unwrap();
         write(&folder.join("record.json"), &self.record);
         write(&folder.join("samples.json"), &self.samples);
         write(&folder.join("query.json"), &self.graph);
         write(&folder.join("notifications.json"), &self.deliveries);
-        fs::write(
-            folder.join("prometheus.png"),
-            b"\x89PNG\r\n\x1a\n not looked at",
-        )
-        .unwrap();
-        pages(folder, commit, &self.record.answered);
-    }
-
-    fn baseline(&self, folder: &Path, commit: &str) {
-        fs::create_dir_all(folder).unwrap();
-        let record = Record {
-            scenario: "baseline".into(),
-            alert: None,
-            pictures: Vec::new(),
-            traffic: "10 requests/s".into(),
-            ..self.record.clone()
-        };
-        write(&folder.join("record.json"), &record);
-        write(&folder.join("notifications.json"), &Vec::<Delivery>::new());
-        pages(folder, commit, &record.answered);
+        for picture in &self.record.pictures {
+            fs::write(
+                folder.join(&picture.file),
+                b"\x89PNG\r\n\x1a\n not looked at",
+            )
+            .unwrap();
+        }
+        pages(&folder, commit, &self.record.answered);
     }
 }
 
-fn number(value: f64) -> String {
-    value.to_string()
+/// Returns the alert AppHigh5xxErrorRate as it is loaded.
+fn alert(variant: Variant, times: &Times, timeline: Vec<Step>) -> AlertRecord {
+    let window = if variant == Variant::Test { "1m" } else { "5m" };
+    let users = r#"endpoint!~"/(metrics|health/.*)""#;
+    let total = format!("sum(rate(app_requests_total{{{users}}}[{window}]))");
+    let failed = format!("sum(rate(app_requests_total{{{users},http_status=~\"5..\"}}[{window}]))");
+    AlertRecord {
+        name: "AppHigh5xxErrorRate".into(),
+        query: format!("{failed} / {total} > 0.05 and {total} > 0.5"),
+        for_seconds: times.hold as f64,
+        labels: labels(&[("severity", "critical")]),
+        annotations: annotations(variant),
+        timeline,
+    }
 }
 
 /// Returns the annotations of the rule, with links as a stack of one's own has them.
@@ -381,8 +386,8 @@ fn annotations(variant: Variant) -> Labels {
     ])
 }
 
-fn samples(times: &Times, last: i64) -> Samples {
-    let series = [("200", 9), ("500", 1)].map(|(status, share)| {
+fn samples(times: &Times, last: i64, failing: u64) -> Samples {
+    let series = [("200", 10 - failing), ("500", failing)].map(|(status, share)| {
         let scrapes = (0..=last).filter(|second| second % times.interval == 0);
         let values = scrapes.map(|second| {
             let count = BEFORE + times.failed(second) * share;

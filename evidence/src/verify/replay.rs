@@ -206,6 +206,40 @@ fn openmetrics(samples: &Samples) -> Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::record::RawSeries;
+
+    #[tokio::test]
+    async fn what_is_recorded_is_replaced_by_its_own_expression() {
+        let rules = alerts::render(alerts::Variant::Test, &alerts::Addresses::loopback()).unwrap();
+        let rules = rules
+            .into_iter()
+            .filter(|file| file.path.starts_with("rules/"));
+        let rules: Vec<_> = rules
+            .map(|file| RuleFile {
+                path: file.path.to_owned(),
+                text: file.text,
+            })
+            .collect();
+        let samples = Samples {
+            series: vec![RawSeries {
+                metric: Labels::from([("__name__".to_owned(), "up".to_owned())]),
+                values: vec![(1e9, "1".to_owned())],
+            }],
+        };
+        let replay = Replay::start(&samples, &rules).await.unwrap();
+        let labels = [("burn_rate", "14.4"), ("severity", "critical")];
+        let labels = labels.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let rule = replay.alert("AppErrorBudgetBurn", &labels.into()).unwrap();
+        let expanded = replay.expanded(&rule.query).unwrap();
+        assert!(!expanded.contains("job:"), "{expanded}");
+        let formatted = replay.formatted(&expanded).await.unwrap();
+        assert!(
+            formatted.contains("rate(app_requests_total{"),
+            "{formatted}"
+        );
+        assert_eq!(replay.expanded("up == 1").unwrap(), "up == 1");
+        assert!(replay.alert("AppErrorBudgetBurn", &Labels::new()).is_none());
+    }
 
     #[test]
     fn an_expression_is_names_and_what_is_between_them() {

@@ -186,10 +186,14 @@ async fn forged_counts_are_noticed() {
     expect(&found.await, "it is not proven");
     let found = forged(|run| {
         run.edit("5xx/samples.json", |samples: &mut Samples| {
-            samples.series[1].values.last_mut().unwrap().1 = "1061".into();
+            let values = &mut samples.series[1].values;
+            values[23].1 = "1061".into();
+            for (_, value) in &mut values[24..] {
+                *value = "1061".into();
+            }
         });
     });
-    expect(&found.await, "rose to 1061, and the page after has 1060");
+    expect(&found.await, "app_requests_total is 1061 at");
 }
 
 #[tokio::test]
@@ -304,11 +308,35 @@ async fn a_forged_rule_or_chart_is_noticed() {
         move |run: &Fixture| run.edit("5xx/query.json", |graph: &mut Graph| change(graph))
     };
     let found = forged(graph(|graph| graph.comparison = "> 0.04".into()));
-    expect(&found.await, "the comparison \"> 0.04\" is not in the rule");
+    expect(&found.await, "the comparison is \"> 0.04\"");
     let found = forged(graph(|graph| graph.series[0].values[20].1 = "0.2".into()));
     expect(&found.await, "0.2 at");
     let found = forged(graph(|graph| _ = graph.series[0].values.remove(20)));
     expect(&found.await, "values, and the samples make");
+}
+
+#[tokio::test]
+async fn a_baseline_that_was_not_quiet_is_noticed() {
+    let found = forged(|run| {
+        run.edit("baseline/samples.json", |samples: &mut Samples| {
+            // The other scrapes: one request in ten fails.
+            for (series, share) in samples.series.iter_mut().zip([9, 1]) {
+                for (index, (_, value)) in series.values.iter_mut().enumerate() {
+                    let tens = index.saturating_sub(22).min(20) * 3;
+                    *value = (1000 + tens * share).to_string();
+                }
+            }
+        });
+        let page = fs::read(run.folder().join("5xx/metrics-after.txt")).unwrap();
+        fs::write(run.folder().join("baseline/metrics-after.txt"), page).unwrap();
+        run.edit("baseline/record.json", |record: &mut Record| {
+            let driven = run.folder().join(RECORD);
+            let driven: Record = serde_json::from_slice(&fs::read(driven).unwrap()).unwrap();
+            record.answered = driven.answered;
+            record.counted = driven.counted;
+        });
+    });
+    expect(&found.await, "AppHigh5xxErrorRate does not stay inactive");
 }
 
 #[tokio::test]
