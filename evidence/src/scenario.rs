@@ -146,11 +146,11 @@ pub const ALL: [Scenario; 7] = [
     Scenario {
         name: "traps",
         alert: Some(named("ComponentTraps")),
-        // With at most one neighbour for each trap fewer than 5 % fail.
+        // A trap takes at most the others of its burst along, and then fewer than 5 % fail.
         traffic: Traffic {
             rate: 10,
-            burst: 2,
-            fault: Some((Fault::Panic, 2)),
+            burst: 4,
+            fault: Some((Fault::Panic, 1)),
         },
         recovery: None,
         cause: Cause::Events,
