@@ -20,6 +20,7 @@ tools/up.sh >&2
 
 for scenario in 5xx latency exceptions drop; do
   log=$work/$scenario.log
-  cargo run --quiet --locked --release --package evidence -- "$scenario" --variant demo --base-url http://127.0.0.1:8080 2>&1 | tee "$log" >&2
+  cargo run --quiet --locked --release --package evidence -- "$scenario" --base-url http://127.0.0.1:8080 --no-screenshots \
+    --output "$work/evidence-$scenario" 2>&1 | tee "$log" >&2
   echo "$scenario: $(sed -n 's/^.*\(proven: .*\)/\1/p' "$log")"
 done
