@@ -18,8 +18,11 @@ pub(crate) const RANGE: &str = "1m";
 const RANGE_SECONDS: f64 = 60.0;
 const INTERVAL_SECONDS: f64 = 15.0;
 
+/// What the traffic implies.
+pub(crate) type Implied = fn(&Driven) -> Want;
+
 /// What is expected of a query.
-pub(crate) struct Expectation<W = fn(&Driven) -> Want> {
+pub(crate) struct Expectation<W = Implied> {
     pub(crate) dashboard: &'static str,
     pub(crate) panel: &'static str,
     pub(crate) query: &'static str,
@@ -281,7 +284,7 @@ pub(crate) const EXPECTED: &[Expectation] = table! {
 
 /// The rate of all requests by what is chosen of the instances (`None`: the one there is) and of the endpoints, as Grafana
 /// writes it into the expression.
-pub(crate) const NARROWED: [(Option<&str>, &str, fn(&Driven) -> Want); 4] = [
+pub(crate) const NARROWED: [(Option<&str>, &str, Implied); 4] = [
     (None, "/items", |driven| {
         One(about(driven.rate() * 0.7, 0.25))
     }),
