@@ -47,7 +47,7 @@ pub async fn pictures(
     if alertmanager.get("/script.js").await?.status.is_success() {
         let file = taken("alertmanager.png", format!("Alertmanager's alerts {state}"));
         let url = format!("{alertmanager}/#/alerts");
-        browser.picture(&url, 900, &file).await?;
+        browser.picture(&url, 720, &file).await?;
     } else {
         let shown = match alert {
             Some(alert) => system.alertmanager.raw_alerts_named(alert.name).await?,
@@ -63,12 +63,12 @@ pub async fn pictures(
         let page = NamedTempFile::with_suffix(".html")?;
         fs::write(page.path(), answer(&shown)?)?;
         let url = format!("file://{}", page.path().display());
-        browser.picture(&url, 900, &file).await?;
+        browser.picture(&url, 720, &file).await?;
     }
 
     let status = &system.service.operations;
     let file = taken("status.png", format!("the service's status page {state}"));
-    browser.picture(&format!("{status}/"), 2010, &file).await?;
+    browser.picture(&format!("{status}/"), 2160, &file).await?;
     Ok(pictures)
 }
 
