@@ -141,10 +141,11 @@ impl<'a> Drawing<'a> {
         let (least, most) = finite.fold((0.0, 0.0), |(least, most): (f64, f64), value| {
             (least.min(value), most.max(value))
         });
-        least..if most > least {
-            most + (most - least) * 0.1
-        } else {
-            least + 1.0
+        // Above the values the names of stages are written.
+        let room = if self.stages.is_empty() { 0.1 } else { 0.45 };
+        match most > least {
+            true => least..most + (most - least) * room,
+            false => least..least + 1.0,
         }
     }
 
@@ -155,8 +156,6 @@ impl<'a> Drawing<'a> {
             .caption(&self.title, ("sans-serif", 18).into_font().color(&TEXT))
             .margin(12)
             .margin_right(28)
-            // Room for two lines of stages' names.
-            .margin_top(12)
             .x_label_area_size(44)
             .y_label_area_size(76)
             .build_cartesian_2d(self.minutes.clone(), self.values())

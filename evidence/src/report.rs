@@ -117,7 +117,7 @@ mod tests {
         write(folder).unwrap();
         let log = fs::read_to_string(folder.join("5xx/host.log")).unwrap();
         assert_eq!(log, "in <tmp>/x\n");
-        fs::write(folder.join("5xx/page.png"), "/tmp/x").unwrap();
+        fs::write(folder.join("5xx/page.png"), "in /tmp/evidence-x").unwrap();
         let error = write(folder).unwrap_err().to_string();
         assert!(error.starts_with("5xx/page.png"), "{error}");
     }

@@ -176,7 +176,7 @@ fn timeline(alert: &AlertRecord, outcome: &Outcome) -> String {
     if let Some(held) = held {
         _ = writeln!(
             text,
-            "\nIt was pending for {held:.1} s; its rule asks for {} s.",
+            "\nIt was seen pending for {held:.1} s, to the moment of a look; its rule asks for {} s.",
             alert.for_seconds
         );
     }
@@ -193,12 +193,21 @@ fn pictures(evidence: &Evidence) -> String {
             "![What the expression came to, with its threshold and the stages of the alert]({scenario}/query.svg)\n"
         );
     }
-    for picture in &record.pictures {
-        _ = writeln!(
-            text,
-            "<details><summary>{}</summary>\n\n![{}]({scenario}/{})\n\n</details>\n",
-            picture.shows, picture.shows, picture.file
-        );
+    if !record.pictures.is_empty() {
+        let pictures = record.pictures.iter();
+        let heads: Vec<_> = pictures
+            .clone()
+            .map(|picture| picture.shows.as_str())
+            .collect();
+        text += &table(&heads);
+        let thumbnails = pictures.map(|picture| {
+            let file = format!("{scenario}/{}", picture.file);
+            format!("[![{}]({file})]({file})", picture.shows.replace('`', ""))
+        });
+        let thumbnails: Vec<_> = thumbnails.collect();
+        let cells: Vec<_> = thumbnails.iter().map(String::as_str).collect();
+        row(&mut text, &cells);
+        text.push('\n');
     }
     text
 }
@@ -300,7 +309,16 @@ fn baseline(run: &Run, manifest: &Manifest) -> Result<String> {
         );
     }
     text.push('\n');
+    if !record.watched.is_empty() {
+        let watched: Vec<_> = record.watched.iter().map(|alert| &*alert.name).collect();
+        _ = writeln!(
+            text,
+            "These stayed inactive meanwhile: {}.\n",
+            watched.join(", ")
+        );
+    }
     text += &pictures(evidence);
+    _ = writeln!(text, "{}", files(&record.scenario));
     Ok(text)
 }
 

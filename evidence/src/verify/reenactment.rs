@@ -286,7 +286,12 @@ impl Again<'_> {
             )]);
         }
         let complaints = graph.series.iter().filter_map(|series| {
-            let Some(values) = again.get(&series.metric) else {
+            let mut labels = series.metric.clone();
+            if recorded {
+                // What is recorded has a name, and what it is computed from has not.
+                labels.remove("__name__");
+            }
+            let Some(values) = again.get(&labels) else {
                 return Some(format!(
                     "query.json: the samples make no series {:?}",
                     series.metric
