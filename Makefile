@@ -67,6 +67,16 @@ evidence: build test-tools ## drive every alert for real, in about 12 minutes, a
 	cargo build --locked --release --package evidence
 	target/release/evidence all
 
+.PHONY: evidence-ci
+evidence-ci: setup test-tools ## run the pipeline's steps and the planted faults, and record them in evidence/report/ci
+	cargo build --locked --release --package evidence
+	target/release/evidence ci evidence/report
+
+.PHONY: evidence-verify
+evidence-verify: setup test-tools ## check the report in evidence/report: every number is computed again from the raw files
+	cargo build --locked --release --package evidence
+	target/release/evidence verify evidence/report
+
 .PHONY: test-running
 test-running: ## test a service that runs already: ITEMS_URL=http://… METRICS_URL=http://… make test-running
 	@test -n "$${ITEMS_URL:-}" && test -n "$${METRICS_URL:-}" || { echo "set ITEMS_URL and METRICS_URL" >&2; exit 2; }

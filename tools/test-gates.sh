@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Plants one fault after the other in a copy of the tree, and checks that the gate that is there for it stops it, and that no other
-# does. The gates are the Makefile's, narrowed down to the crates without Wasmtime.
+# does. The gates are the Makefile's, narrowed down to the crates without Wasmtime. With GATE_LOGS, a directory, what the gate said
+# of each fault is kept there.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 # What the calling make or cargo has set is not for the copy.
@@ -102,6 +103,7 @@ for fault in "${gates[@]}"; do
     exit 1
   fi
   stopped=$(stopping | xargs)
+  [ -z "${GATE_LOGS:-}" ] || cp "$log.$fault" "$GATE_LOGS/$fault.log"
   if [ "$stopped" = "$fault" ]; then
     echo "test-gates: the fault for $fault is stopped by it alone"
   else

@@ -58,7 +58,7 @@ impl Unit {
             Self::PerSecond => "per second",
             Self::Share => "share, %",
             Self::Seconds => "seconds",
-            Self::Number => "number",
+            Self::Number => "number of events",
         }
     }
 
@@ -120,9 +120,14 @@ impl<'a> Drawing<'a> {
         });
         let alert = record.alert.as_ref();
         let timeline = alert.into_iter().flat_map(|alert| &alert.timeline);
-        let name = alert.map_or(record.scenario.as_str(), |alert| alert.name.as_str());
+        let traffic = &record.traffic;
+        let title = match (alert, record.watched.last()) {
+            (Some(alert), _) => format!("{}, driven by {traffic}", alert.name),
+            (None, Some(watched)) => format!("What {} watches, with {traffic}", watched.name),
+            (None, None) => traffic.clone(),
+        };
         Ok(Self {
-            title: format!("{name}, driven by {}", record.traffic),
+            title,
             unit: Unit::of(&graph.expression),
             minutes: 0.0..(seconds(record.ended) - start).max(1.0) / 60.0,
             lines: lines.collect::<Result<_>>()?,

@@ -29,14 +29,17 @@ pub(crate) fn head(repository: &Path) -> Result<String> {
     Ok(git(repository, &["rev-parse", "HEAD"])?.trim().to_owned())
 }
 
-/// Returns whether the tree is as committed, but for what is in `except`.
+/// Where runs are kept: what they are made from is elsewhere.
+const KEPT: &str = ":(exclude)evidence/report*";
+
+/// Returns whether the tree is as committed, but for runs that are kept, and for what is in `except`.
 ///
 /// # Errors
 /// Those of git.
 pub(crate) fn is_clean(repository: &Path, except: &Path) -> Result<bool> {
     let repository = repository.canonicalize()?;
     let except = except.canonicalize()?;
-    let mut arguments = vec!["status", "--porcelain", "--", "."];
+    let mut arguments = vec!["status", "--porcelain", "--", ".", KEPT];
     let exclude;
     if let Ok(inside) = except.strip_prefix(&repository) {
         exclude = format!(":(exclude){}", inside.display());
