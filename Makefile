@@ -66,6 +66,7 @@ e2e: build test-tools ## drive the four alerts against real servers: pending, fi
 evidence: build test-tools ## drive every alert for real, in about 12 minutes, and write evidence/report
 	cargo build --locked --release --package evidence
 	target/release/evidence all
+	target/release/evidence verify
 
 .PHONY: evidence-ci
 evidence-ci: setup test-tools ## run the pipeline's steps and the planted faults, and record them in evidence/report/ci

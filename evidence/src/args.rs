@@ -2,7 +2,7 @@
 
 use alerts::Variant;
 use anyhow::{Context, Error, Result, bail, ensure};
-use clap::{Parser, builder::PossibleValuesParser, value_parser};
+use clap::{Parser, Subcommand, builder::PossibleValuesParser, value_parser};
 use jiff::SignedDuration;
 use std::{path::PathBuf, time::Duration};
 
@@ -20,13 +20,57 @@ use crate::{
 
 /// Every scenario.
 const ALL: &str = "all";
+/// The run that the repository keeps.
+const REPORT: &str = "evidence/report";
 
 /// Drives a scenario or all of them, shows each alert become pending, fire, be notified of and end, and keeps what proves
 /// it.
 ///
 /// Exit code: 0 proven, 1 not proven, 2 it could not be run.
 #[derive(Debug, Parser)]
-#[command(name = "evidence")]
+#[command(
+    name = "evidence",
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true
+)]
+pub struct Cli {
+    /// What to do with a run instead.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// What to drive.
+    #[command(flatten)]
+    pub args: Option<Args>,
+}
+
+/// What can be done with a run that is finished.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Write its report anew: charts, manifest and README, from its raw files
+    Report(Folder),
+    /// Compute every number of its report again, and fail if one is not backed
+    Verify(Folder),
+    /// Run the pipeline's own steps and faults that its gates are to stop, and add both to its report
+    Ci(Folder),
+}
+
+/// A run that is finished.
+#[derive(Debug, clap::Args)]
+pub struct Folder {
+    /// Its folder [default: evidence/report]
+    #[arg(value_name = "DIR")]
+    path: Option<PathBuf>,
+}
+
+impl Folder {
+    /// Returns where it is.
+    pub fn path(&self) -> PathBuf {
+        let kept = || repository().join(REPORT);
+        self.path.clone().unwrap_or_else(kept)
+    }
+}
+
+/// What to drive, and how.
+#[derive(Debug, clap::Args)]
 pub struct Args {
     /// What to drive
     #[arg(value_parser = scenario_names())]
@@ -84,7 +128,7 @@ impl TryFrom<Args> for Plan {
         let scenarios = args.scenarios()?;
         let output = args.output.clone().unwrap_or_else(|| {
             repository().join(match args.scenario.as_str() {
-                ALL => "evidence/report".into(),
+                ALL => REPORT.into(),
                 name => format!("target/evidence/{name}"),
             })
         });
@@ -194,9 +238,10 @@ fn duration(text: &str) -> Result<Duration> {
 mod tests {
     use super::*;
     use crate::traffic::{Fault, Traffic};
+    use std::path::Path;
 
     fn parse(line: &str) -> Args {
-        Args::parse_from(line.split(' '))
+        Cli::parse_from(line.split(' ')).args.unwrap()
     }
 
     fn plan(line: &str) -> Result<Plan> {
@@ -251,6 +296,21 @@ mod tests {
     }
 
     #[test]
+    fn a_finished_run_is_named_or_the_one_that_is_kept() {
+        let cli = Cli::parse_from(["evidence", "verify", "target/run"]);
+        assert!(cli.args.is_none());
+        assert!(
+            matches!(&cli.command, Some(Command::Verify(folder)) if folder.path() == Path::new("target/run"))
+        );
+        let cli = Cli::parse_from(["evidence", "ci"]);
+        assert!(
+            matches!(&cli.command, Some(Command::Ci(folder)) if folder.path().ends_with(REPORT))
+        );
+        let both = ["evidence", "--fast", "5xx", "report"];
+        assert!(Cli::try_parse_from(both).is_err());
+    }
+
+    #[test]
     fn what_makes_no_sense_is_refused_with_what_it_is() {
         for (line, named) in [
             ("evidence all --rate 5", "--rate"),
@@ -272,7 +332,7 @@ mod tests {
             "evidence 5xx --duration -2s",
             "evidence 5xx --duration 2h",
         ] {
-            assert!(Args::try_parse_from(line.split(' ')).is_err(), "{line}");
+            assert!(Cli::try_parse_from(line.split(' ')).is_err(), "{line}");
         }
     }
 }

@@ -1,11 +1,14 @@
 //! Arguments → run → folder → exit code: 0 proven, 1 not proven, 2 could not run.
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Error, Result, anyhow, bail};
 use clap::Parser;
 use evidence::{
-    args::{Args, Plan},
+    args::{Args, Cli, Command, Plan},
+    ci,
     drill::NotProven,
+    environment, report,
     run_folder::RunFolder,
+    verify,
 };
 use std::process::ExitCode;
 use tokio::signal::unix::{SignalKind, signal};
@@ -14,38 +17,68 @@ use tokio::signal::unix::{SignalKind, signal};
 async fn main() -> ExitCode {
     // A signal drops what runs, and with it every process and folder it made.
     let result = tokio::select! {
-        result = run(Args::parse()) => result,
+        result = run(Cli::parse()) => result,
         result = interrupted() => result,
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("evidence: {error:#}");
-            ExitCode::from(if error.is::<NotProven>() { 1 } else { 2 })
+            ExitCode::from(if is_not_proven(&error) { 1 } else { 2 })
         }
     }
 }
 
-async fn run(args: Args) -> Result<()> {
+async fn run(cli: Cli) -> Result<()> {
+    let tell = |line: &str| println!("{line}");
+    match (cli.command, cli.args) {
+        (Some(Command::Report(folder)), _) => report::write(&folder.path()),
+        (Some(Command::Verify(folder)), _) => {
+            verify::run(&folder.path(), &tell).await?;
+            tell("every claim of the report is backed");
+            Ok(())
+        }
+        (Some(Command::Ci(folder)), _) => {
+            let folder = folder.path();
+            ci::run(&folder, ci::Commands::of_this_repository(), &tell).await?;
+            report::write(&folder)
+        }
+        (None, Some(args)) => drive(args).await,
+        (None, None) => bail!("nothing to do: see --help"),
+    }
+}
+
+/// Drives what was asked for, and leaves a folder with a report.
+async fn drive(args: Args) -> Result<()> {
     let Plan { run, output } = args.try_into()?;
     let folder = RunFolder::begin(&output)?;
+    // Now, and not when the run is over: somebody may go on working meanwhile.
+    environment::capture(folder.path())?;
     let mut failures = run.run(folder.path()).await;
     for failure in &failures {
         eprintln!("{}: {:#}", failure.scenario, failure.error);
     }
     // What could be run and was not proven says more than what could not be run.
-    failures.sort_by_key(|failure| !failure.error.is::<NotProven>());
-    match failures.into_iter().next() {
-        None => {
-            println!("proven; the files are in {}", folder.publish()?.display());
+    failures.sort_by_key(|failure| !is_not_proven(&failure.error));
+    let reported = match failures.into_iter().next() {
+        Some(failure) => Err(failure.error),
+        None => report::write(folder.path()),
+    };
+    match reported {
+        Ok(()) => {
+            let kept = folder.publish()?;
+            println!("proven; the report is {}/{}", kept.display(), report::FILE);
             Ok(())
         }
-        Some(failure) => {
+        Err(error) => {
             let kept = folder.keep_failed()?;
-            let kept = format!("not proven; what there is of it is in {}", kept.display());
-            Err(failure.error.context(kept))
+            Err(error.context(format!("what there is of the run is in {}", kept.display())))
         }
     }
+}
+
+fn is_not_proven(error: &Error) -> bool {
+    error.is::<NotProven>() || error.is::<verify::NotBacked>() || error.is::<ci::Failed>()
 }
 
 async fn interrupted() -> Result<()> {

@@ -19,10 +19,19 @@ mod value;
 
 use alerts::Variant;
 use anyhow::{Context, Result, ensure};
-use evidence::{conduct::Place, drill::Outcome, scenario::Scenario, stack::Stack, timeline::Stage};
+use evidence::{
+    conduct::Place,
+    drill::Outcome,
+    report,
+    scenario::Scenario,
+    stack::{self, Stack},
+    timeline::Stage,
+    verify,
+};
 use futures::future::join_all;
 use std::{
     path::Path,
+    process::Command,
     time::{Duration, Instant},
 };
 
@@ -38,9 +47,35 @@ async fn every_scenario_drives_its_alert_from_traffic_to_the_notification_of_its
     let start = Instant::now();
     let folder = tempfile::tempdir().unwrap();
     let complaints = SCENARIOS.map(|name| prove(name, folder.path()));
-    let complaints: Vec<_> = join_all(complaints).await.concat();
+    let mut complaints: Vec<_> = join_all(complaints).await.concat();
+    let verified = verified(folder.path()).await;
+    complaints.extend(verified.err().map(|error| format!("{error:#}")));
     assert!(complaints.is_empty(), "\n{}", complaints.join("\n"));
     assert!(start.elapsed() < ALL_OF_IT, "{:?}", start.elapsed());
+}
+
+/// Reports what was captured, and computes every number of the report again.
+async fn verified(folder: &Path) -> Result<()> {
+    report::write(folder)?;
+    // Rules that are being worked on are not committed yet, and verified all the same.
+    let rules = tempfile::tempdir()?;
+    history_of_rules(rules.path())?;
+    let start = Instant::now();
+    let progress = |line: &str| println!("    verify {:>4} s  {line}", start.elapsed().as_secs());
+    verify::against(rules.path(), folder, &progress).await
+}
+
+/// Makes a repository whose only commit has the rules as they are.
+fn history_of_rules(repository: &Path) -> Result<()> {
+    let script = "cp -r \"$0\"/alerts . && git init --quiet && git add . && \
+        git -c user.name=e2e -c user.email=e2e@localhost -c commit.gpgsign=false commit --quiet --message rules";
+    let status = Command::new("sh")
+        .args(["-euc", script])
+        .arg(stack::repository())
+        .current_dir(repository)
+        .status()?;
+    ensure!(status.success(), "no repository for the rules: {status}");
+    Ok(())
 }
 
 /// Runs a scenario on a stack of its own, and returns what is not as it should be.

@@ -16,8 +16,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::{expected::STIRRED, panels};
 
-/// How long the panels may take to show it: a few scrapes.
-const SHOWN: Duration = Duration::from_secs(20);
+/// How long the panels may take to show it: a few scrapes, and not so many that it is out of their windows again.
+const SHOWN: Duration = Duration::from_secs(12);
 /// Requests of a host's spans that no component reports.
 pub(crate) const UNREPORTED: u64 = 20;
 /// How long ago those ended: the gap is that of requests that ended more than a minute ago.
