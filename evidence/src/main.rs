@@ -40,8 +40,16 @@ async fn run(cli: Cli) -> Result<()> {
         }
         (Some(Command::Ci(folder)), _) => {
             let folder = folder.path();
-            ci::run(&folder, ci::Commands::of_this_repository(), &tell).await?;
-            report::write(&folder)
+            let said = ci::run(&folder, ci::Commands::of_this_repository(), &tell).await;
+            // A pipeline that fails belongs into the report as well; one that could not be run does not.
+            if said
+                .as_ref()
+                .err()
+                .is_none_or(|error| error.is::<ci::Failed>())
+            {
+                report::write(&folder)?;
+            }
+            said
         }
         (None, Some(args)) => drive(args).await,
         (None, None) => bail!("nothing to do: see --help"),

@@ -159,11 +159,12 @@ fn addresses(variant: Variant) -> Addresses {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{git::head, stack::repository};
+    use crate::{fixture::Fixture, git::head};
 
     #[test]
     fn what_is_loaded_is_found_by_name_or_by_digest() {
-        let repository = repository();
+        let fixture = Fixture::new();
+        let repository = fixture.repository();
         let commit = head(&repository).unwrap();
         let digests = loaded().unwrap();
         assert_eq!(digests.len(), 12);
@@ -171,7 +172,7 @@ mod tests {
             let mut own: Vec<_> = digests.iter().filter(|one| one.variant == name).collect();
             let files = at(&repository, &commit, variant).unwrap();
             assert_eq!(files.len(), own.len());
-            assert_eq!(differing(&files, &own), None, "commit the rules first");
+            assert_eq!(differing(&files, &own), None);
             let found = find(&repository, variant, &own).unwrap();
             assert_eq!(at(&repository, &found, variant).unwrap(), files);
 
@@ -187,7 +188,8 @@ mod tests {
 
     #[test]
     fn a_commit_that_is_gone_is_an_error_and_so_are_unknown_digests() {
-        let repository = repository();
+        let fixture = Fixture::new();
+        let repository = fixture.repository();
         let gone = "0123456789012345678901234567890123456789";
         assert!(at(&repository, gone, Variant::Demo).is_err());
         let unknown = RuleDigest {

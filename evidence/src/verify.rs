@@ -19,6 +19,7 @@ use anyhow::{Context, Result};
 use std::path::Path;
 
 use crate::{
+    ci::record::CiRecord,
     environment::Environment,
     folder::{Evidence, Run},
     manifest::{Outcome, Verdict},
@@ -54,7 +55,11 @@ pub async fn against(
     progress("every file is as listed, and all that is made from others is the same again");
 
     let run = Run::read(folder)?;
-    let mut complaints = Vec::new();
+    let logs = run.ci.iter().flat_map(CiRecord::logs);
+    let mut complaints: Vec<_> = logs
+        .filter(|log| !folder.join(log).is_file())
+        .map(|log| format!("{log} is named and not there"))
+        .collect();
     for evidence in &run.scenarios {
         let name = &evidence.record.scenario;
         let found = scenario(repository, &run.environment, evidence, progress).await;

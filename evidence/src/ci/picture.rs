@@ -97,8 +97,10 @@ fn faults(record: &CiRecord, log: &impl Fn(&str) -> Option<String>) -> Option<(S
             "not stopped as it should be".to_owned()
         },
     });
+    let stopped = record.faults.iter().filter(|fault| fault.stopped).count();
     let title = format!(
-        "Planted faults · each change is stopped · log of {}",
+        "Planted faults · {stopped} of {} stopped · log of {}",
+        record.faults.len(),
         first.fault
     );
     let log = log(first.log.as_deref()?);

@@ -77,6 +77,13 @@ impl CiRecord {
             .join("; ")
     }
 
+    /// Returns the files of logs that it names, in the folder of a run.
+    pub fn logs(&self) -> impl Iterator<Item = String> {
+        let steps = self.steps.iter().filter_map(|step| step.log.as_ref());
+        let faults = self.faults.iter().filter_map(|fault| fault.log.as_ref());
+        steps.chain(faults).map(|file| format!("ci/{file}"))
+    }
+
     /// Returns whether every step passed or was skipped.
     pub fn pipeline_passed(&self) -> bool {
         !self.steps.iter().any(StepRun::failed)

@@ -216,6 +216,12 @@ async fn forged_identities_are_noticed() {
 }
 
 #[tokio::test]
+async fn a_log_of_the_pipeline_that_is_named_has_to_be_there() {
+    let found = forged(|run| fs::remove_file(run.folder().join("ci/fault-format.log")).unwrap());
+    expect(&found.await, "ci/fault-format.log is named and not there");
+}
+
+#[tokio::test]
 async fn a_forged_timeline_is_noticed() {
     // A stage that is seen at another time: too early, too late.
     for (stage, milliseconds, expected) in [
