@@ -47,3 +47,36 @@ pub(crate) fn is_clean(repository: &Path, except: &Path) -> Result<bool> {
     }
     Ok(git(&repository, &arguments)?.is_empty())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::Fixture;
+    use std::fs;
+
+    #[test]
+    fn what_runs_leave_does_not_make_a_tree_unclean_and_anything_else_does() {
+        let fixture = Fixture::new();
+        let repository = fixture.repository();
+        let folder = repository.join("evidence/.unfinished");
+        for file in [
+            "evidence/.unfinished/record.json",
+            "evidence/report/README.md",
+        ] {
+            let file = repository.join(file);
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
+            fs::write(file, "").unwrap();
+        }
+        assert!(is_clean(&repository, &folder).unwrap());
+        assert!(!is_clean(&repository, &fixture.folder()).unwrap());
+        fs::write(repository.join("alerts/rules/app.yml"), "").unwrap();
+        assert!(!is_clean(&repository, &folder).unwrap());
+    }
+
+    #[test]
+    fn what_git_says_is_told() {
+        let fixture = Fixture::new();
+        let error = git(&fixture.repository(), &["show", "no-such-commit"]).unwrap_err();
+        assert!(error.to_string().contains("no-such-commit"), "{error}");
+    }
+}
