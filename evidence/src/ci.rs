@@ -68,11 +68,7 @@ pub async fn run(
     commands: Commands,
     progress: &(dyn Fn(&str) + Sync),
 ) -> Result<()> {
-    let own = folder.join("ci");
-    if own.exists() {
-        fs::remove_dir_all(&own).with_context(|| own.display().to_string())?;
-    }
-    fs::create_dir_all(&own).with_context(|| own.display().to_string())?;
+    fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
     let logs = tempfile::tempdir()?;
     let repository = stack::repository();
     let commit = git::head(&repository)?;
@@ -84,6 +80,12 @@ pub async fn run(
         output.faults = follow(commands.faults, logs.path(), progress).await?.faults;
     }
 
+    // What was said before stays until there is something else to say.
+    let own = folder.join("ci");
+    if own.exists() {
+        fs::remove_dir_all(&own).with_context(|| own.display().to_string())?;
+    }
+    fs::create_dir_all(&own).with_context(|| own.display().to_string())?;
     let redactor = Redactor::of_this_machine();
     let keep = |name: String, lines: &[String]| -> Result<Option<String>> {
         if lines.is_empty() {
