@@ -93,13 +93,14 @@ pub struct Args {
     /// How long the traffic lasts at least, such as 90s or 2m [default: the scenario's]
     #[arg(long, value_name = "TIME", value_parser = duration)]
     duration: Option<Duration>,
-    /// Folder for what is kept [default: evidence/report for all scenarios, target/evidence/SCENARIO for one]
+    /// Folder for what is kept [default: target/evidence/SCENARIO, and evidence/report for all on systems of its own]
     #[arg(long, value_name = "DIR")]
     output: Option<PathBuf>,
     /// Take no pictures of pages: needs no browser
     #[arg(long)]
     no_screenshots: bool,
-    /// Items API of a system that runs; without this and the next three, systems are started
+    /// Items API of a system that runs; without this and the next three, systems are started. Only of those there is a
+    /// report: what else runs may be of any commit
     #[arg(long, value_name = "URL")]
     base_url: Option<BaseUrl>,
     /// Metrics and status page of that system [default: http://127.0.0.1:9464]
@@ -126,16 +127,17 @@ impl TryFrom<Args> for Plan {
 
     fn try_from(args: Args) -> Result<Self> {
         let scenarios = args.scenarios()?;
+        let system = args.system();
         let output = args.output.clone().unwrap_or_else(|| {
-            repository().join(match args.scenario.as_str() {
-                ALL => REPORT.into(),
-                name => format!("target/evidence/{name}"),
+            repository().join(match (args.scenario.as_str(), &system) {
+                (ALL, None) => REPORT.into(),
+                (name, _) => format!("target/evidence/{name}"),
             })
         });
         let run = Run {
             scenarios,
             variant: args.variant(),
-            system: args.system(),
+            system,
             browser: match args.no_screenshots {
                 true => None,
                 false => Some(Browser::find()?),
@@ -292,7 +294,10 @@ mod tests {
     fn all_is_every_scenario_with_its_own_traffic() {
         let Plan { run, output } = plan("evidence all --no-screenshots").unwrap();
         assert_eq!(run.scenarios.len(), scenario::ALL.len());
-        assert!(output.ends_with("evidence/report"));
+        assert!(output.ends_with(REPORT));
+        let line = "evidence all --no-screenshots --base-url http://127.0.0.1:8080";
+        let Plan { output, .. } = plan(line).unwrap();
+        assert!(output.ends_with("target/evidence/all"));
     }
 
     #[test]

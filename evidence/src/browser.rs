@@ -45,6 +45,8 @@ impl Browser {
         let profile = tempfile::Builder::new().prefix("evidence-").tempdir()?;
         let mut command = Command::new("chromium");
         command
+            // What it leaves when it is killed goes with the profile.
+            .env("TMPDIR", profile.path())
             .args(["--headless", "--no-sandbox", "--disable-gpu"])
             .args(["--no-first-run", "--disable-sync", "--hide-scrollbars"])
             .args([

@@ -183,8 +183,8 @@ pub const ALL: [Scenario; 7] = [
 /// more. The traps take longest, since their window is ten minutes, and almost all of that is silence.
 pub const TOGETHER: [&[&str]; 3] = [
     &["traps", "drop"],
-    &["5xx", "latency"],
-    &["baseline", "slo-burn", "exceptions"],
+    &["5xx", "latency", "exceptions"],
+    &["baseline", "slo-burn"],
 ];
 
 /// The order for a single system: what would hide a later scenario comes after it.

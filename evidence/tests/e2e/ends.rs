@@ -10,6 +10,8 @@ use std::{
     time::Duration,
 };
 
+/// How long it may take from the first request to the first picture.
+const PICTURE: Duration = Duration::from_secs(120);
 /// How long an end may take.
 const END: Duration = Duration::from_secs(30);
 /// What a stack consists of.
@@ -18,7 +20,7 @@ const SERVERS: usize = 3;
 /// Starts a scenario with a stack of its own in `folder`, and returns once it sends traffic, with its servers' ids.
 fn start(folder: &tempfile::TempDir) -> (Child, Vec<u32>) {
     let mut runner = Command::new(env!("CARGO_BIN_EXE_evidence"))
-        .args(["5xx", "--fast", "--no-screenshots"])
+        .args(["5xx", "--fast"])
         .arg("--output")
         .arg(folder.path().join("run"))
         .env("TMPDIR", folder.path())
@@ -74,13 +76,23 @@ async fn the_servers_end_when_their_runner_is_killed() {
 }
 
 #[tokio::test]
-async fn an_interrupt_ends_the_servers_and_removes_their_folder() {
+async fn an_interrupt_ends_the_servers_and_the_browser_and_removes_their_folders() {
     let folder = tempfile::tempdir().unwrap();
     let (mut runner, servers) = start(&folder);
     // Of the servers, and of the run.
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+    let started = until(&SystemClock, "a browser", PICTURE, async || {
+        let started = children(runner.id());
+        let more = started.len() > servers.len();
+        Ok(if more {
+            Seen::Yes(started)
+        } else {
+            Seen::NotYet(format!("{started:?}"))
+        })
+    });
+    let started = started.await.unwrap();
     kill_process(Pid::from_child(&runner), Signal::INT).unwrap();
     assert_eq!(runner.wait().unwrap().code(), Some(2));
-    gone(&servers).await;
+    gone(&started).await;
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
 }
