@@ -82,47 +82,44 @@ impl Run {
         folder: &Path,
         progress: &Progress,
     ) -> Vec<Failure> {
-        let stack = match &self.system {
-            Some(_) => None,
+        let started;
+        let (system, own) = match &self.system {
+            Some(system) => (system, None),
             None => {
                 let names: Vec<_> = group.iter().map(|scenario| scenario.name).collect();
-                let names = names.join(", ");
-                progress.tell(
-                    group[0].name,
-                    &format!("starting metrics-host, Prometheus and Alertmanager for {names}"),
+                let line = format!(
+                    "starting metrics-host, Prometheus and Alertmanager for {}",
+                    names.join(", ")
                 );
+                progress.tell(group[0].name, &line);
                 match Stack::start(self.variant).await {
-                    Ok(stack) => Some(stack),
+                    Ok(stack) => {
+                        started = stack;
+                        (&started.system, Some(&started))
+                    }
                     Err(error) => return not_started(&group, &error),
                 }
             }
         };
-        let Some(system) = self
-            .system
-            .as_ref()
-            .or(stack.as_ref().map(|stack| &stack.system))
-        else {
-            return Vec::new();
-        };
         let place = Place {
             system,
-            forwarder: stack.as_ref().map(|stack| &stack.forwarder),
+            forwarder: own.map(|stack| &stack.forwarder),
             variant: self.variant,
             browser: self.browser.as_ref(),
         };
         let turn = Semaphore::new(1);
         let conducted = group.iter().map(async |scenario| {
             // It is fair: they come in the order of the group.
-            let own = turn.acquire().await.context("nobody closes it")?;
-            let own = Cell::new(Some(own));
+            let turn = turn.acquire().await.context("nobody closes it")?;
+            let turn = Cell::new(Some(turn));
             let tell = |line: &str| progress.tell(scenario.name, line);
-            let quiet = || drop(own.take());
+            let quiet = || drop(turn.take());
             let folder = folder.join(scenario.name);
             match place.conduct(*scenario, &folder, &tell, &quiet).await {
                 Ok(outcome) => tell(&format!("proven: {}", outcome.timeline)),
                 Err(error) => {
                     tell(&format!("failed: {error:#}"));
-                    if let Some(stack) = &stack {
+                    if let Some(stack) = own {
                         let logs = folder.join("servers.txt");
                         fs::write(&logs, stack.logs())
                             .with_context(|| logs.display().to_string())?;
