@@ -183,6 +183,7 @@ impl<C: Clock> Drill<'_, C> {
         let start = self.clock.now();
         while self.clock.now() - start < self.scenario.least {
             if let Some((name, state)) = self.moved().await? {
+                outcome.sent.merge(&running.so_far());
                 return Err(NotProven::Moved(name, state).into());
             }
             self.clock.sleep(LOOK).await;

@@ -167,9 +167,15 @@ impl<C: Clock> Watch<'_, C> {
         running: Option<&Running>,
     ) -> Result<(), NotProven> {
         let what = format!("{} {}", self.alert.name, stage.as_str());
-        self.drill
+        let reached = self
+            .drill
             .wait(&what, limit, running, async || self.look(stage).await)
-            .await?;
+            .await;
+        if let (Err(_), Some(running)) = (&reached, running) {
+            // It ends here, and what was sent is part of what there is to tell.
+            outcome.sent.merge(&running.so_far());
+        }
+        reached?;
         outcome.timeline.note(stage, SystemTime::now());
         let so_far = running.map(|running| format!("; {}", running.so_far()));
         self.drill
