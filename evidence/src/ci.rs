@@ -75,9 +75,14 @@ pub async fn run(
     let clean = git::is_clean(&repository, folder)?;
     let started = Timestamp::now();
 
-    let mut output = follow(commands.pipeline, logs.path(), progress).await?;
+    let (mut output, status) = follow(commands.pipeline, logs.path(), progress).await?;
+    ensure!(
+        !output.steps.is_empty(),
+        "the pipeline ended with {status} and printed no step"
+    );
     if output.faults.is_empty() {
-        output.faults = follow(commands.faults, logs.path(), progress).await?.faults;
+        let (planted, _) = follow(commands.faults, logs.path(), progress).await?;
+        output.faults = planted.faults;
     }
 
     // What was said before stays until there is something else to say.
@@ -155,8 +160,7 @@ async fn follow(
     mut command: Command,
     logs: &Path,
     progress: &(dyn Fn(&str) + Sync),
-) -> Result<Output> {
-    let name = command.get_program().to_string_lossy().into_owned();
+) -> Result<(Output, ExitStatus)> {
     command.env("GATE_LOGS", logs);
     let mut output = Output::default();
     let (mut group, mut lines) = Group::start(command)?;
@@ -167,11 +171,7 @@ async fn follow(
     }
     let status = group.wait()?;
     output.end();
-    ensure!(
-        !output.steps.is_empty() || !output.faults.is_empty(),
-        "{name} ended with {status} and printed no step"
-    );
-    Ok(output)
+    Ok((output, status))
 }
 
 /// A process with all that it starts; ends when dropped.
