@@ -44,15 +44,31 @@ rules: setup ## write the configuration of Prometheus and Alertmanager from aler
 	@cargo run --quiet --locked --package alerts -- generate
 
 .PHONY: test-tools
-test-tools: ## install what only tests need: Prometheus, Alertmanager, Chromium
+test-tools: ## install what only tests need: Prometheus, Alertmanager, Chromium, valgrind
 	@tools/need.sh promtool prometheus
 	@tools/need.sh amtool prometheus-alertmanager
 	@tools/need.sh chromium chromium
+	@tools/need.sh valgrind valgrind
 
 .PHONY: test
 test: component test-components test-tools ## everything a change must pass
 	cargo test --locked --release --workspace
+	@$(COUNT_INSTRUCTIONS)
 	@tools/side-by-side.sh tools/test-dashboards.sh tools/test-compose.sh tools/test-image.sh
+
+# The same selection of packages as `cargo test`, so that nothing of them is compiled twice.
+COUNT_INSTRUCTIONS = cargo build --quiet --locked --release --workspace --bin instructions --example hot_paths \
+	&& target/release/instructions
+
+.PHONY: test-instructions
+test-instructions: setup ## count the instructions of the hot paths: within 5 % of bench/instructions.json
+	@tools/need.sh valgrind valgrind
+	@$(COUNT_INSTRUCTIONS)
+
+.PHONY: instructions-baseline
+instructions-baseline: setup ## write bench/instructions.json anew, after a change that is meant
+	@tools/need.sh valgrind valgrind
+	@$(COUNT_INSTRUCTIONS) --write
 
 .PHONY: test-faults
 test-faults: build test-components ## break what surrounds the service, for minutes: every answer is counted once all the same
