@@ -4,6 +4,7 @@
 //! [`scrape`]. The binary `bench` runs them; the binary `soak` uses the same servers and clients.
 
 pub mod client;
+pub mod generator;
 pub mod ingest;
 pub mod load;
 pub mod page;
