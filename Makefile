@@ -153,11 +153,11 @@ lock-linters: ## write tools/linters/requirements.txt and package-lock.json anew
 fuzz: setup ## feed made-up input to what reads a stranger's, FUZZ_SECONDS=60 for each fuzz target
 	@tools/fuzz.sh
 
+# PARTS and flags for a shorter run: make bench BENCH="items latency --rounds 2 --seconds 0.5"
 .PHONY: bench
-bench: component ## measure metrics-host against a native server; prints ratios
-	@tools/need.sh wrk wrk
-	cargo build --locked --profile dist --package metrics-host --package bench
-	target/dist/bench
+bench: component test-components ## measure metrics-host beside a native server, Spin and Flask, into bench/results: 20 minutes, and 10 to build
+	cargo build --locked --profile dist --package metrics-host --package bench --bins
+	target/dist/bench $(BENCH)
 
 .PHONY: soak
 soak: build ## serve mixed traffic for SOAK_SECONDS (600) beside a sidecar: every answer counted once, nothing piles up

@@ -8,17 +8,14 @@ use crate::{
         foreign::Foreign,
         keyed::{Keyed, Template},
     },
-    report::{Figure, Goal, Table},
+    report::{Figure, Goal, Report},
     server::Server,
+    setup::Setup,
     usage::{Usage, mib},
 };
 use anyhow::{Context, Result, ensure};
-use std::{net::SocketAddr, path::Path, rc::Rc, time::Duration};
+use std::{net::SocketAddr, rc::Rc, time::Duration};
 
-/// Rounds; each measures every kind once.
-const ROUNDS: usize = 5;
-/// How long each kind is measured in a round.
-const TIME: Duration = Duration::from_secs(3);
 /// Connections of the load generator.
 pub(crate) const CONNECTIONS: u64 = 128;
 /// Series of a large batch without a key.
@@ -46,11 +43,13 @@ struct Kind {
 ///
 /// # Errors
 /// If the sidecar does not start, does not acknowledge what it should, or counts anything else than it acknowledged.
-pub fn measure(binaries: &Path) -> Result<Table> {
-    let sidecar = Server::sidecar(binaries, &[])?;
+pub fn measure(setup: &Setup) -> Result<Report> {
+    let rounds = setup.rounds(5);
+    let time = setup.time(2.0);
+    let sidecar = Server::sidecar(&setup.binaries, &[])?;
     let mut kinds = kinds()?;
     let runtime = load::runtime()?;
-    runtime.block_on(post(sidecar.address("otlp")?, &mut kinds))?;
+    runtime.block_on(post(sidecar.address("otlp")?, &mut kinds, rounds, time))?;
     // Before the page is read, which the figure is not about.
     let usage = Usage::of(sidecar.pid())?;
     runtime.block_on(verify(sidecar.address("metrics")?, &kinds))?;
@@ -66,10 +65,10 @@ pub fn measure(binaries: &Path) -> Result<Table> {
         decimals: 0,
         goal: Some(Goal::AtLeast(kind.goal)),
     });
-    Ok(Table {
-        title: format!(
-            "`POST /v1/metrics`, {CONNECTIONS} connections, {ROUNDS} rounds of {} s each, journal on disk",
-            TIME.as_secs()
+    Ok(Report {
+        method: format!(
+            "`POST /v1/metrics`, {CONNECTIONS} connections, {rounds} rounds of {} s each, journal on disk.",
+            time.as_secs_f64()
         ),
         figures: rates
             .chain([
@@ -77,6 +76,7 @@ pub fn measure(binaries: &Path) -> Result<Table> {
                 memory("at the end", usage.resident_kib),
             ])
             .collect(),
+        ..Report::default()
     })
 }
 
@@ -127,7 +127,12 @@ fn kinds() -> Result<[Kind; 3]> {
     ])
 }
 
-async fn post(sidecar: SocketAddr, kinds: &mut [Kind]) -> Result<()> {
+async fn post(
+    sidecar: SocketAddr,
+    kinds: &mut [Kind],
+    rounds: usize,
+    time: Duration,
+) -> Result<()> {
     let mut taken = Vec::new();
     for kind in kinds {
         let measuring = || format!("measuring {}", kind.what);
@@ -139,10 +144,10 @@ async fn post(sidecar: SocketAddr, kinds: &mut [Kind]) -> Result<()> {
             taken.push(kind);
         }
     }
-    for round in 1..=ROUNDS {
-        eprintln!("ingest: round {round} of {ROUNDS}");
+    for round in 1..=rounds {
+        eprintln!("ingest: round {round} of {rounds}");
         for kind in &mut taken {
-            let load = load::drive(sidecar, &mut kind.sources, TIME)
+            let load = load::drive(sidecar, &mut kind.sources, time)
                 .await
                 .with_context(|| format!("measuring {}", kind.what))?;
             kind.acknowledged += load.acknowledged;

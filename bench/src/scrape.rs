@@ -1,87 +1,87 @@
-//! Part `scrape`: what a page of 10 000 series costs, by itself and beside the ingest.
+//! Part `scrape`: what a page costs by the number of its series, by itself and beside the ingest.
 
 use crate::{
     client::Client,
     ingest::{CONNECTIONS, single_records},
     load, page,
     payload::foreign::Foreign,
-    report::{Figure, Goal, Table, ratios},
+    report::{Chart, Figure, Goal, Lines, Report, Table, median, ratios},
     server::Server,
+    setup::Setup,
 };
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use std::{
     net::SocketAddr,
-    path::Path,
     time::{Duration, Instant},
 };
 use tokio::time::{MissedTickBehavior, interval};
 
-/// Metrics the sidecar is filled with, and series of each.
-const METRICS: usize = 10;
+/// Series of a page.
+const PAGES: [usize; 3] = [100, 1000, 10_000];
+/// Most series of one metric.
 const SERIES: usize = 1000;
-/// Scrapes that are timed.
+/// Scrapes of each page that are timed.
 const SCRAPES: usize = 20;
-/// Rounds; each measures the ingest with and without scrapes.
-const ROUNDS: usize = 7;
-/// How long each is measured in a round.
-const TIME: Duration = Duration::from_secs(4);
 /// Between scrapes beside the ingest.
 const INTERVAL: Duration = Duration::from_secs(1);
-
-/// What was measured; empty where the sidecar does not take what it is to be filled with.
-#[derive(Default)]
-struct Measured {
-    plain_millis: Vec<f64>,
-    gzip_millis: Vec<f64>,
-    alone: Vec<f64>,
-    scraped: Vec<f64>,
-}
+const ENCODINGS: [(&str, &str); 2] = [("plain", "identity"), ("gzip", "gzip")];
+const ALONE: &str = "not scraped";
+const SCRAPED: &str = "scraped every second";
 
 /// Measures it.
 ///
 /// # Errors
-/// If the sidecar does not start, or does not show what it took.
-pub fn measure(binaries: &Path) -> Result<Table> {
-    let sidecar = Server::sidecar(binaries, &[])?;
-    let (otlp, metrics) = (sidecar.address("otlp")?, sidecar.address("metrics")?);
-    let measured = load::runtime()?.block_on(async {
-        if fill(otlp).await? {
-            measure_filled(otlp, metrics).await
-        } else {
-            Ok(Measured::default())
-        }
-    })?;
-    let scrape = |what: &str, values| Figure {
-        what: format!("scrape, {what}, ms"),
-        values,
+/// If a sidecar does not start, or does not show what it took.
+pub fn measure(setup: &Setup) -> Result<Report> {
+    let rounds = setup.rounds(5);
+    let time = setup.time(3.0);
+    let runtime = load::runtime()?;
+    let mut scrapes = Table {
+        title: "scrape, ms".into(),
+        decimals: 2,
+        ..Table::default()
+    };
+    let mut last = None;
+    for series in PAGES {
+        eprintln!("scrape: {series} series");
+        let sidecar = Server::sidecar(&setup.binaries, &[])?;
+        runtime.block_on(scrape(&sidecar, series, &mut scrapes))?;
+        last = Some(sidecar);
+    }
+    let mut ingest = Table {
+        title: format!("single-record batches acknowledged, posts/s, {CONNECTIONS} connections"),
+        ..Table::default()
+    };
+    if let Some(sidecar) = last {
+        runtime.block_on(ingest_beside(&sidecar, rounds, time, &mut ingest))?;
+    }
+    let most = PAGES[PAGES.len() - 1];
+    let scrape = ENCODINGS.map(|(name, _)| Figure {
+        what: format!("scrape of {most} series, {name}, ms"),
+        values: scrapes.values(name, &most.to_string()).to_vec(),
         decimals: 1,
         goal: Some(Goal::AtMost(50.0)),
-    };
-    let rate = |what: &str, values| Figure {
-        what: format!("single-record batches acknowledged, {what}, posts/s"),
-        values,
-        decimals: 0,
-        goal: None,
-    };
+    });
+    let column = most.to_string();
     let ratio = Figure {
-        what: "ratio: ingest with a scrape every second against without".into(),
-        values: ratios(&measured.scraped, &measured.alone),
+        what: "ingest with a scrape every second against without, ratio".into(),
+        values: ratios(
+            ingest.values(SCRAPED, &column),
+            ingest.values(ALONE, &column),
+        ),
         decimals: 2,
         goal: Some(Goal::AtLeast(0.95)),
     };
-    Ok(Table {
-        title: format!(
-            "`GET /metrics` with {} series, {SCRAPES} scrapes; ingest over {CONNECTIONS} connections, {ROUNDS} rounds of {} s each",
-            METRICS * SERIES,
-            TIME.as_secs()
+    Ok(Report {
+        method: format!(
+            "`GET /metrics` of a sidecar by the number of series, {SCRAPES} scrapes; and the ingest beside scrapes of the largest page, \
+             {rounds} rounds of {} s each.",
+            time.as_secs_f64()
         ),
-        figures: vec![
-            scrape("plain", measured.plain_millis),
-            scrape("gzip", measured.gzip_millis),
-            rate("not scraped", measured.alone),
-            rate("scraped", measured.scraped),
-            ratio,
-        ],
+        figures: scrape.into_iter().chain([ratio]).collect(),
+        charts: vec![Chart::Lines(lines(&scrapes))],
+        tables: vec![scrapes, ingest],
+        notes: vec![],
     })
 }
 
@@ -103,54 +103,57 @@ pub async fn every_second(metrics: SocketAddr, deadline: Instant) -> Result<Vec<
     }
 }
 
-/// Makes the series exist; returns false if the sidecar refuses them.
-async fn fill(otlp: SocketAddr) -> Result<bool> {
-    for metric in 0..METRICS {
-        let mut sums = Foreign::json(&format!("bench.fill.{metric}"), SERIES)?;
-        if !load::is_taken(otlp, &mut sums)
-            .await
-            .context("filling the sidecar")?
-        {
-            return Ok(false);
-        }
+/// Fills a sidecar and times its page.
+async fn scrape(sidecar: &Server, series: usize, table: &mut Table) -> Result<()> {
+    let otlp = sidecar.address("otlp")?;
+    for metric in 0..series.div_ceil(SERIES) {
+        let mut sums = Foreign::json(&format!("bench.fill.{metric}"), series.min(SERIES))?;
+        ensure!(
+            load::is_taken(otlp, &mut sums).await?,
+            "the sidecar refuses what it is to be filled with"
+        );
     }
-    Ok(true)
-}
-
-async fn measure_filled(otlp: SocketAddr, metrics: SocketAddr) -> Result<Measured> {
-    let mut client = Client::connect(metrics).await?;
+    let mut client = Client::connect(sidecar.address("metrics")?).await?;
     let page = client.scrape("identity").await?;
     let shown = page::count(std::str::from_utf8(&page)?, "bench_fill_");
-    ensure!(shown == METRICS * SERIES, "{shown} series are shown");
-    let mut measured = Measured::default();
+    ensure!(shown == series, "{shown} series are shown of {series}");
     for _ in 0..SCRAPES {
-        measured
-            .plain_millis
-            .push(millis(timed(&mut client, "identity").await?));
-        measured
-            .gzip_millis
-            .push(millis(timed(&mut client, "gzip").await?));
+        for (name, encoding) in ENCODINGS {
+            let time = timed(&mut client, encoding).await?;
+            table.push(name, &series.to_string(), time.as_secs_f64() * 1e3);
+        }
     }
+    Ok(())
+}
+
+async fn ingest_beside(
+    sidecar: &Server,
+    rounds: usize,
+    time: Duration,
+    table: &mut Table,
+) -> Result<()> {
+    let (otlp, metrics) = (sidecar.address("otlp")?, sidecar.address("metrics")?);
+    let column = PAGES[PAGES.len() - 1].to_string();
     let mut sources = single_records()?;
-    for round in 1..=ROUNDS {
-        eprintln!("scrape: round {round} of {ROUNDS}");
+    for round in 1..=rounds {
+        eprintln!("scrape: round {round} of {rounds}");
         // Each goes first in every other round, so that neither gains from what the other leaves behind.
         for scraped in [round % 2 == 0, round % 2 != 0] {
             if scraped {
-                let deadline = Instant::now() + TIME;
+                let deadline = Instant::now() + time;
                 let (load, times) = tokio::try_join!(
-                    load::drive(otlp, &mut sources, TIME),
+                    load::drive(otlp, &mut sources, time),
                     every_second(metrics, deadline)
                 )?;
-                ensure!(!times.is_empty(), "nothing was scraped in {TIME:?}");
-                measured.scraped.push(load.rate());
+                ensure!(!times.is_empty(), "nothing was scraped in {time:?}");
+                table.push(SCRAPED, &column, load.rate());
             } else {
-                let load = load::drive(otlp, &mut sources, TIME).await?;
-                measured.alone.push(load.rate());
+                let load = load::drive(otlp, &mut sources, time).await?;
+                table.push(ALONE, &column, load.rate());
             }
         }
     }
-    Ok(measured)
+    Ok(())
 }
 
 async fn timed(client: &mut Client, encoding: &'static str) -> Result<Duration> {
@@ -159,6 +162,20 @@ async fn timed(client: &mut Client, encoding: &'static str) -> Result<Duration> 
     Ok(start.elapsed())
 }
 
-fn millis(time: Duration) -> f64 {
-    time.as_secs_f64() * 1e3
+fn lines(table: &Table) -> Lines {
+    let line = |name: &str| {
+        let points = PAGES.map(|series| {
+            (
+                series as f64,
+                median(table.values(name, &series.to_string())),
+            )
+        });
+        (name.to_owned(), points.into())
+    };
+    Lines {
+        file: "scrape.svg".into(),
+        title: table.title.clone(),
+        x: "series".into(),
+        lines: ENCODINGS.map(|(name, _)| line(name)).into(),
+    }
 }

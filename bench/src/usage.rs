@@ -34,6 +34,34 @@ impl Usage {
     }
 }
 
+/// Returns a process and all that it started.
+pub fn tree(pid: u32) -> Vec<u32> {
+    let mut processes = vec![pid];
+    // None if it ended meanwhile.
+    let threads = fs::read_dir(format!("/proc/{pid}/task"))
+        .into_iter()
+        .flatten();
+    for thread in threads.flatten() {
+        let children = fs::read_to_string(thread.path().join("children")).unwrap_or_default();
+        let children = children
+            .split_whitespace()
+            .filter_map(|pid| pid.parse().ok());
+        processes.extend(children.flat_map(tree));
+    }
+    processes
+}
+
+/// Returns the memory that is resident for a process and all that it started, in KiB.
+///
+/// # Errors
+/// If there is no such process.
+pub fn resident_kib(pid: u32) -> Result<u64> {
+    tree(pid)
+        .into_iter()
+        .map(|pid| Ok(Usage::of(pid)?.resident_kib))
+        .sum()
+}
+
 /// Converts to MiB.
 pub fn mib(kib: u64) -> f64 {
     kib as f64 / 1024.0
@@ -55,6 +83,20 @@ mod tests {
         assert_eq!(kib(status, "VmHWM"), Some(31_416));
         assert_eq!(kib(status, "VmRSS"), Some(2_718));
         assert_eq!(kib(status, "VmSwap"), None);
+    }
+
+    #[test]
+    fn a_child_belongs_to_the_tree() {
+        let mut child = std::process::Command::new("sleep")
+            .arg("60")
+            .spawn()
+            .unwrap();
+        let this = std::process::id();
+        let seen = tree(this);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert_eq!(seen[0], this);
+        assert!(seen.contains(&child.id()), "{seen:?}");
     }
 
     #[test]

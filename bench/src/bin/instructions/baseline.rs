@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, fmt, fs, path::Path, process::Command};
 
 /// How far a count may be from its baseline. Less is a reason to look, too: a gain that is not written down can be lost
 /// again unnoticed.
-const LIMIT: f64 = 0.05;
+const LIMIT_PERCENT: u64 = 5;
 
 /// Counts, and what they were counted with.
 #[derive(Debug, Serialize, Deserialize)]
@@ -80,10 +80,7 @@ impl Baseline {
     pub(crate) fn advice(&self, toolchain: &Toolchain) -> String {
         let meant = "if the change is meant, write the new counts with `make instructions-baseline` and commit them";
         if self.toolchain == *toolchain {
-            format!(
-                "more than {:.0} % from the baseline: {meant}",
-                LIMIT * 100.0
-            )
+            format!("more than {LIMIT_PERCENT} % from the baseline: {meant}")
         } else {
             format!(
                 "the baseline was counted with {} and {}, this with {} and {}: {meant}",
@@ -113,11 +110,15 @@ fn version(program: &str) -> Result<String> {
 }
 
 fn verdict(counted: Option<u64>, baseline: Option<u64>) -> Verdict {
-    match counted.zip(baseline).map(change) {
-        None => Verdict::Unpaired,
-        Some(change) if change > LIMIT => Verdict::More,
-        Some(change) if change < -LIMIT => Verdict::Less,
-        Some(_) => Verdict::Within,
+    let Some((counted, baseline)) = counted.zip(baseline) else {
+        return Verdict::Unpaired;
+    };
+    if counted.abs_diff(baseline) * 100 <= baseline * LIMIT_PERCENT {
+        Verdict::Within
+    } else if counted > baseline {
+        Verdict::More
+    } else {
+        Verdict::Less
     }
 }
 
