@@ -59,8 +59,8 @@ pub struct Roster {
     pub left_out: Vec<(&'static str, String)>,
 }
 
-/// A component without SQLite, which `wasmtime serve` can run, too.
-const STORELESS: &str = "metrics-host/tests/misbehaving/spin.toml";
+/// A component without SQLite, which `wasmtime serve` can run, too; one that tests have already.
+const STORELESS: &str = "bench/storeless.toml";
 const STORELESS_COMPONENT: &str = "target/wasm32-wasip2/component/misbehaving_component.wasm";
 /// The line of releases that the embedded host is built on.
 const WASMTIME: &str = "wasmtime 48.";
@@ -276,6 +276,11 @@ impl Roster {
             }
         }
         Ok(roster)
+    }
+
+    /// Returns what tables call them, in their order.
+    pub fn names(&self) -> impl Iterator<Item = &'static str> {
+        self.contenders.iter().map(Contender::name)
     }
 
     /// Returns all of them; another goes first in every round, so that none gains from what it comes after.

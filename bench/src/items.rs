@@ -26,9 +26,9 @@ pub fn measure(setup: &Setup) -> Result<Report> {
     let time = setup.time(1.0);
     let kinds = [&Kind::ALL[..], &[Kind::Storeless, Kind::WasmtimeServe]].concat();
     let roster = Roster::start(setup, &kinds)?;
-    let mut tables = CONNECTIONS.map(|connections| Table {
-        title: format!("requests/s, {}", plural(connections)),
-        ..Table::default()
+    let mut tables = CONNECTIONS.map(|connections| {
+        let title = format!("requests/s, {}", plural(connections));
+        Table::new(title, 0, roster.names())
     });
     for round in 0..=rounds {
         eprintln!("items: round {round} of {rounds}");
@@ -97,16 +97,12 @@ fn figures(table: &Table) -> Vec<Figure> {
 
 /// Returns the same as ratios to the native reference.
 fn to_native(table: &Table) -> Table {
-    let mut ratios_of = Table {
-        title: format!("against native, {}", table.title),
-        decimals: 2,
-        ..Table::default()
-    };
-    for (name, _) in table
+    let mut ratios_of = Table::new(format!("against native, {}", table.title), 2, []);
+    let others = table
         .rows
         .iter()
-        .filter(|(name, _)| name != Kind::Native.name())
-    {
+        .filter(|(name, _)| name != Kind::Native.name());
+    for (name, _) in others {
         for column in &table.columns {
             let native = table.values(Kind::Native.name(), column);
             for ratio in ratios(table.values(name, column), native) {

@@ -35,10 +35,7 @@ pub fn measure(setup: &Setup) -> Result<Report> {
     let time = setup.time(1.5);
     let roster = Roster::start(setup, &KINDS)?;
     let mut tables = BTreeMap::new();
-    let mut rates = Table {
-        title: "requests/s, half of saturation".into(),
-        ..Table::default()
-    };
+    let mut rates = Table::new("requests/s, half of saturation".into(), 0, roster.names());
     for round in 1..=rounds {
         eprintln!("latency: round {round} of {rounds}");
         for connections in CONNECTIONS {

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// Values of several rounds in each of its cells.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Table {
     /// What its values are, with their unit.
     pub title: String,
@@ -18,6 +18,20 @@ pub struct Table {
 }
 
 impl Table {
+    /// An empty table with rows in this order.
+    pub fn new<'a>(
+        title: String,
+        decimals: usize,
+        rows: impl IntoIterator<Item = &'a str>,
+    ) -> Self {
+        Self {
+            title,
+            columns: vec![],
+            rows: rows.into_iter().map(|row| (row.into(), vec![])).collect(),
+            decimals,
+        }
+    }
+
     /// Returns the values of a cell; none if there is no such cell.
     pub fn values(&self, row: &str, column: &str) -> &[f64] {
         let cells = self.rows.iter().find(|(name, _)| name == row);
@@ -90,18 +104,15 @@ mod tests {
 
     #[test]
     fn cells_are_filled_in_any_order_and_shown_with_their_spread() {
-        let mut table = Table {
-            title: "ms".into(),
-            ..Table::default()
-        };
-        table.push("a", "x", 1.0);
+        let mut table = Table::new("ms".into(), 0, ["a"]);
         table.push("b", "y", 5.0);
+        table.push("a", "x", 1.0);
         table.push("a", "x", 3.0);
         assert_eq!(table.values("a", "x"), [1.0, 3.0]);
         assert_eq!(table.values("b", "x"), [0.0; 0]);
         assert_eq!(
             table.to_string(),
-            "| ms | x | y |\n|---|---:|---:|\n| a | 2 (1 to 3) |  |\n| b |  | 5 |\n"
+            "| ms | y | x |\n|---|---:|---:|\n| a |  | 2 (1 to 3) |\n| b | 5 |  |\n"
         );
     }
 }
