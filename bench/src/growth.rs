@@ -50,10 +50,7 @@ pub fn measure(setup: &Setup) -> Result<Report> {
 
 fn over_connections(setup: &Setup, rounds: usize, time: Duration) -> Result<(Table, Vec<String>)> {
     let roster = Roster::start(setup, &OVER_CONNECTIONS)?;
-    let mut table = Table {
-        title: "`GET /`, requests/s".into(),
-        ..Table::default()
-    };
+    let mut table = Table::new("`GET /`, requests/s".into(), 0, roster.names());
     for round in 1..=rounds {
         eprintln!("growth over connections: round {round} of {rounds}");
         for connections in CONNECTIONS {
@@ -74,9 +71,9 @@ fn over_items(setup: &Setup, rounds: usize, time: Duration) -> Result<[Table; 2]
             contenders.push((items, stored(setup, kind, items)?));
         }
     }
-    let table = |what: &str| Table {
-        title: format!("{what}, requests/s, {}", plural(ITEMS_CONNECTIONS)),
-        ..Table::default()
+    let table = |what: &str| {
+        let title = format!("{what}, requests/s, {}", plural(ITEMS_CONNECTIONS));
+        Table::new(title, 0, [])
     };
     let mut tables = [
         table("`GET /items` all over the table"),

@@ -52,14 +52,10 @@ pub fn measure(setup: &Setup) -> Result<Report> {
                         .latencies
                         .quantiles_millis(QUANTILES.map(|(_, share)| share));
                     for ((quantile, _), millis) in QUANTILES.into_iter().zip(quantiles) {
-                        let table =
-                            tables
-                                .entry((connections, quantile))
-                                .or_insert_with(|| Table {
-                                    title: format!("{quantile}, ms, {}", plural(connections)),
-                                    decimals: 2,
-                                    ..Table::default()
-                                });
+                        let table = tables.entry((connections, quantile)).or_insert_with(|| {
+                            let title = format!("{quantile}, ms, {}", plural(connections));
+                            Table::new(title, 2, roster.names())
+                        });
                         table.push(contender.name(), workload.name(), millis);
                     }
                 }

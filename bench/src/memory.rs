@@ -40,11 +40,7 @@ const AFTER: &str = "after it";
 pub fn measure(setup: &Setup) -> Result<Report> {
     let rounds = setup.rounds(3);
     let time = setup.time(3.0);
-    let mut table = Table {
-        title: format!("resident MiB, {CONNECTIONS} connections"),
-        decimals: 1,
-        ..Table::default()
-    };
+    let mut table = Table::new(format!("resident MiB, {CONNECTIONS} connections"), 1, []);
     let mut notes = Vec::new();
     for round in 1..=rounds {
         eprintln!("memory: round {round} of {rounds}");

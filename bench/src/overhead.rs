@@ -20,10 +20,11 @@ pub fn measure(setup: &Setup) -> Result<Report> {
     let rounds = setup.rounds(25);
     let time = setup.time(0.6);
     let roster = Roster::start(setup, &KINDS)?;
-    let mut table = Table {
-        title: format!("requests/s, {CONNECTIONS} connections"),
-        ..Table::default()
-    };
+    let mut table = Table::new(
+        format!("requests/s, {CONNECTIONS} connections"),
+        0,
+        roster.names(),
+    );
     for round in 0..=rounds {
         eprintln!("overhead: round {round} of {rounds}");
         for workload in [Workload::Show, Workload::Mixed] {

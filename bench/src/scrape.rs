@@ -36,11 +36,7 @@ pub fn measure(setup: &Setup) -> Result<Report> {
     let rounds = setup.rounds(5);
     let time = setup.time(3.0);
     let runtime = load::runtime()?;
-    let mut scrapes = Table {
-        title: "scrape, ms".into(),
-        decimals: 2,
-        ..Table::default()
-    };
+    let mut scrapes = Table::new("scrape, ms".into(), 2, []);
     let mut last = None;
     for series in PAGES {
         eprintln!("scrape: {series} series");
@@ -48,10 +44,11 @@ pub fn measure(setup: &Setup) -> Result<Report> {
         runtime.block_on(scrape(&sidecar, series, &mut scrapes))?;
         last = Some(sidecar);
     }
-    let mut ingest = Table {
-        title: format!("single-record batches acknowledged, posts/s, {CONNECTIONS} connections"),
-        ..Table::default()
-    };
+    let mut ingest = Table::new(
+        format!("single-record batches acknowledged, posts/s, {CONNECTIONS} connections"),
+        0,
+        [ALONE, SCRAPED],
+    );
     if let Some(sidecar) = last {
         runtime.block_on(ingest_beside(&sidecar, rounds, time, &mut ingest))?;
     }

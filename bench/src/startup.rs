@@ -18,11 +18,7 @@ const WARM: &str = "warm cache";
 /// If one that was built for this does not start.
 pub fn measure(setup: &Setup) -> Result<Report> {
     let rounds = setup.rounds(7);
-    let mut table = Table {
-        title: "ms to the first answer".into(),
-        decimals: 1,
-        ..Table::default()
-    };
+    let mut table = Table::new("ms to the first answer".into(), 1, []);
     let mut notes = Vec::new();
     for round in 1..=rounds {
         eprintln!("startup: round {round} of {rounds}");
