@@ -146,7 +146,7 @@ lint-versions: ## that Cargo.toml, spin.toml and CHANGELOG.md agree about the ve
 	@tools/version.sh >/dev/null
 
 .PHONY: lock-linters
-lock-linters: ## write tools/linters/requirements.txt and package-lock.json anew
+lock-linters: ## write tools/linters/requirements.txt, its package-lock.json and bench/flask/requirements.txt anew
 	@tools/lock-linters.sh
 
 .PHONY: fuzz
