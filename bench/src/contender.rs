@@ -10,8 +10,10 @@ use crate::{
     setup::Setup,
     workload::{ROWS, Workload},
 };
-use anyhow::{Context, Result, bail};
-use std::{env, net::SocketAddr, path::PathBuf, process::Command, rc::Rc, time::Duration};
+use anyhow::{Context, Result, bail, ensure};
+use std::{
+    cell::Cell, env, net::SocketAddr, path::PathBuf, process::Command, rc::Rc, time::Duration,
+};
 use tempfile::TempDir;
 
 /// A way to serve items.
@@ -47,6 +49,8 @@ pub struct Contender {
     pub address: SocketAddr,
     /// How it keeps items, if it does.
     pub durability: Durability,
+    /// Answers so far, and those with another status than they should have.
+    answers: Cell<[usize; 2]>,
     _sidecar: Option<Server>,
 }
 
@@ -59,6 +63,9 @@ pub struct Roster {
     pub left_out: Vec<(&'static str, String)>,
 }
 
+/// One in so many answers may have another status than it should: a refusal is told beside the figures, and many are no
+/// measurement.
+const MOST_UNEXPECTED: usize = 100;
 /// A component without SQLite, which `wasmtime serve` can run, too; one that tests have already.
 const STORELESS: &str = "bench/storeless.toml";
 const STORELESS_COMPONENT: &str = "target/wasm32-wasip2/component/misbehaving_component.wasm";
@@ -211,6 +218,7 @@ impl Contender {
             address: server.address("api")?,
             server,
             durability: Durability::None,
+            answers: Cell::default(),
             _sidecar: sidecar,
         })
     }
@@ -223,7 +231,7 @@ impl Contender {
     /// Loads it with a kind of traffic.
     ///
     /// # Errors
-    /// If it answers anything but what it should.
+    /// If it does not answer, or too often anything but what it should.
     pub fn load(
         &self,
         workload: Workload,
@@ -238,7 +246,7 @@ impl Contender {
     /// Sends it `requests` again and again.
     ///
     /// # Errors
-    /// If it answers anything but what it should.
+    /// If it does not answer, or too often anything but what it should.
     pub fn send(
         &self,
         requests: &[Request],
@@ -253,8 +261,19 @@ impl Contender {
             time,
             quick_ack: self.kind == Kind::SpinQuickAck,
         };
-        generator::run(&plan, requests)
-            .with_context(|| format!("measuring {}, {connections} connections", self.name()))
+        let outcome = generator::run(&plan, requests)
+            .with_context(|| format!("measuring {}, {connections} connections", self.name()))?;
+        let [answers, unexpected] = self.answers.get();
+        self.answers
+            .set([answers + outcome.answers, unexpected + outcome.unexpected]);
+        ensure!(
+            outcome.unexpected <= outcome.answers / MOST_UNEXPECTED,
+            "{} gave {} answers with another status than expected, and {} as expected",
+            self.name(),
+            outcome.unexpected,
+            outcome.answers
+        );
+        Ok(outcome)
     }
 }
 
@@ -296,9 +315,18 @@ impl Roster {
         let with_items = with_items.filter(|contender| contender.kind.serves_items());
         let durability =
             with_items.map(|contender| format!("{}: {}", contender.name(), contender.durability));
+        let refusing = self.contenders.iter().filter_map(|contender| {
+            let [answers, unexpected] = contender.answers.get();
+            (unexpected > 0).then(|| {
+                format!(
+                    "{}: {unexpected} answers beside {answers} had another status than expected, such as 503",
+                    contender.name()
+                )
+            })
+        });
         let left_out = self.left_out.iter();
         let left_out = left_out.map(|(name, reason)| format!("{name}: left out, {reason}"));
-        durability.chain(left_out).collect()
+        durability.chain(refusing).chain(left_out).collect()
     }
 }
 

@@ -43,7 +43,7 @@ const BUFFER: usize = 64 << 10;
 pub struct Request {
     /// Head and body.
     pub bytes: Vec<u8>,
-    /// Status of the answer; another ends the measurement.
+    /// Status of the answer.
     pub status: u16,
 }
 
@@ -65,8 +65,10 @@ pub struct Plan {
 /// What came of it.
 #[derive(Debug)]
 pub struct Outcome {
-    /// Requests, all of them answered as they should be.
+    /// Requests that were answered as they should be.
     pub answers: usize,
+    /// Those that were answered with another status.
+    pub unexpected: usize,
     /// From the first request to the last answer.
     pub elapsed: Duration,
     /// From when each request was due to its whole answer.
@@ -83,7 +85,7 @@ impl Outcome {
 /// Sends `requests` again and again as `plan` says.
 ///
 /// # Errors
-/// If an answer is not what it should be, or does not come.
+/// If what comes is no answer, or none comes.
 pub fn run(plan: &Plan, requests: &[Request]) -> Result<Outcome> {
     Generator::connect(plan)?.run(plan, requests)
 }
@@ -128,7 +130,12 @@ impl Generator {
 
     fn run(mut self, plan: &Plan, requests: &[Request]) -> Result<Outcome> {
         let mut requests = requests.iter().cycle();
-        let mut latencies = Latencies::default();
+        let mut outcome = Outcome {
+            answers: 0,
+            unexpected: 0,
+            elapsed: Duration::ZERO,
+            latencies: Latencies::default(),
+        };
         let mut events = Vec::with_capacity(MAX_EVENTS);
         let start = Instant::now();
         let mut schedule = Schedule::new(plan.pace, start, plan.time);
@@ -162,15 +169,12 @@ impl Generator {
                 let source = event.data;
                 match source.u64() {
                     TIMER => self.drain_timer()?,
-                    index => self.receive(index as usize, &mut latencies)?,
+                    index => self.receive(index as usize, &mut outcome)?,
                 }
             }
         }
-        Ok(Outcome {
-            answers: latencies.len(),
-            elapsed: start.elapsed(),
-            latencies,
-        })
+        outcome.elapsed = start.elapsed();
+        Ok(outcome)
     }
 
     fn wait(&self, events: &mut Vec<epoll::Event>) -> Result<()> {
@@ -186,10 +190,12 @@ impl Generator {
     }
 
     /// Reads what came over a connection; afterwards it may be free, or even another.
-    fn receive(&mut self, index: usize, latencies: &mut Latencies) -> Result<()> {
+    fn receive(&mut self, index: usize, outcome: &mut Outcome) -> Result<()> {
         let connection = &mut self.connections[index];
-        if let Some(latency) = connection.receive(&mut self.buffer)? {
-            latencies.push(latency);
+        if let Some(received) = connection.receive(&mut self.buffer)? {
+            outcome.answers += usize::from(received.expected);
+            outcome.unexpected += usize::from(!received.expected);
+            outcome.latencies.push(received.latency);
             self.free.push_back(index);
         }
         if connection.is_closed() {

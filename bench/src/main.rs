@@ -89,7 +89,7 @@ fn main() -> Result<()> {
     };
     for part in parts {
         let report = part.measure(&setup)?;
-        println!("{}", report::write(part.name(), &order, report)?);
+        println!("{}", report::write(&setup, part.name(), &order, report)?);
     }
     Ok(())
 }

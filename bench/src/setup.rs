@@ -30,6 +30,12 @@ impl Setup {
         self.rounds.unwrap_or(usually)
     }
 
+    /// Returns the profile that the servers were built with: the directory has its name.
+    pub(crate) fn profile(&self) -> String {
+        let name = self.binaries.file_name().unwrap_or_default();
+        name.to_string_lossy().into_owned()
+    }
+
     /// Returns the Python environment of the Flask baseline; installs it where it is missing.
     ///
     /// # Errors

@@ -1,7 +1,7 @@
 //! One connection: a request at a time.
 
 use super::{Request, answer};
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use rustix::net::sockopt::set_tcp_quickack;
 use std::{
     io::{ErrorKind, Read, Write},
@@ -17,6 +17,14 @@ pub(super) struct Connection {
     /// What is to be answered: since when, and with which status.
     pending: Option<(Instant, u16)>,
     closed: bool,
+}
+
+/// A whole answer.
+pub(super) struct Received {
+    /// Since its request was due.
+    pub(super) latency: Duration,
+    /// It has the status that it should have.
+    pub(super) expected: bool,
 }
 
 impl Connection {
@@ -57,8 +65,8 @@ impl Connection {
         Ok(())
     }
 
-    /// Reads what is there, through `buffer`; returns the latency of an answer that it completes.
-    pub(super) fn receive(&mut self, buffer: &mut [u8]) -> Result<Option<Duration>> {
+    /// Reads what is there, through `buffer`; returns the answer that it completes.
+    pub(super) fn receive(&mut self, buffer: &mut [u8]) -> Result<Option<Received>> {
         let len = match self.stream.read(buffer) {
             Ok(len) => len,
             Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(None),
@@ -84,17 +92,18 @@ impl Connection {
         let Some(answer) = answer::parse(&self.received)? else {
             return Ok(None);
         };
-        if answer.status != status || answer.len != self.received.len() {
-            bail!(
-                "instead of {status}, {} answered {}",
-                self.address,
-                String::from_utf8_lossy(&self.received)
-            );
-        }
+        ensure!(
+            answer.len == self.received.len(),
+            "{} answered more than was asked",
+            self.address
+        );
         self.received.clear();
         self.pending = None;
         self.closed = answer.last;
-        Ok(Some(due.elapsed()))
+        Ok(Some(Received {
+            latency: due.elapsed(),
+            expected: answer.status == status,
+        }))
     }
 }
 

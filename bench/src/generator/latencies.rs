@@ -11,10 +11,6 @@ impl Latencies {
         self.0.push(latency);
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.0.len()
-    }
-
     /// Returns the latencies that the parts `shares` of all requests do not exceed, in milliseconds.
     pub fn quantiles_millis<const N: usize>(mut self, shares: [f64; N]) -> [f64; N] {
         self.0.sort_unstable();

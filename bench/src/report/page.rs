@@ -1,7 +1,7 @@
 //! `bench/results`: a JSON file for each part, and a page made of all of them.
 
 use super::{Report, chart};
-use crate::server;
+use crate::{server, setup::Setup};
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, fmt::Write, fs, path::PathBuf, process::Command};
@@ -13,6 +13,8 @@ const INTRODUCTION: &str = "Written by `make bench`; [the method](../README.md).
 #[derive(Serialize, Deserialize)]
 struct Kept {
     commit: String,
+    /// The profile that the servers were built with.
+    profile: String,
     time: String,
     machine: String,
     report: Report,
@@ -22,7 +24,7 @@ struct Kept {
 ///
 /// # Errors
 /// If the files cannot be written.
-pub fn write(part: &str, order: &[&str], report: Report) -> Result<String> {
+pub fn write(setup: &Setup, part: &str, order: &[&str], report: Report) -> Result<String> {
     let directory = server::root().join("bench/results");
     fs::create_dir_all(&directory)?;
     let shown = show(part, &report);
@@ -33,6 +35,7 @@ pub fn write(part: &str, order: &[&str], report: Report) -> Result<String> {
     }
     let kept = Kept {
         commit: output("git", &["describe", "--always", "--dirty", "--exclude=*"])?,
+        profile: setup.profile(),
         time: output("date", &["--utc", "+%Y-%m-%d %H:%M UTC"])?,
         machine: machine()?,
         report,
@@ -85,8 +88,8 @@ fn page(order: &[&str], all: &BTreeMap<String, Kept>) -> Result<String> {
         write!(page, "\n{}", show(part, &kept.report))?;
         writeln!(
             page,
-            "\nMeasured {} at {}, {}.",
-            kept.time, kept.commit, kept.machine
+            "\nMeasured {} at {}, profile {}, {}.",
+            kept.time, kept.commit, kept.profile, kept.machine
         )?;
     }
     Ok(page)

@@ -18,8 +18,8 @@ const PATHS: [Path; 7] = [
     Path::new("encode-batch", 10),
     Path::new("decode-batch", 10),
     Path::new("apply-batch", 10),
-    Path::new("apply-single", 200),
-    Path::new("expose-10000", 5),
+    Path::new("apply-single", 1000),
+    Path::new("expose-10000", 12),
 ];
 
 /// Compares the instructions of hot paths with their baseline.
