@@ -72,7 +72,7 @@ async fn a_component_that_cannot_be_hosted_is_refused_by_name() {
     fails(
         serve(),
         1,
-        &["component.wasm", "build it with: cargo build"],
+        &["component.wasm", "build it with: tools/build-component.sh"],
     )
     .await;
     fs::write(&wasm, "no wasm").unwrap();
