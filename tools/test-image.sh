@@ -36,6 +36,7 @@ expect() {
 printf 'FROM scratch\nCOPY . .\n' | docker build --quiet --output "type=local,dest=$work/context" --file - . >/dev/null
 cargo metadata --no-deps --offline --locked --format-version 1 --manifest-path "$work/context/Cargo.toml" >/dev/null ||
   fail "the build context lacks something of the workspace: see .dockerignore"
+[ -x "$work/context/tools/build-component.sh" ] || fail "the build context lacks the script that builds the component: see .dockerignore"
 [ -z "$(find "$work/context" -name '*.wasm' -o -name '.git' -o -name target)" ] || fail "the build context holds what was built"
 channel=$(sed -n 's/^channel = "\(.*\)"/\1/p' rust-toolchain.toml)
 grep -q "^ARG RUST_IMAGE=rust:$channel-" Dockerfile || fail "the Dockerfile's Rust is not $channel, which rust-toolchain.toml pins"
