@@ -7,8 +7,8 @@ use crate::{
     timeline::Stage,
 };
 
-/// How late a stage may be seen: looks at it are some tenths of a second apart, on a busy machine more.
-pub(super) const SEEN: SignedDuration = SignedDuration::from_secs(5);
+/// How late a stage may be seen: looks at it are some tenths of a second apart, on a busy machine some seconds.
+pub(super) const SEEN: SignedDuration = SignedDuration::from_secs(10);
 
 /// Returns when a stage was seen.
 pub(super) fn at(alert: &AlertRecord, stage: Stage) -> Option<Timestamp> {

@@ -228,11 +228,11 @@ async fn a_forged_timeline_is_noticed() {
         (0, 23_500, "the rule holds at"),
         (1, -14_000, "the rule does not hold at"),
         (1, 11_000, "it fired 1.0 s after it was pending"),
-        (2, 6_000, "it was seen firing at"),
+        (2, 11_000, "it was seen firing at"),
         (2, -4_000, "it was seen firing at"),
-        (3, 6_000, "arrived at"),
+        (3, 11_000, "arrived at"),
         (4, -1_000, "it was seen resolved at"),
-        (4, 6_000, "it was seen resolved at"),
+        (4, 11_000, "it was seen resolved at"),
         (5, -2_000, "arrived at"),
     ] {
         let found = forged(|run| {
