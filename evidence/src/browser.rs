@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// How long a picture may take, on a machine that does much else.
-const PICTURE: Duration = Duration::from_secs(60);
+const PICTURE: Duration = Duration::from_secs(120);
 /// How long a page may go on loading, in its own time: that runs as fast as it can while nothing is loaded.
 const LOADING: Duration = Duration::from_secs(10);
 

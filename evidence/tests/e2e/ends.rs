@@ -11,7 +11,7 @@ use std::{
 };
 
 /// How long it may take from the first request to the first picture.
-const PICTURE: Duration = Duration::from_secs(120);
+const PICTURE: Duration = Duration::from_secs(240);
 /// How long an end may take.
 const END: Duration = Duration::from_secs(30);
 /// What a stack consists of.
