@@ -1,4 +1,4 @@
-//! Takes out of evidence what is nobody's business: paths of the machine, its name, and who uses it.
+//! Takes out of evidence what is nobody's business: paths of the machine, its name, who uses it, and from where it fetches.
 //!
 //! Texts are redacted before their digests are taken, and every file is searched afterwards, pictures included: what a
 //! picture shows cannot be seen that way, so pages are taken under addresses and names that say nothing.
@@ -20,8 +20,9 @@ const FOLDERS: [(&str, &str); 4] = [
     ("/tmp/", "<tmp>"),
 ];
 /// Names of machines that are names of what runs on them, or of any machine.
-const NO_NAMES: [&str; 6] = [
+const NO_NAMES: [&str; 7] = [
     "localhost",
+    "127.0.0.1",
     "metrics-host",
     "prometheus",
     "alertmanager",
@@ -29,12 +30,15 @@ const NO_NAMES: [&str; 6] = [
     "items",
 ];
 
+/// What variables are called that name servers which this machine fetches from.
+const SERVERS: [&str; 4] = ["INDEX", "PROXY", "REGISTR", "proxy"];
+
 /// What is taken out, and what is put in its place.
 #[derive(Clone, Debug, Default)]
 pub struct Redactor {
     /// Paths, longest first: one may be in another.
     paths: Vec<(String, &'static str)>,
-    host: Option<String>,
+    hosts: Vec<String>,
     user: Option<String>,
 }
 
@@ -54,10 +58,15 @@ impl Redactor {
             redactor.path(env::var(variable).ok().as_deref(), word);
         }
         redactor.path(env::temp_dir().to_str(), "<tmp>");
-        redactor.host = fs::read_to_string("/proc/sys/kernel/hostname")
-            .ok()
-            .map(|name| name.trim().to_owned())
-            .filter(|name| !name.is_empty() && !NO_NAMES.contains(&name.as_str()));
+        let own = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+        let used = env::vars().filter(|(name, _)| SERVERS.iter().any(|word| name.contains(word)));
+        let used: Vec<_> = used
+            .filter_map(|(_, url)| Some(host(&url)?.to_owned()))
+            .collect();
+        redactor.hosts = [own.trim().to_owned()].into_iter().chain(used).collect();
+        redactor
+            .hosts
+            .retain(|name| !name.is_empty() && !NO_NAMES.contains(&name.as_str()));
         redactor.user = env::var("USER").ok().filter(|name| !name.is_empty());
         redactor
     }
@@ -95,7 +104,8 @@ impl Redactor {
                     .find_map(|(folder, word)| below(bytes, folder, word))
             })
             .or_else(|| {
-                let (start, end) = find_word(bytes, self.host.as_deref()?, is_name)?;
+                let mut found = self.hosts.iter();
+                let (start, end) = found.find_map(|host| find_word(bytes, host, is_name))?;
                 Some((start, end, "<host>"))
             })
             .or_else(|| {
@@ -105,6 +115,14 @@ impl Redactor {
                 Some((start, start + user.len(), "<user>"))
             })
     }
+}
+
+/// Returns the host of a URL.
+fn host(url: &str) -> Option<&str> {
+    let (_, rest) = url.split_once("://")?;
+    let authority = rest.split(['/', '?']).next()?;
+    let host = authority.rsplit('@').next()?;
+    host.split(':').next().filter(|host| !host.is_empty())
 }
 
 /// Redacts every text in `folder`.
@@ -206,7 +224,7 @@ mod tests {
 
     fn redactor() -> Redactor {
         let mut redactor = Redactor {
-            host: Some("vm".into()),
+            hosts: vec!["vm".into(), "mirror.example".into()],
             user: Some("demo".into()),
             ..Redactor::default()
         };
@@ -243,6 +261,10 @@ mod tests {
             (
                 "on vm: vmstat, kvm, vm-1, VM",
                 "on <host>: vmstat, kvm, <host>-1, VM",
+            ),
+            (
+                "Fetching https://mirror.example/simple/x",
+                "Fetching https://<host>/simple/x",
             ),
             ("demo@vm runs the demo", "<user>@<host> runs the demo"),
             (
@@ -284,6 +306,13 @@ mod tests {
         fs::write(path.join("5xx/of-vm.txt"), "").unwrap();
         let error = check(path, &redactor()).unwrap_err().to_string();
         assert!(error.starts_with("5xx/of-vm.txt: its name"), "{error}");
+    }
+
+    #[test]
+    fn the_host_of_a_url_is_what_stands_between_user_and_port() {
+        assert_eq!(host("sparse+https://a.example/index/"), Some("a.example"));
+        assert_eq!(host("http://user@b.example:8080"), Some("b.example"));
+        assert_eq!(host("direct"), None);
     }
 
     #[test]
