@@ -149,8 +149,9 @@ pub(crate) async fn catch_up(api: SocketAddr, sidecar: &Host, tally: &mut Tally,
         }
         assert!(
             since.elapsed() < DRAIN,
-            "{} of {answers} answers are counted",
-            Exposition::scrape(sidecar.metrics()).await.counted()
+            "{} of {answers} answers are counted; read were {:?}",
+            Exposition::scrape(sidecar.metrics()).await.counted(),
+            Tally::by_method_and_status(&tally.read)
         );
     }
 }
