@@ -43,10 +43,9 @@ pub(super) fn create(limits: &GuestLimits, cache: &Path) -> Result<Engine> {
 /// They cost address space, not memory.
 fn pool(limits: &GuestLimits) -> PoolingAllocationConfig {
     let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
-    let instances = 2 * limits
-        .max_concurrent_requests
-        .div_ceil(limits.instance_concurrency)
-        + 16;
+    // An instance that is used up keeps its slot until it has delivered its telemetry.
+    let requests_at_once = limits.instance_concurrency.min(limits.instance_reuse);
+    let instances = 2 * limits.max_concurrent_requests.div_ceil(requests_at_once) + 16;
     let mut pool = PoolingAllocationConfig::default();
     pool.total_component_instances(count(instances))
         .total_core_instances(count(8 * instances))
