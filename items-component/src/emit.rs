@@ -108,14 +108,16 @@ pub(crate) fn record(observation: Observation) {
     });
     if let Some(url) = url {
         wasip3::spawn(async move {
-            flush(&url).await;
+            // What is counted while a batch goes to the outbox has nobody else to send it.
+            while flush(&url).await && SENDER.with_borrow(|sender| sender.emitter.has_unsent()) {}
             SENDER.with_borrow_mut(|sender| sender.flushing = false);
         });
     }
 }
 
-/// Sends batches until there is nothing more to say, or the sidecar has been away for too long.
-async fn flush(url: &str) {
+/// Sends batches until there is nothing more to say, or the sidecar has been away for too long. Returns false if what is
+/// left has to wait in memory.
+async fn flush(url: &str) -> bool {
     if SENDER.with_borrow(|sender| {
         sender
             .paused_until
@@ -159,16 +161,20 @@ async fn flush(url: &str) {
         sleep(GATHER_UNDER_LOAD).await;
         settled = Instant::now();
     }
+    true
 }
 
-/// Leaves all that is not delivered to whoever delivers next.
-async fn hand_over(reason: &str) {
+/// Leaves all that is not delivered to whoever delivers next. Returns whether that is possible.
+async fn hand_over(reason: &str) -> bool {
     let batches = SENDER.with_borrow_mut(|sender| {
         let all = sender.emitter.freeze_all(unix_nanos(), MAX_FROZEN);
         all.cloned().collect::<Vec<_>>()
     });
-    let Some(last) = batches.last() else { return };
-    match outbox::put(&batches).await {
+    let Some(last) = batches.last() else {
+        return true;
+    };
+    let kept = outbox::put(&batches).await;
+    match &kept {
         Ok(()) => SENDER.with_borrow_mut(|sender| sender.emitter.hand_over(random_instance())),
         Err(error) => log(
             "telemetry stays in memory until the next request, since the outbox cannot be written",
@@ -176,6 +182,7 @@ async fn hand_over(reason: &str) {
             &format!("{reason}; {}", error.0),
         ),
     }
+    kept.is_ok()
 }
 
 /// Delivers what others left, as far as it goes. What fails stays.

@@ -61,6 +61,11 @@ impl Emitter {
         self.pending.lost = self.pending.lost.saturating_add(requests);
     }
 
+    /// Returns whether there is anything to send.
+    pub fn has_unsent(&self) -> bool {
+        !self.frozen.is_empty() || self.has_pending()
+    }
+
     /// Returns the batch to send: the one that is under way, or else a new one of all that is pending.
     /// `None` if there is nothing to say.
     pub fn freeze(&mut self, now_unix_nanos: u64) -> Option<&FrozenBatch> {
@@ -95,8 +100,12 @@ impl Emitter {
         self.last_sequence = 0;
     }
 
+    fn has_pending(&self) -> bool {
+        self.pending.requests() > 0 || self.pending.lost > 0
+    }
+
     fn freeze_pending(&mut self, now_unix_nanos: u64) {
-        if self.pending.requests() == 0 && self.pending.lost == 0 {
+        if !self.has_pending() {
             return;
         }
         let delta = std::mem::take(&mut self.pending);
@@ -190,8 +199,12 @@ mod tests {
 
         emitter.hand_over("after".into());
         assert_eq!(emitter.freeze_all(3, 0).len(), 0);
-        emitter.record(request());
+        // What was counted while they were handed over is still to be sent.
+        assert!(emitter.has_unsent());
         let next = emitter.freeze(4).unwrap();
         assert_eq!(next.key.to_string(), "after-1");
+        assert!(emitter.has_unsent());
+        emitter.settle();
+        assert!(!emitter.has_unsent());
     }
 }
