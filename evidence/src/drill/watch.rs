@@ -32,10 +32,7 @@ impl<C: Clock> Watch<'_, C> {
         witness: impl AsyncFn() -> Result<()>,
     ) -> Result<()> {
         let drill = self.drill;
-        self.reach(outcome, Stage::Inactive, LOADED, None).await?;
-        let running = drill.send(drill.scenario.traffic);
-        let since = drill.clock.now();
-        self.fire(outcome, Some(&running)).await?;
+        let (running, since) = self.drive(outcome).await?;
         self.notified(outcome, Some(&running)).await?;
         witness().await?;
         self.drive_on(outcome, running, since).await?;
@@ -61,14 +58,10 @@ impl<C: Clock> Watch<'_, C> {
         outcome: &mut Outcome,
         witness: impl AsyncFn() -> Result<()>,
     ) -> Result<()> {
-        let drill = self.drill;
-        self.reach(outcome, Stage::Inactive, LOADED, None).await?;
-        let running = drill.send(drill.scenario.traffic);
-        let since = drill.clock.now();
-        self.fire(outcome, Some(&running)).await?;
+        let (running, since) = self.drive(outcome).await?;
         // Every further event would keep it firing for longer.
         self.drive_on(outcome, running, since).await?;
-        drill.compare(outcome, self.before).await?;
+        self.drill.compare(outcome, self.before).await?;
         self.notified(outcome, None).await?;
         witness().await?;
         self.reach(outcome, Stage::Resolved, self.limits.resolved, None)
@@ -103,6 +96,16 @@ impl<C: Clock> Watch<'_, C> {
         self.notified_of_end(outcome, Some(&running)).await?;
         drill.stop(outcome, running).await?;
         drill.compare(outcome, self.before).await
+    }
+
+    /// Sends traffic to an alert at rest until it fires. Returns the traffic, and since when it is sent.
+    async fn drive(&self, outcome: &mut Outcome) -> Result<(Running, Instant)> {
+        let drill = self.drill;
+        self.reach(outcome, Stage::Inactive, LOADED, None).await?;
+        let running = drill.send(drill.scenario.traffic);
+        let since = drill.clock.now();
+        self.fire(outcome, Some(&running)).await?;
+        Ok((running, since))
     }
 
     /// Lets the traffic go on for as long as it has to, and ends it.
