@@ -13,6 +13,10 @@ use evidence::{
 use hyper::{Method, StatusCode};
 use serde_json::{Value, json};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use telemetry::{
+    Observation, Resource, Series, Vocabulary,
+    emitter::{Emitter, FrozenBatch},
+};
 
 use crate::{expected::STIRRED, panels};
 
@@ -60,19 +64,21 @@ async fn trap(api: &BaseUrl) -> Result<()> {
 async fn report(telemetry: &BaseUrl) -> Result<()> {
     let now = SystemTime::now();
     let metrics = "/v1/metrics";
+    let [first, _, third] = batches().map(|batch| Bytes::from(batch.body));
+    let json = |value: Value| Bytes::from(value.to_string());
     for (path, key, body, status) in [
         // One batch, the same again, and one after the next.
-        (metrics, Some("stir-1"), batch(0), 200),
-        (metrics, Some("stir-1"), batch(0), 200),
-        (metrics, Some("stir-3"), batch(LOST), 200),
+        (metrics, Some("stir-1"), first.clone(), 200),
+        (metrics, Some("stir-1"), first.clone(), 200),
+        (metrics, Some("stir-3"), third, 200),
         // Neither a message nor a key.
-        (metrics, None, json!("nonsense"), 400),
-        (metrics, Some("stir-0"), batch(0), 400),
+        (metrics, None, json(json!("nonsense")), 400),
+        (metrics, Some("stir-0"), first, 400),
         // One point that is counted, and one that is not.
-        (metrics, None, points(), 200),
-        ("/v1/traces", None, spans(now - SETTLED), 200),
+        (metrics, None, json(points()), 200),
+        ("/v1/traces", None, json(spans(now - SETTLED)), 200),
     ] {
-        let body = ("application/json", Bytes::from(body.to_string()));
+        let body = ("application/json", body);
         let mut request = request(Method::POST, &telemetry.target(path), Some(body))?;
         if let Some(key) = key {
             request
@@ -89,44 +95,23 @@ fn text(key: &str, value: &str) -> Value {
     json!({ "key": key, "value": { "stringValue": value } })
 }
 
-/// A component's batch of one request, and what it lost.
-fn batch(lost: u64) -> Value {
-    let mut buckets = ["0"; 15];
-    buckets[0] = "1";
-    let mut metrics = vec![json!({
-        "name": "http.server.request.duration",
-        "unit": "s",
-        "histogram": { "aggregationTemporality": 1, "dataPoints": [{
-            "attributes": [
-                text("http.request.method", "GET"),
-                text("http.route", "/items"),
-                { "key": "http.response.status_code", "value": { "intValue": "200" } },
-            ],
-            "startTimeUnixNano": "1",
-            "timeUnixNano": "2",
-            "count": "1",
-            "sum": 0.0005,
-            "bucketCounts": buckets,
-            "explicitBounds": [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0],
-        }] },
-    })];
-    if lost > 0 {
-        metrics.push(json!({
-            "name": "request_telemetry.lost_requests",
-            "unit": "{request}",
-            "sum": { "aggregationTemporality": 1, "isMonotonic": true, "dataPoints": [
-                { "startTimeUnixNano": "1", "timeUnixNano": "2", "asInt": lost.to_string() },
-            ] },
-        }));
-    }
-    json!({ "resourceMetrics": [{
-        "resource": { "attributes": [
-            text("service.name", "items"),
-            text("service.version", "0.1.0"),
-            text("service.instance.id", "stir"),
-        ] },
-        "scopeMetrics": [{ "scope": { "name": "request-telemetry" }, "metrics": metrics }],
-    }] })
+/// Three batches of a component, of a request each; the last says that telemetry was lost.
+fn batches() -> [FrozenBatch; 3] {
+    let resource = Resource {
+        service_name: "items".into(),
+        service_version: "0.1.0".into(),
+        instance: "stir".into(),
+    };
+    let mut emitter = Emitter::new(resource, &Vocabulary { routes: vec![] }, 1);
+    [0, 0, LOST].map(|lost| {
+        emitter.record(Observation {
+            series: Series::new("GET", "/items", 200, None),
+            duration: Duration::from_micros(500),
+        });
+        emitter.record_lost(lost);
+        emitter.freeze(2);
+        emitter.settle().unwrap()
+    })
 }
 
 /// Metrics of somebody else: a counter, and a summary, which Prometheus cannot add up.
