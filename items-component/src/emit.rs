@@ -102,9 +102,11 @@ pub(crate) fn start(host: &str) {
 pub(crate) fn record(observation: Observation) {
     let url = SENDER.with_borrow_mut(|sender| {
         sender.emitter.record(observation);
-        let url = sender.url.clone().filter(|_| !sender.flushing);
-        sender.flushing |= url.is_some();
-        url
+        if sender.flushing {
+            return None;
+        }
+        sender.flushing = sender.url.is_some();
+        sender.url.clone()
     });
     if let Some(url) = url {
         wasip3::spawn(async move {
