@@ -32,12 +32,12 @@ pub(crate) struct Waiting {
 /// Keeps `batches`, all or none; where there is no room, keeps how many requests they count.
 pub(crate) async fn put(batches: &[FrozenBatch]) -> Result<(), StoreError> {
     create().await?;
-    let room = sqlite::rows(HAS_ROOM, [MAX_ROWS.into()]).await?;
+    let room = sqlite::rows(HAS_ROOM, [MAX_ROWS.into()], 1).await?;
     let (sql, values) = insertion(
         batches,
         room.first().and_then(|row| row.get::<i64>(0)) != Some(0),
     );
-    sqlite::rows(&sql, values).await?;
+    sqlite::rows(&sql, values, 0).await?;
     Ok(())
 }
 
@@ -60,7 +60,7 @@ pub(crate) fn put_blocking(batches: &[FrozenBatch]) -> Result<(), blocking::Erro
 /// Returns the batches that have waited longest.
 pub(crate) async fn oldest() -> Result<Vec<Waiting>, StoreError> {
     create().await?;
-    let rows = sqlite::rows(READ, [PAGE.into()]).await?;
+    let rows = sqlite::rows(READ, [PAGE.into()], PAGE as usize).await?;
     let waiting = rows.iter().map(|row| {
         let key = row.get::<&str>(1)?.parse::<BatchKey>().ok()?;
         Some(Waiting {
@@ -79,12 +79,12 @@ pub(crate) async fn oldest() -> Result<Vec<Waiting>, StoreError> {
 
 /// Forgets the batches up to `id`.
 pub(crate) async fn forget(id: i64) -> Result<(), StoreError> {
-    sqlite::rows(DELETE, [id.into()]).await.map(|_| ())
+    sqlite::rows(DELETE, [id.into()], 0).await.map(|_| ())
 }
 
 /// Returns how many requests were lost for want of room, and forgets it.
 pub(crate) async fn take_lost() -> Result<u64, StoreError> {
-    let rows = sqlite::rows(TAKE_LOST, []).await?;
+    let rows = sqlite::rows(TAKE_LOST, [], 1).await?;
     let lost = rows.first().and_then(|row| row.get::<i64>(0));
     Ok(u64::try_from(lost.unwrap_or_default()).unwrap_or_default())
 }
@@ -96,7 +96,7 @@ async fn create() -> Result<(), StoreError> {
     }
     if !CREATED.get() {
         for sql in CREATE {
-            sqlite::rows(sql, []).await?;
+            sqlite::rows(sql, [], 0).await?;
         }
         CREATED.set(true);
     }

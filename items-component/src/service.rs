@@ -38,8 +38,8 @@ pub trait Request {
     fn target(&self) -> &str;
     /// Returns the first value of a header that is text.
     fn header(&self, name: &str) -> Option<String>;
-    /// Reads a body of at most `limit` bytes.
-    async fn read_body(self, limit: usize) -> Result<Vec<u8>, BodyError>;
+    /// Reads a body of at most `limit` bytes, which its head says to be `declared` bytes long, if it does.
+    async fn read_body(self, declared: Option<usize>, limit: usize) -> Result<Vec<u8>, BodyError>;
 }
 
 /// What a request came to.
@@ -133,7 +133,7 @@ async fn read_name(request: impl Request) -> Result<ItemName, ApiError> {
         return Err(too_large);
     }
     let body = request
-        .read_body(MAX_BODY)
+        .read_body(declared.map(|length| length as usize), MAX_BODY)
         .await
         .map_err(|error| match error {
             BodyError::TooLarge => too_large,

@@ -1,13 +1,16 @@
 //! Items in SQLite, and how a statement is executed there.
 //!
 //! Every call is one statement, so it is atomic by itself and requests that share the connection do not
-//! disturb each other. A statement has succeeded only when its completion was awaited, which `collect` does.
+//! disturb each other. A statement has succeeded only when its completion was awaited.
 
 use crate::{
     item::{Item, ItemId, ItemName},
     store::{Store, StoreError},
 };
-use spin_sdk::sqlite::{Connection, Error, RowResult, Value};
+use spin_sdk::{
+    sqlite::{Connection, Error, RowResult, Value},
+    wit_bindgen::StreamResult,
+};
 use std::{cell::OnceCell, rc::Rc};
 
 const CREATE_TABLE: &str = include_str!("../migrations/0001_create_items.sql");
@@ -32,49 +35,66 @@ impl SqliteStore {
         self,
         sql: &str,
         parameters: impl IntoIterator<Item = Value>,
+        expected: usize,
     ) -> Result<Vec<Item>, StoreError> {
-        rows(sql, parameters).await?.iter().map(to_item).collect()
+        let rows = rows(sql, parameters, expected).await?;
+        rows.into_iter().map(to_item).collect()
     }
 }
 
 impl Store for SqliteStore {
     async fn list(&self, after: i64, limit: u32) -> Result<Vec<Item>, StoreError> {
-        self.query(LIST, [after.into(), i64::from(limit).into()])
-            .await
+        let parameters = [after.into(), i64::from(limit).into()];
+        self.query(LIST, parameters, limit as usize).await
     }
 
     async fn create(&self, name: ItemName) -> Result<Item, StoreError> {
-        let created = self.query(CREATE, [name.as_str().into()]).await?.pop();
+        let created = self.query(CREATE, [name.as_str().into()], 1).await?.pop();
         created.ok_or_else(|| StoreError("an insert returned no row".into()))
     }
 
     async fn read(&self, id: ItemId) -> Result<Option<Item>, StoreError> {
-        Ok(self.query(READ, [id.get().into()]).await?.pop())
+        Ok(self.query(READ, [id.get().into()], 1).await?.pop())
     }
 
     async fn replace(&self, id: ItemId, name: ItemName) -> Result<Option<Item>, StoreError> {
         Ok(self
-            .query(REPLACE, [name.as_str().into(), id.get().into()])
+            .query(REPLACE, [name.as_str().into(), id.get().into()], 1)
             .await?
             .pop())
     }
 
     async fn delete(&self, id: ItemId) -> Result<bool, StoreError> {
-        Ok(!self.query(DELETE, [id.get().into()]).await?.is_empty())
+        Ok(!self.query(DELETE, [id.get().into()], 1).await?.is_empty())
     }
 
     async fn check(&self) -> Result<(), StoreError> {
-        self.query(CHECK, []).await.map(|_| ())
+        self.query(CHECK, [], 1).await.map(|_| ())
     }
 }
 
-/// Executes one statement to its end and returns its rows.
+/// Executes one statement to its end and returns its rows. With room for all that are `expected` they come at once:
+/// each time that the host is asked costs as much as several rows.
 pub(crate) async fn rows(
     sql: &str,
     parameters: impl IntoIterator<Item = Value>,
+    expected: usize,
 ) -> Result<Vec<RowResult>, StoreError> {
     let executed = connection().await?.execute(sql, parameters).await;
-    executed.map_err(failed)?.collect().await.map_err(failed)
+    let (_, mut coming, end) = executed.map_err(failed)?.into_inner();
+    let mut rows = Vec::with_capacity(expected);
+    loop {
+        // Without room nothing is read.
+        rows.reserve(1);
+        let (result, read) = coming.read(rows).await;
+        rows = read;
+        match result {
+            StreamResult::Complete(_) => {}
+            StreamResult::Dropped | StreamResult::Cancelled => break,
+        }
+    }
+    end.await.map_err(failed)?;
+    Ok(rows)
 }
 
 /// Returns the instance's connection. Requests that come at one time may each open one; the first stays.
@@ -88,12 +108,14 @@ async fn connection() -> Result<Rc<Connection>, StoreError> {
     Ok(CONNECTION.with(|cell| Rc::clone(cell.get_or_init(|| Rc::new(opened)))))
 }
 
-fn to_item(row: &RowResult) -> Result<Item, StoreError> {
-    let item = row.get(0).zip(row.get::<&str>(1)).map(|(id, name)| Item {
-        id: ItemId::assigned(id),
-        name: ItemName::stored(name.to_owned()),
-    });
-    item.ok_or_else(|| StoreError("a row is no item".into()))
+fn to_item(row: RowResult) -> Result<Item, StoreError> {
+    match <[Value; 2]>::try_from(row.values) {
+        Ok([Value::Integer(id), Value::Text(name)]) => Ok(Item {
+            id: ItemId::assigned(id),
+            name: ItemName::stored(name),
+        }),
+        _ => Err(StoreError("a row is no item".into())),
+    }
 }
 
 fn failed(error: Error) -> StoreError {

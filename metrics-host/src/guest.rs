@@ -8,6 +8,7 @@ mod database;
 mod describe;
 mod edge;
 mod engine;
+mod hand_over;
 mod instance;
 mod limits;
 mod manifest;

@@ -42,10 +42,12 @@ impl RequestCounts {
     /// Adds all that `other` counted.
     pub fn merge(&mut self, other: &Self) {
         for (labels, count) in &other.requests {
-            add(entry(&mut self.requests, labels), *count);
+            update(&mut self.requests, labels, |counter| add(counter, *count));
         }
         for (endpoint, histogram) in &other.latency {
-            entry(&mut self.latency, endpoint).merge(histogram);
+            update(&mut self.latency, endpoint, |latency| {
+                latency.merge(histogram);
+            });
         }
         for (failure, count) in &other.component_failures {
             add(self.component_failures.entry(*failure).or_default(), *count);
@@ -66,29 +68,31 @@ impl RequestCounts {
         let mut endpoints_left = space.max_series.saturating_sub(self.latency.len());
         for (series, histogram) in counted {
             let mut labels = labels_of(series);
-            let new =
-                !self.requests.contains_key(&labels) && !change.requests.contains_key(&labels);
-            let new_endpoint = new
-                && !self.latency.contains_key(&labels.endpoint)
-                && !change.latency.contains_key(&labels.endpoint);
-            let fits = !new
-                || is_legible(&labels.endpoint, space)
+            let count = histogram.count();
+            let known =
+                change.requests.contains_key(&labels) || self.requests.contains_key(&labels);
+            if !known {
+                let new_endpoint = !change.latency.contains_key(&labels.endpoint)
+                    && !self.latency.contains_key(&labels.endpoint);
+                let fits = is_legible(&labels.endpoint, space)
                     && series_left > 0
                     && (!new_endpoint || endpoints_left > 0);
-            let count = histogram.count();
-            if fits {
-                series_left -= usize::from(new);
-                endpoints_left -= usize::from(new_endpoint);
-            } else {
-                labels = RequestLabels {
-                    endpoint: OTHER.into(),
-                    method: OTHER,
-                    status: labels.status.class(),
-                };
-                add(&mut change.overflowed, count);
+                if fits {
+                    series_left -= 1;
+                    endpoints_left -= usize::from(new_endpoint);
+                } else {
+                    labels = RequestLabels {
+                        endpoint: OTHER.into(),
+                        method: OTHER,
+                        status: labels.status.class(),
+                    };
+                    add(&mut change.overflowed, count);
+                }
             }
-            entry(&mut change.latency, &labels.endpoint).merge(histogram);
-            add(entry(&mut change.requests, &labels), count);
+            update(&mut change.latency, &labels.endpoint, |latency| {
+                latency.merge(histogram);
+            });
+            add(change.requests.entry(labels).or_default(), count);
             if let Some(class) = &series.error {
                 add(&mut change.errors, count);
                 if class == attribute::ERROR_PANIC {
@@ -122,13 +126,16 @@ fn add(counter: &mut u64, count: u64) {
     *counter = counter.saturating_add(count);
 }
 
-/// Finds an entry, and clones its key only where it is new.
-fn entry<'a, K: Ord + Clone, V: Default>(map: &'a mut BTreeMap<K, V>, key: &K) -> &'a mut V {
-    if !map.contains_key(key) {
-        map.insert(key.clone(), V::default());
+/// Changes an entry, and clones its key only where it is new.
+fn update<K: Ord + Clone, V: Default>(
+    map: &mut BTreeMap<K, V>,
+    key: &K,
+    change: impl FnOnce(&mut V),
+) {
+    match map.get_mut(key) {
+        Some(value) => change(value),
+        None => change(map.entry(key.clone()).or_default()),
     }
-    map.get_mut(key)
-        .expect("it was inserted where it was missing")
 }
 
 #[cfg(test)]

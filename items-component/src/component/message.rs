@@ -59,22 +59,30 @@ impl ServiceRequest for WasiRequest {
         String::from_utf8(first).ok()
     }
 
-    async fn read_body(self, limit: usize) -> Result<Vec<u8>, BodyError> {
+    async fn read_body(self, declared: Option<usize>, limit: usize) -> Result<Vec<u8>, BodyError> {
         let (reading, read) = wit_future::new(|| Ok(()));
         let (mut pieces, trailers) = Request::consume_body(self.request, read);
-        let mut content = Vec::new();
-        loop {
-            let (result, piece) = pieces.read(Vec::with_capacity(PIECE)).await;
-            if content.len() + piece.len() > limit {
+        // Of a body whose length is known nothing is left to ask for once that much is there.
+        let complete = |content: &Vec<u8>| declared.is_some_and(|length| content.len() >= length);
+        let mut content = Vec::with_capacity(declared.unwrap_or_default());
+        while !complete(&content) {
+            if content.len() == content.capacity() {
+                content.reserve(PIECE);
+            }
+            let (result, read) = pieces.read(content).await;
+            content = read;
+            if content.len() > limit {
                 return Err(BodyError::TooLarge);
             }
-            content.extend_from_slice(&piece);
             match result {
                 StreamResult::Complete(_) => {}
                 StreamResult::Dropped | StreamResult::Cancelled => break,
             }
         }
         drop(reading);
+        if complete(&content) {
+            return Ok(content);
+        }
         // The stream ends in the same way whether the body did or the connection broke.
         match trailers.await {
             Ok(_) => Ok(content),

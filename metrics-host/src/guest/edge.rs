@@ -10,6 +10,7 @@ mod message;
 
 use super::{
     Application,
+    hand_over::hand_over,
     workers::{Fate, Ticket},
 };
 use crate::{
@@ -95,7 +96,7 @@ impl Edge {
             taken_by: Arc::clone(taken_by),
         };
         let answered = tokio::time::timeout(limits.request_timeout + GRACE, async {
-            let response = trigger.handler.handle(ticket, request).await?;
+            let response = hand_over(&trigger.handler, ticket, request).await?;
             message::from_guest(response, taken_by.get()).await
         });
         let result = answered.await;

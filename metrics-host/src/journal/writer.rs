@@ -7,6 +7,7 @@ use super::{
     store::{Reporter, Store},
 };
 use crate::{otlp::Rejections, self_stats::SelfStats};
+use foldhash::quality::RandomState;
 use indexmap::IndexMap;
 use std::{
     sync::{
@@ -34,14 +35,16 @@ pub(super) struct Job {
     pub(super) answer: oneshot::Sender<Result<Receipt, CommitError>>,
 }
 
+/// In the order they came, which is that in which they get a series of their own.
+type Requests = IndexMap<Series, Histogram, RandomState>;
+
 /// What one transaction is going to change in memory.
 #[derive(Default)]
 struct Group {
-    /// In the order they came, which is that in which they get a series of their own.
-    requests: IndexMap<Series, Histogram>,
+    requests: Requests,
     /// Requests in no series: their component could not keep what it knew of them.
     lost: u64,
-    host_requests: IndexMap<Series, Histogram>,
+    host_requests: Requests,
     host_ends_unix_nanos: Vec<u64>,
     /// When components' requests ended, in nanoseconds since the Unix epoch, and how many.
     reported: Vec<(u64, u64)>,
@@ -299,7 +302,7 @@ enum Verdict {
 
 const NANOS_PER_SECOND: u64 = 1_000_000_000;
 
-fn add(counted: &mut IndexMap<Series, Histogram>, delta: Delta) {
+fn add(counted: &mut Requests, delta: Delta) {
     for (series, histogram) in delta {
         counted.entry(series).or_default().merge(&histogram);
     }

@@ -46,6 +46,37 @@ async fn a_guest_that_computes_for_ever_is_stopped_and_blocks_nobody() {
     assert_eq!(get(api, "GET /fine").await.text(), "fine");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_waits_for_room_when_there_are_as_many_instances_as_there_may_be() {
+    // Room for twice the instances that 64 requests need, and 16.
+    const INSTANCES: usize = 18;
+    let few = [
+        "--max-concurrent-requests=64",
+        "--instance-concurrency=64",
+        "--request-timeout=3s",
+    ];
+    let host = start(&few).await;
+    let api = host.api();
+    let endless: Vec<_> = (0..INSTANCES)
+        .map(|_| tokio::spawn(get(api, "GET /compute")))
+        .collect();
+    Exposition::scrape_until(host.metrics(), "an instance for each", |scrape| {
+        scrape.sum("metrics_host_instances", &[]) == INSTANCES as f64
+    })
+    .await;
+    // It has as much time as they have, and may run out of it just before.
+    loop {
+        match get(api, "GET /fine").await.status.as_u16() {
+            504 => {}
+            status => break assert_eq!(status, 200),
+        }
+    }
+    for request in endless {
+        assert_eq!(request.await.unwrap().status, 504);
+    }
+    assert_eq!(failures(&host, "instantiation").await, 0.0);
+}
+
 #[tokio::test]
 async fn a_guest_gets_no_more_memory_or_stack_than_it_may_have() {
     let host = start(&["--instance-memory", "16MiB"]).await;

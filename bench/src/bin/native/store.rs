@@ -1,6 +1,6 @@
 //! Items in SQLite: readers beside one writer, which commits all that wait for it in one transaction.
 
-use rusqlite::{Connection, Params, Row};
+use rusqlite::{Connection, Params, Row, config::DbConfig};
 use serde::Serialize;
 use std::{
     path::{Path, PathBuf},
@@ -130,6 +130,8 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.pragma_update(None, "journal_mode", "wal")?;
     connection.pragma_update(None, "synchronous", "full")?;
+    // As metrics-host does: `LIMIT ?` is not prepared anew for every value.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     Ok(connection)
 }
 
