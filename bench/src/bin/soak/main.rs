@@ -70,6 +70,11 @@ fn soak(time: Duration) -> Result<Report> {
     let before = (Usage::of(sidecar.pid())?, Usage::of(serve.pid())?);
 
     let runtime = load::runtime()?;
+    // Whoever waited for the start asked something, too.
+    let edge_before = runtime.block_on(requests(edge))?;
+    let sidecar_before = runtime.block_on(at_rest("requests before the first", async || {
+        requests(sidecar_metrics).await
+    }))?;
     let deadline = Instant::now() + time;
     let (tally, sidecar_scrapes, edge_scrapes) = runtime.block_on(async {
         tokio::try_join!(
@@ -93,13 +98,13 @@ fn soak(time: Duration) -> Result<Report> {
         answers: tally.answers,
         unexpected: tally.unexpected,
         sidecar: Counted {
-            requests: sidecar_requests,
+            requests: sidecar_requests - sidecar_before,
             before: before.0,
             after: sidecar_usage,
             scrapes: sidecar_scrapes,
         },
         edge: Counted {
-            requests: edge_requests,
+            requests: edge_requests - edge_before,
             before: before.1,
             after: edge_usage,
             scrapes: edge_scrapes,
