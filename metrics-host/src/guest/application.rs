@@ -2,19 +2,18 @@
 
 use super::{
     Manifest, database::Database, describe, engine, instance::Component, limits::GuestLimits,
-    route::TriggerRoute, workers::Workers,
+    pool::Pool, route::TriggerRoute,
 };
 use crate::{edge_counts::EdgeCounts, self_stats::SelfStats, state_dir::StateDir};
 use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
 use std::{
     collections::{BTreeMap, HashMap, btree_map::Entry},
-    sync::{Arc, atomic::AtomicU64},
+    sync::Arc,
     time::Duration,
 };
 use telemetry::{Route, Vocabulary, attribute};
 use tokio::sync::watch;
-use wasmtime_wasi_http::handler::{HandlerState, ProxyHandler};
 
 /// What the host itself may answer in a component's place: these exist at 0 from the start.
 const HOST_ANSWERS: [(&str, u16); 8] = [
@@ -42,7 +41,7 @@ pub struct Application {
 pub(super) struct Trigger {
     pub route: String,
     pattern: TriggerRoute,
-    pub handler: ProxyHandler<Workers>,
+    pub instances: Arc<Pool>,
 }
 
 impl Application {
@@ -63,7 +62,7 @@ impl Application {
         let stop = watch::Sender::new(false);
         let alive = watch::Sender::new(());
         let mut databases = BTreeMap::new();
-        let mut handlers = HashMap::new();
+        let mut pools = HashMap::new();
         for (id, component) in &manifest.components {
             let (proxy, wasm) = engine::load(
                 &engine,
@@ -83,27 +82,27 @@ impl Application {
                 let database = open_database(&mut databases, name, limits, state)?;
                 own_databases.insert(name.clone(), database);
             }
-            let workers = Workers {
-                engine: engine.clone(),
-                proxy,
-                component: Arc::new(Component {
-                    id: id.as_str().into(),
-                    variables: component.variables.clone(),
-                    environment: component.environment.clone(),
-                    allowed_hosts: Arc::new(component.allowed_hosts.clone()),
-                    databases: own_databases,
-                    limits,
-                }),
-                counts: Arc::clone(counts),
-                stats: Arc::clone(stats),
-                created: AtomicU64::new(0),
-                stopping: stop.subscribe(),
-                alive: alive.clone(),
+            let component = Component {
+                id: id.as_str().into(),
+                variables: component.variables.clone(),
+                environment: component.environment.clone(),
+                allowed_hosts: Arc::new(component.allowed_hosts.clone()),
+                databases: own_databases,
+                limits,
             };
+            let pool = Pool::new(
+                engine.clone(),
+                proxy,
+                component,
+                Arc::clone(counts),
+                Arc::clone(stats),
+                stop.subscribe(),
+                alive.clone(),
+            );
             // What would fail for every request fails here.
-            let instance = workers.instantiate().await.map_err(anyhow::Error::from);
+            let instance = pool.instantiate().await.map_err(anyhow::Error::from);
             drop(instance.with_context(|| format!("component {id:?}: cannot create an instance"))?);
-            handlers.insert(id, ProxyHandler::new(workers));
+            pools.insert(id, Arc::new(pool));
         }
         let mut triggers: Vec<_> = manifest
             .triggers
@@ -111,7 +110,7 @@ impl Application {
             .map(|trigger| Trigger {
                 route: trigger.route.as_str().to_owned(),
                 pattern: trigger.route.clone(),
-                handler: handlers[&trigger.component].clone(),
+                instances: Arc::clone(&pools[&trigger.component]),
             })
             .collect();
         triggers.sort_by_key(|trigger| std::cmp::Reverse(trigger.pattern.specificity()));
@@ -132,7 +131,7 @@ impl Application {
             let listed = match self.inline {
                 true => {
                     describe::routes(
-                        &trigger.handler,
+                        &trigger.instances,
                         &trigger.route,
                         self.limits.request_timeout,
                     )

@@ -1,6 +1,6 @@
 //! The one request that the host itself sends to a component: which routes do you have?
 
-use super::workers::{Ticket, Workers};
+use super::pool::{Pool, Ticket};
 use http::{Request, StatusCode, header};
 use http_body_util::{BodyExt, Empty, Limited};
 use std::{
@@ -10,19 +10,19 @@ use std::{
 };
 use telemetry::{Route, Vocabulary, inline};
 use tokio::sync::Semaphore;
-use wasmtime_wasi_http::handler::{ProxyHandler, Request as GuestRequest};
+use wasmtime_wasi_http::handler::Request as GuestRequest;
 
 /// Longest list of routes, in bytes.
 const MAX_VOCABULARY: usize = 256 << 10;
 
-/// Returns the routes that the component behind `handler`, which is triggered by `route`, lists; `None` if it
+/// Returns the routes that the component behind `instances`, which is triggered by `route`, lists; `None` if it
 /// does not.
 pub(super) async fn routes(
-    handler: &ProxyHandler<Workers>,
+    instances: &Arc<Pool>,
     route: &str,
     timeout: Duration,
 ) -> Option<Vec<Route>> {
-    match tokio::time::timeout(timeout, ask(handler, route)).await {
+    match tokio::time::timeout(timeout, ask(instances, route)).await {
         Ok(Ok(vocabulary)) => return vocabulary.map(|vocabulary| vocabulary.routes),
         Ok(Err(error)) => tracing::warn!(
             error = format!("{error:#}"),
@@ -33,12 +33,12 @@ pub(super) async fn routes(
     None
 }
 
-async fn ask(handler: &ProxyHandler<Workers>, route: &str) -> wasmtime::Result<Option<Vocabulary>> {
+async fn ask(instances: &Arc<Pool>, route: &str) -> wasmtime::Result<Option<Vocabulary>> {
     let ticket = Ticket {
         permit: Arc::new(Semaphore::new(1)).try_acquire_owned()?,
         taken_by: Arc::new(OnceLock::new()),
     };
-    let response = handler.handle(ticket, request(route)?).await?;
+    let response = instances.handle(ticket, request(route)?).await?;
     let says_so = response
         .headers()
         .get(header::CONTENT_TYPE)

@@ -6,12 +6,12 @@
 //! right after.
 
 mod answer;
-mod message;
 
 use super::{
     Application,
-    hand_over::hand_over,
-    workers::{Fate, Ticket},
+    fate::Fate,
+    message::{self, EdgeBody},
+    pool::Ticket,
 };
 use crate::{
     edge_counts::EdgeCounts, reply, request_counts::ComponentFailure, self_stats::SelfStats, server,
@@ -19,7 +19,6 @@ use crate::{
 use answer::{Answer, Failure};
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
-use message::EdgeBody;
 use std::{
     sync::{
         Arc, OnceLock,
@@ -95,19 +94,15 @@ impl Edge {
             permit,
             taken_by: Arc::clone(taken_by),
         };
-        let answered = tokio::time::timeout(limits.request_timeout + GRACE, async {
-            let response = hand_over(&trigger.handler, ticket, request).await?;
-            message::from_guest(response, taken_by.get()).await
-        });
+        let answered = tokio::time::timeout(
+            limits.request_timeout + GRACE,
+            trigger.instances.handle(ticket, request),
+        );
         let result = answered.await;
         if exceeded.load(Relaxed) {
             return Err(Failure::TooLarge(limits.max_body_size));
         }
         match result {
-            // A body that its instance's failure cut short looks complete.
-            Ok(Ok(_)) if taken_by.get().is_some_and(|fate| fate.has_failed()) => {
-                Err(Failure::of_instance(taken_by.get()).await)
-            }
             Ok(Ok(response)) => Ok(Answer::new(response, &trigger.route)),
             Ok(Err(error)) => Err(Failure::of(error, taken_by.get()).await),
             Err(_) => Err(Failure::Timeout),

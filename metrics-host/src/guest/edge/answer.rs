@@ -1,8 +1,11 @@
 //! What a request comes to: the component's answer, or why there is none.
 
-use super::message::{EdgeBody, remove_internal};
 use crate::{
-    guest::workers::{Fate, Ticket},
+    guest::{
+        fate::Fate,
+        message::{EdgeBody, remove_internal},
+        pool::NoAnswer,
+    },
     reply,
     request_counts::ComponentFailure,
 };
@@ -12,7 +15,7 @@ use http_body_util::Full;
 use serde_json::json;
 use std::{sync::Arc, time::Duration};
 use telemetry::inline;
-use wasmtime_wasi_http::handler::{ExpirationError, InstantiationError, TrapOrPanicError};
+use wasmtime_wasi_http::handler::ExpirationError;
 
 /// How long the reason of a trap is waited for; it follows the trap at once.
 const REASON_TIMEOUT: Duration = Duration::from_secs(1);
@@ -72,15 +75,12 @@ impl Failure {
         if error.is::<ExpirationError>() || taken_by.is_some_and(|fate| fate.is_expired()) {
             return Self::Timeout;
         }
-        if let Some(InstantiationError { error, .. }) =
-            error.downcast_ref::<InstantiationError<Ticket>>()
-        {
-            return Self::Instantiation(format!("{error:#}"));
+        match error.downcast_ref::<NoAnswer>() {
+            Some(NoAnswer::NoInstance(reason)) => Self::Instantiation(reason.clone()),
+            Some(NoAnswer::InstanceFailed) => Self::of_instance(taken_by).await,
+            None if error.is::<wasmtime::Trap>() => Self::of_instance(taken_by).await,
+            None => Self::Handler(format!("{error:#}")),
         }
-        if error.is::<TrapOrPanicError>() || error.is::<wasmtime::Trap>() {
-            return Self::of_instance(taken_by).await;
-        }
-        Self::Handler(format!("{error:#}"))
     }
 
     /// Tells why an instance failed in the middle of an answer.

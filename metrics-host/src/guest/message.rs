@@ -1,6 +1,6 @@
 //! Messages on their way into a guest and out of it.
 
-use crate::guest::workers::Fate;
+use super::fate::Fate;
 use bytes::{Bytes, BytesMut};
 use http::{
     HeaderMap, HeaderName, Request, Response, Uri, header,
@@ -32,8 +32,8 @@ pub(super) type EdgeBody = Either<Full<Bytes>, Streamed>;
 pub struct Streamed {
     start: Option<Bytes>,
     rest: WasiBody,
-    /// Who sends it.
-    fate: Option<Arc<Fate>>,
+    /// Of the instance that sends it.
+    fate: Arc<Fate>,
 }
 
 impl Body for Streamed {
@@ -50,9 +50,7 @@ impl Body for Streamed {
                 .poll_frame(cx)
                 .map(|frame| match frame {
                     // Cut short, and not complete as it looks: the client has to see that.
-                    None if self.fate.as_ref().is_some_and(|fate| fate.has_failed()) => {
-                        Some(Err(Error::HttpResponseIncomplete))
-                    }
+                    None if self.fate.has_failed() => Some(Err(Error::HttpResponseIncomplete)),
                     frame => frame,
                 }),
         }
@@ -121,13 +119,14 @@ fn absolute(uri: Uri, headers: &HeaderMap) -> Uri {
     Uri::from_parts(parts).expect("a URI with scheme, authority and path is complete")
 }
 
-/// Waits until an answer is complete, or too long to wait for.
+/// Waits until an answer is complete, or too long to wait for. To be called where the instance's failure ends the
+/// call: a body that is cut short by it looks complete.
 ///
 /// # Errors
-/// If the guest fails before.
+/// If the guest gives an error in place of the rest.
 pub(super) async fn from_guest(
     response: Response<WasiBody>,
-    taken_by: Option<&Arc<Fate>>,
+    fate: &Arc<Fate>,
 ) -> wasmtime::Result<Response<EdgeBody>> {
     let (mut head, mut body) = response.into_parts();
     // How the message is framed is for the host to say.
@@ -142,7 +141,7 @@ pub(super) async fn from_guest(
             let streamed = Streamed {
                 start: Some(collected.into_bytes()),
                 rest: body,
-                fate: taken_by.cloned(),
+                fate: Arc::clone(fate),
             };
             return Ok(Response::from_parts(head, Either::Right(streamed)));
         }
