@@ -235,7 +235,7 @@ impl Pool {
 
     /// Forgets an instance that can take nothing now, and sees to it that others take what it was woken for.
     pub(super) fn unlist(self: &Arc<Self>, place: &Place) {
-        if !place.listed.load(Relaxed) && self.waiting.load(Acquire) == 0 {
+        if !place.listed.load(Acquire) && self.waiting.load(Acquire) == 0 {
             return;
         }
         let mut line = self.lock();
@@ -261,7 +261,8 @@ impl Pool {
     fn find_taker(self: &Arc<Self>, line: &mut Line) -> Option<Arc<HelpedTask>> {
         self.waiting.store(line.waiting.len(), Release);
         while let Some(place) = line.free.pop() {
-            place.listed.store(false, Relaxed);
+            // After the length of the line, for who looks at both without the lock.
+            place.listed.store(false, Release);
             if let Some(task) = place.task.upgrade() {
                 return Some(task);
             }
