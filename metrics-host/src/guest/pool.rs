@@ -171,6 +171,7 @@ impl Pool {
         let taker = {
             let mut line = self.lock();
             line.waiting.push_back(work);
+            self.waiting.store(line.waiting.len(), Release);
             self.find_taker(&mut line)
         };
         if let Some(taker) = taker {
@@ -259,7 +260,6 @@ impl Pool {
 
     /// Returns who is to take a request, or starts somebody who will.
     fn find_taker(self: &Arc<Self>, line: &mut Line) -> Option<Arc<HelpedTask>> {
-        self.waiting.store(line.waiting.len(), Release);
         while let Some(place) = line.free.pop() {
             // After the length of the line, for who looks at both without the lock.
             place.listed.store(false, Release);

@@ -50,30 +50,30 @@ pub(super) async fn run(pool: Arc<Pool>, place: Place, instance: Fresh, first: O
         place: &place,
         desk: &desk,
         fate: &instance.fate,
-        store: Some(instance.store),
+        store: instance.store,
         result: Err(wasmtime::format_err!("the host panicked")),
         _live: instance.live,
     };
-    let Some(store) = &mut worker.store else {
-        return;
-    };
     let (proxy, fate) = (&instance.proxy, &instance.fate);
     let mut event_loop = pin!(
-        store.run_concurrent(async |accessor| serve(accessor, proxy, &desk, fate, limits).await)
+        worker
+            .store
+            .run_concurrent(async |accessor| serve(accessor, proxy, &desk, fate, limits).await)
     );
     let result = poll_fn(|cx| {
         // What is ready in the instance goes first: if it fails at that, a request handed over now would be lost.
-        if desk.is_busy()
-            && let Poll::Ready(result) = event_loop.as_mut().poll(cx)
-        {
+        let was_busy = desk.is_busy();
+        if was_busy && let Poll::Ready(result) = event_loop.as_mut().poll(cx) {
             return Poll::Ready(result.flatten());
         }
-        if desk.has_room()
-            && let Some(work) = pool.take()
-        {
+        let next = if desk.has_room() { pool.take() } else { None };
+        let has_next = next.is_some();
+        if let Some(work) = next {
             desk.hand_over(work);
         }
-        if let Poll::Ready(result) = event_loop.as_mut().poll(cx) {
+        if (has_next || !was_busy)
+            && let Poll::Ready(result) = event_loop.as_mut().poll(cx)
+        {
             return Poll::Ready(result.flatten());
         }
         if let Some(work) = desk.take_back() {
@@ -333,7 +333,8 @@ struct Worker<'a> {
     place: &'a Place,
     desk: &'a Desk,
     fate: &'a Fate,
-    store: Option<Store<GuestState>>,
+    /// Dropped after the end was told.
+    store: Store<GuestState>,
     result: wasmtime::Result<()>,
     _live: Live,
 }
@@ -360,6 +361,5 @@ impl Drop for Worker<'_> {
             }
         };
         self.fate.seal(end);
-        self.store = None;
     }
 }

@@ -84,7 +84,7 @@ impl Failure {
     }
 
     /// Tells why an instance failed in the middle of an answer.
-    pub(super) async fn of_instance(taken_by: Option<&Arc<Fate>>) -> Self {
+    async fn of_instance(taken_by: Option<&Arc<Fate>>) -> Self {
         let reason = async { taken_by?.failure().await };
         let backtrace = tokio::time::timeout(REASON_TIMEOUT, reason)
             .await
