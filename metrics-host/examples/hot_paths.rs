@@ -20,7 +20,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 use telemetry::{
-    BatchKey, Delta, Observation, Resource, Route, Series, Vocabulary, emitter::Emitter, otlp,
+    BatchKey, Delta, Observation, Resource, Route, RouteCatalogue, Series, emitter::Emitter, otlp,
 };
 
 // As in the binary, and one thing less that differs from machine to machine.
@@ -96,7 +96,7 @@ fn record_emitter(times: u64) {
         route: route.into(),
         status,
     });
-    let vocabulary = Vocabulary {
+    let vocabulary = RouteCatalogue {
         routes: routes.into(),
     };
     let mut emitter = Emitter::new(resource(), &vocabulary, 0);

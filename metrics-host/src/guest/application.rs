@@ -12,7 +12,7 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use telemetry::{Route, Vocabulary, attribute};
+use telemetry::{Route, RouteCatalogue, attribute};
 use tokio::sync::watch;
 
 /// What the host itself may answer in a component's place: these exist at 0 from the start.
@@ -144,7 +144,7 @@ impl Application {
                 route: trigger.route.clone(),
                 status: 200,
             };
-            let vocabulary = Vocabulary {
+            let vocabulary = RouteCatalogue {
                 routes: listed.unwrap_or_else(|| vec![own_route()]),
             };
             for series in vocabulary.series() {

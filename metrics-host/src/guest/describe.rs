@@ -8,7 +8,7 @@ use std::{
     sync::{Arc, OnceLock},
     time::Duration,
 };
-use telemetry::{Route, Vocabulary, inline};
+use telemetry::{Route, RouteCatalogue, inline};
 use tokio::sync::Semaphore;
 use wasmtime_wasi_http::handler::Request as GuestRequest;
 
@@ -33,7 +33,7 @@ pub(super) async fn routes(
     None
 }
 
-async fn ask(instances: &Arc<Pool>, route: &str) -> wasmtime::Result<Option<Vocabulary>> {
+async fn ask(instances: &Arc<Pool>, route: &str) -> wasmtime::Result<Option<RouteCatalogue>> {
     let ticket = Ticket {
         permit: Arc::new(Semaphore::new(1)).try_acquire_owned()?,
         taken_by: Arc::new(OnceLock::new()),
@@ -42,7 +42,7 @@ async fn ask(instances: &Arc<Pool>, route: &str) -> wasmtime::Result<Option<Voca
     let says_so = response
         .headers()
         .get(header::CONTENT_TYPE)
-        .is_some_and(|content_type| content_type == Vocabulary::CONTENT_TYPE);
+        .is_some_and(|content_type| content_type == RouteCatalogue::CONTENT_TYPE);
     if response.status() != StatusCode::OK || !says_so {
         return Ok(None);
     }
@@ -50,7 +50,7 @@ async fn ask(instances: &Arc<Pool>, route: &str) -> wasmtime::Result<Option<Voca
         .collect()
         .await
         .map_err(|error| wasmtime::format_err!("cannot read the routes: {error}"))?;
-    Ok(Some(Vocabulary::from_json(&body.to_bytes())?))
+    Ok(Some(RouteCatalogue::from_json(&body.to_bytes())?))
 }
 
 fn request(route: &str) -> wasmtime::Result<GuestRequest> {
