@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs the README's commands for a build from vendored crates, in a copy of the tree: first those for a machine with the registries,
-# then, with no network and an empty home of cargo, those for one without. Only OFFLINE=full runs `make build`, which takes long.
+# Runs the commands of docs/building-offline.md in a copy of the tree: the first block with the network, the second without it and with
+# an empty cargo home. `make build` takes minutes, so only OFFLINE=full runs it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -18,13 +18,12 @@ else
   tools/skip.sh "this machine allows no network namespace"
 fi
 
-# block N: prints the Nth block of commands in that section of the README.
+# block N: prints the Nth block of commands of the page.
 block() {
   awk -v wanted="$1" '
-    /^## / { here = ($0 == "## Building without the registries") }
-    here && /^```$/ { on = 0 }
+    /^```$/ { on = 0 }
     on { print }
-    here && /^```sh$/ { on = (++number == wanted) }' README.md
+    /^```sh$/ { on = (++number == wanted) }' docs/building-offline.md
 }
 fail() {
   echo "test-offline: $*" >&2
@@ -38,7 +37,7 @@ cd "$work"
 # What the calling make or cargo has set would otherwise decide where it goes.
 unset CARGO_TARGET_DIR MAKEFLAGS MAKELEVEL
 with=$(block 1) without=$(block 2)
-grep -qx 'make build' <<<"$without" || fail "expected two blocks of commands in the README's section, the second with \`make build\`"
+grep -qx 'make build' <<<"$without" || fail "expected two blocks of commands in docs/building-offline.md, the second with \`make build\`"
 [ "${OFFLINE:-}" = full ] || without=$(grep -vx 'make build' <<<"$without")
 
 bash -euxc "$with"

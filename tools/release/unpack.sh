@@ -14,7 +14,7 @@ trap 'docker rm "$container" >/dev/null; rm -rf "$scratch"' EXIT
 mkdir "$scratch/$name"
 docker cp "$container:/metrics-host" "$scratch/$name/metrics-host"
 docker cp "$container:/app/." "$scratch/$name"
-cp README.md LICENSE CHANGELOG.md "$scratch/$name"
+cp --recursive README.md LICENSE CHANGELOG.md docs "$scratch/$name"
 cp "$scratch/$name/target/wasm32-wasip2/component/items_component.wasm" "$directory/items_component-$version.wasm"
 # In an order, with owners and times that do not depend on this machine.
 tar --create --gzip --file "$directory/$name.tar.gz" --directory "$scratch" --sort=name --owner=0 --group=0 --numeric-owner \
