@@ -1,9 +1,13 @@
-//! Counters in a file that is mapped into memory: what was added is in the kernel's hands at once, so it
-//! outlives `kill -9`; what [`CounterFile::sync`] returned for is on disk, so it outlives a power loss.
+//! Counters in a file that is mapped into memory. An added count is in the kernel's hands at once, so it survives
+//! `kill -9`. A count that [`CounterFile::sync`] returned for is on disk, so it survives a power loss.
 //!
 //! The file is an array of 256-byte slots. Slot 0 is the header. Every other slot is a key (its checksum, 0
 //! while the slot is free, then 120 bytes of text padded with zeros) and [`VALUES`] counters. A slot lies
 //! within one page, so a page that reached the disk has the key of every counter in it.
+//!
+//! A file that another program shortens under the mapping ends the process with SIGBUS at the next access, and so does
+//! a read error of the disk. That is on purpose: counters that cannot be stored must not be shown, and the next start
+//! refuses a file of the wrong length.
 
 use memmap2::MmapRaw;
 use std::{
@@ -165,11 +169,13 @@ impl CounterFile {
         &self.words()[index * SLOT_WORDS..][..SLOT_WORDS]
     }
 
+    #[expect(unsafe_code, reason = "memory that another process may map can only be reached through a raw pointer")]
     fn words(&self) -> &[AtomicU64] {
         let words = self.map.as_mut_ptr().cast::<AtomicU64>();
         // SAFETY: the mapping is FILE_LEN bytes long (checked when it was opened), aligned to a page, readable
-        // and writable, and lives as long as `self`. Every access to it is through these atomics. The state
-        // directory's lock keeps other processes away, and nothing truncates the file.
+        // and writable, and lives as long as `self`. Every access is through these atomics, so other writers cause no
+        // data race; the lock of the state directory keeps other metrics-hosts away. Shortening the file unmaps no
+        // page: an access beyond its end raises SIGBUS, which ends the process, and never reads other memory.
         unsafe { std::slice::from_raw_parts(words, FILE_LEN / 8) }
     }
 }
