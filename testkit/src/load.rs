@@ -231,8 +231,7 @@ impl Course {
     /// Sends requests over one connection, and what replaces it, until nothing more is due.
     async fn drive(&self, mut connection: Connection) {
         while let Some((index, due)) = self.schedule.take().await {
-            // A server may have closed it since.
-            if !connection.is_open() && !self.replace(&mut connection).await {
+            if !self.is_usable(&connection) && !self.replace(&mut connection).await {
                 return;
             }
             let planned = self.state().begin(index);
@@ -252,6 +251,12 @@ impl Course {
             }
             self.progress.notify_waiters();
         }
+    }
+
+    /// Returns whether the server has left a connection open. Only one that was idle is asked for, since that costs a
+    /// system call.
+    fn is_usable(&self, connection: &Connection) -> bool {
+        connection.is_usable() && (self.schedule.is_closed_loop() || connection.is_open())
     }
 
     /// Connects again; false if that is not possible.
