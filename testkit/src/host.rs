@@ -1,4 +1,4 @@
-//! A metrics-host of one's own: the real binary on free ports, with a state directory that outlives it if it is kept.
+//! A metrics-host under test: the real binary on free ports, with a scratch directory that can be kept for the next one.
 
 use crate::{
     http,
@@ -37,9 +37,9 @@ pub struct Launch {
 /// A running metrics-host. It is killed when dropped.
 #[derive(Debug)]
 pub struct Host {
-    /// Its process.
+    /// The process.
     pub process: Process,
-    /// Its scratch directory: `state` is the state directory. The next host can go on with it.
+    /// The scratch directory; its folder `state` is the state directory. Another host can go on with it.
     pub state: Arc<TempDir>,
     addresses: Value,
 }
@@ -210,7 +210,7 @@ impl Launch {
     pub async fn fail(self) -> Result<(i32, String)> {
         let (mut process, ..) = self.spawn()?;
         let status = process.end(START).await?;
-        // Its output ends with it.
+        // The output may end a little later.
         _ = process.line("the end", REACTION, |_| None::<()>).await;
         Ok((status.code().unwrap_or(-1), process.lines().join("\n")))
     }

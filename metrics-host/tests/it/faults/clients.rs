@@ -1,7 +1,6 @@
 //! Clients that leave before the answer, and handlers that miss their deadline.
 //!
-//! Both request `/health/live`, which the load beside them does not. So their requests can be told apart from those that
-//! were answered.
+//! Both request `/health/live`, which the load beside them does not: so they can be told apart from answered requests.
 
 use super::{Length, QUIET, assert_undisturbed, end, last_request, service};
 use crate::{

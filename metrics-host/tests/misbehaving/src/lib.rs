@@ -1,5 +1,5 @@
-//! Does what a host must withstand, by path. Says nothing of its telemetry, so it is counted under its trigger's
-//! route.
+//! A component with a misdeed for each path, all of which a host must withstand. It sends no telemetry, so its requests
+//! are counted under the route of its trigger.
 
 #[cfg(target_arch = "wasm32")]
 mod component;
