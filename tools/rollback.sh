@@ -5,10 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 # shellcheck source=tools/docker.sh
 . tools/docker.sh
-fail() {
-  echo "rollback: $*" >&2
-  exit 1
-}
+fail() { echo "rollback: $*" >&2; exit 1; }
 
 image=${1:-}
 [[ $image =~ ^[^@]+@sha256:[0-9a-f]{64}$ ]] ||

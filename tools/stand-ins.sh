@@ -6,10 +6,7 @@
 tools/need.sh prometheus prometheus-alertmanager busybox:busybox-static
 
 test=$(basename "$0" .sh)
-fail() {
-  echo "$test: $*" >&2
-  exit 1
-}
+fail() { echo "$test: $*" >&2; exit 1; }
 # expect WHAT EXPECTED ACTUAL
 expect() { [ "$2" = "$3" ] || fail "$1: expected $2, got $3"; }
 
@@ -46,16 +43,18 @@ cleanup() {
 }
 trap cleanup EXIT
 
-# place FILE DIRECTORY PATH: copies a program to DIRECTORY/PATH, with the shared libraries it loads at their own paths.
-place() {
-  install -D "$1" "$2/$3"
+# libraries PROGRAM DIRECTORY: copies the shared libraries that a program loads, to their own paths there.
+libraries() {
   { ldd "$1" 2>/dev/null | grep -o '/[^ ]*' || true; } | xargs -r cp --dereference --parents --update --target-directory "$2"
 }
-# import DIRECTORY TAG [CHANGE...]: makes an image of DIRECTORY; a CHANGE is a line of a Dockerfile.
+# place PROGRAM DIRECTORY PATH: copies a program to DIRECTORY/PATH, and its libraries.
+place() {
+  install -D "$1" "$2/$3"
+  libraries "$1" "$2"
+}
+# import DIRECTORY TAG [LINE...]: makes an image of DIRECTORY, with more lines of a Dockerfile.
 import() {
-  local directory=$1 tag=$2 changes=()
-  for change in "${@:3}"; do changes+=(--change "$change"); done
-  tar --create --owner=0 --group=0 --directory "$directory" . | docker import "${changes[@]}" - "$tag" >/dev/null
+  printf '%s\n' 'FROM scratch' 'COPY . /' "${@:3}" | docker build --quiet --tag "$2" --file - "$1" >/dev/null
 }
 # busybox_in DIRECTORY APPLET...: puts a busybox there, with the names it is called by.
 busybox_in() {
@@ -63,14 +62,13 @@ busybox_in() {
   for applet in "${@:2}"; do ln -s busybox "$1/bin/$applet"; done
 }
 
-# app_image: builds the Dockerfile's last stage as $name-app, of what `make build` left and of this machine's C library.
+# app_image: builds the Dockerfile's last stage as $name-app, from the results of `make build` and this machine's C library.
 app_image() {
   local out=$work/artefacts/out
-  place target/release/metrics-host "$work/app" metrics-host
-  install -d "$out/state"
+  mkdir -p "$work/app" "$out/state"
+  libraries target/release/metrics-host "$work/app"
   # No test asks for line tables, and they are most of the file.
-  objcopy --strip-debug "$work/app/metrics-host" "$out/metrics-host"
-  rm "$work/app/metrics-host"
+  objcopy --strip-debug target/release/metrics-host "$out/metrics-host"
   install -D -m 0644 -t "$out/app" spin.toml
   install -D -m 0644 -t "$out/app/target/wasm32-wasip2/component" target/wasm32-wasip2/component/items_component.wasm
   import "$work/app" "$name-base"

@@ -46,6 +46,6 @@ if [ -n "$summary" ]; then
   [ -z "$skipped" ] || result="skipped: $skipped"
   [ "$code" = 0 ] || result=failed
   echo "- \`make $target\`: $result, $seconds s" >>"$summary"
-  [ "$code" = 0 ] || printf '\n%s\n' '```text' "$(tail -n 40 "$log")" '```' >>"$summary"
+  [ "$code" = 0 ] || printf '%s\n' '' '```text' "$(tail -n 40 "$log")" '```' >>"$summary"
 fi
 exit "$code"

@@ -47,9 +47,16 @@ targets_up() {
   [ "$(curl --silent --fail "$(url prometheus 9090)/api/v1/targets?state=active" | grep -o '"health":"[a-z]*"' | sort | uniq -c | xargs)" = '3 health:up' ]
 }
 
-# Asks the kernel and the daemon whether each container is confined as compose.yaml says.
-check_confinement() {
-  local id status
+# run PROFILE SERVER COUNTER: starts the stack of a profile, posts an item to SERVER that COUNTER must count, and looks at the containers.
+run() {
+  local id status page other
+  sed -i "s/^COMPOSE_PROFILES=.*/COMPOSE_PROFILES=$1/" .env
+  UP_TIMEOUT=90 tools/up.sh >"$work/up.log" 2>&1 || fail "make up failed: $(cat "$work/up.log")"
+  expect "status of a POST" 201 "$(curl --silent --output /dev/null --write-out '%{http_code}' \
+    --header 'content-type: application/json' --data '{"name":"kept"}' "$(url "$2" 8080)/items")"
+  await 30 "the POST is on the metrics page of $3" is_posted "$3"
+
+  # Confined as compose.yaml says, by the kernel and the daemon.
   for id in $(compose ps --quiet); do
     status=/proc/$(docker inspect --format '{{.State.Pid}}' "$id")/status
     [ "$(awk '/^Uid:/ { print $2 }' "$status")" != 0 ] || fail "runs as root: $(docker inspect --format '{{.Name}}' "$id")"
@@ -60,31 +67,13 @@ check_confinement() {
     expect "addresses of published ports" 127.0.0.1 \
       "$(docker inspect --format '{{range .NetworkSettings.Ports}}{{range .}}{{println .HostIp}}{{end}}{{end}}' "$id" | grep . | sort -u)"
   done
-}
-# Alertmanager's secrets are in the folder that it mounts; Prometheus sees only its own files.
-check_mounts() {
+  # Alertmanager's secrets are in the folder that it mounts; Prometheus sees only its own files.
   expect "files of Prometheus" "prometheus.yml rules" "$(docker exec "$(container prometheus)" /bin/busybox ls /etc/prometheus | xargs)"
   docker exec "$(container alertmanager)" /bin/busybox ls /etc/alertmanager/alertmanager.yml >/dev/null || fail "no alertmanager.yml"
-}
-# check_links SERVER: its status page links to the other servers.
-check_links() {
-  local page other
-  page=$(curl --silent --fail "$(url "$1" 9464)/")
+  page=$(curl --silent --fail "$(url "$3" 9464)/")
   for other in Prometheus Alertmanager Grafana; do
-    grep -qE "<a href=\"http://127.0.0.1:[0-9]+/\">$other</a>" <<<"$page" || fail "the status page of $1 does not link to $other"
+    grep -qE "<a href=\"http://127.0.0.1:[0-9]+/\">$other</a>" <<<"$page" || fail "the status page of $3 does not link to $other"
   done
-}
-
-# run PROFILE SERVER COUNTER: starts the stack of a profile, and posts an item to SERVER that COUNTER must count.
-run() {
-  sed -i "s/^COMPOSE_PROFILES=.*/COMPOSE_PROFILES=$1/" .env
-  UP_TIMEOUT=90 tools/up.sh >"$work/up.log" 2>&1 || fail "make up failed: $(cat "$work/up.log")"
-  expect "status of a POST" 201 "$(curl --silent --output /dev/null --write-out '%{http_code}' \
-    --header 'content-type: application/json' --data '{"name":"kept"}' "$(url "$2" 8080)/items")"
-  await 30 "the POST is on the metrics page of $3" is_posted "$3"
-  check_confinement
-  check_mounts
-  check_links "$3"
   await 45 "Prometheus has its three targets" targets_up
 }
 
@@ -102,7 +91,7 @@ docker exec "$app" /metrics-host health >/dev/null || fail "metrics-host health 
 # A clean stop, and a new container on the same volume.
 docker stop --time 25 "$app" >/dev/null
 expect "exit code after SIGTERM" 0 "$(docker inspect --format '{{.State.ExitCode}}' "$app")"
-tools/down.sh >/dev/null 2>&1
+docker rm "$app" >/dev/null
 tools/up.sh >/dev/null 2>&1
 expect "name of the item that was kept" kept "$(curl --silent --fail "$(url app 8080)/items" | grep -o '"name":"[^"]*"' | cut -d '"' -f 4)"
 expect "POSTs counted after the restart" 1 "$(posted app)"
@@ -111,4 +100,7 @@ run spin spin sidecar
 curl --silent --fail --header 'content-type: application/json' \
   --data '[{"labels": {"alertname": "Watchdog", "severity": "none", "job": "test-compose"}}]' "$(url alertmanager 9093)/api/v2/alerts"
 await 30 "an alert arrived at sidecar through Alertmanager" notified sidecar
+
+tools/down.sh >/dev/null 2>&1
+expect "containers after make down" "" "$(compose ps --quiet)"
 echo "$test: passed"

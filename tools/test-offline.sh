@@ -3,10 +3,7 @@
 # then, with no network and an empty home of cargo, those for one without. Only OFFLINE=full runs `make build`, which takes long.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-fail() {
-  echo "test-offline: $*" >&2
-  exit 1
-}
+fail() { echo "test-offline: $*" >&2; exit 1; }
 
 # Not even a loopback is up in there.
 no_network=(unshare --map-current-user --net)

@@ -4,10 +4,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 # shellcheck source=tools/docker.sh
 . tools/docker.sh
-fail() {
-  printf 'up: %s\n' "$@" >&2
-  exit 1
-}
+fail() { printf 'up: %s\n' "$@" >&2; exit 1; }
 
 [ -f .env ] || fail "there is no .env: run \`cp .env.example .env\`"
 password_file=$(setting GRAFANA_ADMIN_PASSWORD_FILE)

@@ -2,10 +2,7 @@
 # version.sh [TAG]: prints the version of this tree; fails unless Cargo.toml, spin.toml, CHANGELOG.md and TAG agree about it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-fail() {
-  echo "version: $*" >&2
-  exit 1
-}
+fail() { echo "version: $*" >&2; exit 1; }
 
 version=$(sed -n '/^\[workspace.package\]/,/^\[/ s/^version = "\(.*\)"/\1/p' Cargo.toml)
 spin=$(sed -n '/^\[application\]/,/^\[/ s/^version = "\(.*\)"/\1/p' spin.toml)

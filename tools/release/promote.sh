@@ -5,10 +5,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 tools/need.sh skopeo
-fail() {
-  echo "promote: $*" >&2
-  exit 1
-}
+fail() { echo "promote: $*" >&2; exit 1; }
 
 source=$1 repository=$2 tag=$3 target=docker://$2:$3
 case $source in

@@ -3,10 +3,7 @@
 # version TAG or else for any version, and that a list of its parts is attested. Needs gh (logged in, or GH_TOKEN) and cosign.
 # The project is the image's name without its registry, or REPOSITORY=owner/name.
 set -euo pipefail
-fail() {
-  echo "verify: $*" >&2
-  exit 1
-}
+fail() { echo "verify: $*" >&2; exit 1; }
 
 image=$1 tag=${2:-}
 [[ $image =~ ^([^/]+)/([^@]+)@sha256:[0-9a-f]{64}$ ]] || fail "expected REGISTRY/NAME@sha256:<64 hexadecimal digits>, got \"$image\""
