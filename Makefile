@@ -25,7 +25,7 @@ component: setup ## build the component that spin.toml names
 
 .PHONY: build
 build: component ## build metrics-host and the component
-	cargo build --locked --release --package metrics-host
+	cargo build --locked --release --workspace --bin metrics-host
 
 .PHONY: run
 run: build ## serve the items API on 127.0.0.1:8080, its metrics on 127.0.0.1:9464

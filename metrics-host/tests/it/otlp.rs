@@ -155,7 +155,7 @@ async fn what_is_not_counted_is_told_to_its_sender_and_in_a_metric() {
         (
             "metrics_host_ingest_rejected_points_total",
             "reason",
-            &metrics_host::otlp::REJECTION_REASONS[..],
+            &otlp::REJECTION_REASONS[..],
         ),
         (
             "metrics_host_ingest_spans_total",
