@@ -5,9 +5,8 @@ set -uo pipefail
 cd "$(dirname "$0")/.." || exit
 tools/need.sh jq || exit
 
-workflows=(.github/workflows/{ci,release,scorecard,codeql}.yml)
 targets=("$@")
-[ $# != 0 ] || mapfile -t targets < <(sed -n 's/^ *run: make //p' "${workflows[0]}" | tr ' ' '\n')
+[ $# != 0 ] || mapfile -t targets < <(sed -n 's/^ *run: make //p' .github/workflows/ci.yml | tr ' ' '\n')
 export STEP_RECORDS=${STEP_RECORDS:-target/step-records.jsonl}
 mkdir -p "$(dirname "$STEP_RECORDS")"
 : >"$STEP_RECORDS"
@@ -23,15 +22,12 @@ jq --raw-output 'select(.kind == "step") | [.name, .seconds // "-",
   if .code == null then "not reached" elif .code != 0 then "failed" elif .skipped then "skipped: \(.skipped)" else "passed" end] | @tsv' "$STEP_RECORDS" |
   while IFS=$'\t' read -r name seconds result; do printf '%-22s %8s  %s\n' "$name" "$seconds" "$result"; done
 printf '%-22s %8s\n' 'all, side by side' $((SECONDS - start))
+jq --raw-output 'select(.kind == "step" and .code != null and .code != 0) | "\nThe end of \(.name):\n\(.log)"' "$STEP_RECORDS"
 
 if [ $# = 0 ]; then
   printf '\nOnly on GitHub, which alone has the registry, the identities or the data for it:\n'
   # The steps that make no target, but for those that fetch, log in or hand over.
-  awk '
-    function show() { if (step != "" && step !~ /^(Check out|Cache|Keep|Take|Log in|Set up)/) printf "  %-14s %s\n", file, step; step = "" }
-    FNR == 1 { show(); file = FILENAME; sub(/.*\//, "", file) }
-    /^ *- name: / { show(); step = $0; sub(/^ *- name: /, "", step) }
-    /^ *run: make / { step = "" }
-    END { show() }' "${workflows[@]}"
+  cd .github/workflows && awk -v RS='- name: ' 'FNR > 1 && !/run: make/ && !/^(Check out|Cache|Keep|Take|Log in|Set up)/ {
+    sub(/\n.*/, ""); printf "  %-14s %s\n", FILENAME, $0 }' ci.yml release.yml scorecard.yml codeql.yml
 fi
 exit "$code"

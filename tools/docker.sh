@@ -25,8 +25,7 @@ require_daemon() { daemon_answers || tools/skip.sh "no Docker daemon answers"; }
 # setting NAME: prints a setting of compose.yaml: from the environment or else from .env.
 setting() { printf %s "${!1-$(sed -n "s/^$1=//p" .env | tail -n 1)}"; }
 
-health() { docker inspect --format '{{if .State.Health}}{{.State.Health.Status}}{{else}}without a health check{{end}}' "$1"; }
-is_healthy() { [ "$(health "$1")" = healthy ]; }
+is_healthy() { [ "$(docker inspect --format '{{if .State.Health}}{{.State.Health.Status}}{{end}}' "$1")" = healthy ]; }
 # await_healthy SECONDS CONTAINER...: waits until all are healthy; of one that is not by then, shows what it said.
 await_healthy() {
   local container deadline=$((SECONDS + $1))

@@ -62,20 +62,6 @@ busybox_in() {
   for applet in "${@:2}"; do ln -s busybox "$1/bin/$applet"; done
 }
 
-# app_image: builds the Dockerfile's last stage as $name-app, from the results of `make build` and this machine's C library.
-app_image() {
-  local out=$work/artefacts/out
-  mkdir -p "$work/app" "$out/state"
-  libraries target/release/metrics-host "$work/app"
-  # No test asks for line tables, and they are most of the file.
-  objcopy --strip-debug target/release/metrics-host "$out/metrics-host"
-  install -D -m 0644 -t "$out/app" spin.toml
-  install -D -m 0644 -t "$out/app/target/wasm32-wasip2/component" target/wasm32-wasip2/component/items_component.wasm
-  import "$work/app" "$name-base"
-  import "$work/artefacts" "$name-artefacts"
-  docker build --quiet --tag "$name-app" --build-arg RUNTIME_IMAGE="$name-base" --build-arg ARTEFACTS="$name-artefacts" \
-    --build-arg VERSION=1.2.3 --build-arg REVISION=0123456789abcdef --build-arg CREATED=2026-01-02T03:04:05Z . >/dev/null
-}
 # server_image PROGRAM NAME: Debian's Prometheus or Alertmanager, laid out like the image of compose.yaml.
 server_image() {
   place "$(command -v "$1")" "$work/$2" "bin/$2"
@@ -83,13 +69,29 @@ server_image() {
   install -d -m 0777 "$work/$2/$2"
   import "$work/$2" "$name-$2" 'USER 65534' "WORKDIR /$2" "VOLUME /$2" "ENTRYPOINT [\"/bin/$2\"]"
 }
-# grafana_image: no Grafana, but what fails as it would when its password, its files or a place to write are missing.
-grafana_image() {
-  busybox_in "$work/grafana" sh wget
-  install -d -m 0777 "$work/grafana/var/lib/grafana"
-  mkdir -p "$work/grafana/www/api"
-  echo '{"database": "ok"}' >"$work/grafana/www/api/health"
-  cat >"$work/grafana/run.sh" <<'SCRIPT'
+
+# The Dockerfile's last stage, from the results of `make build` and this machine's C library.
+out=$work/artefacts/out
+mkdir -p "$work/app" "$out/state" "$work/alertmanager" "$work/grafana/www/api"
+libraries target/release/metrics-host "$work/app"
+# No test asks for line tables, and they are most of the file.
+objcopy --strip-debug target/release/metrics-host "$out/metrics-host"
+install -D -m 0644 -t "$out/app" spin.toml
+install -D -m 0644 -t "$out/app/target/wasm32-wasip2/component" target/wasm32-wasip2/component/items_component.wasm
+import "$work/app" "$name-base"
+import "$work/artefacts" "$name-artefacts"
+docker build --quiet --tag "$name-app" --build-arg RUNTIME_IMAGE="$name-base" --build-arg ARTEFACTS="$name-artefacts" \
+  --build-arg VERSION=1.2.3 --build-arg REVISION=0123456789abcdef --build-arg CREATED=2026-01-02T03:04:05Z . >/dev/null
+
+server_image prometheus prometheus
+# Debian's Alertmanager reads its templates from there; others have them inside.
+cp --parents /usr/share/prometheus/alertmanager/*.tmpl "$work/alertmanager"
+server_image prometheus-alertmanager alertmanager
+# No Grafana, but a server that fails as Grafana would when its password, its files or a place to write are missing.
+busybox_in "$work/grafana" sh wget
+install -d -m 0777 "$work/grafana/var/lib/grafana"
+echo '{"database": "ok"}' >"$work/grafana/www/api/health"
+cat >"$work/grafana/run.sh" <<'SCRIPT'
 #!/bin/sh -eu
 [ -s "$GF_SECURITY_ADMIN_PASSWORD__FILE" ]
 for file in "$GF_SECURITY_ADMIN_PASSWORD__FILE" /etc/grafana/provisioning/*/*.yaml "$GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"; do : <"$file"; done
@@ -98,16 +100,8 @@ for file in "$GF_SECURITY_ADMIN_PASSWORD__FILE" /etc/grafana/provisioning/*/*.ya
 trap 'exit 0' TERM
 /bin/busybox sleep 3600 & wait
 SCRIPT
-  chmod 755 "$work/grafana/run.sh"
-  import "$work/grafana" "$name-grafana" 'USER 472' 'VOLUME /var/lib/grafana' 'ENTRYPOINT ["/run.sh"]'
-}
-app_image
-# Debian's Alertmanager reads its templates from there; others have them inside.
-mkdir -p "$work/alertmanager"
-cp --parents /usr/share/prometheus/alertmanager/*.tmpl "$work/alertmanager"
-server_image prometheus-alertmanager alertmanager
-server_image prometheus prometheus
-grafana_image
+chmod 755 "$work/grafana/run.sh"
+import "$work/grafana" "$name-grafana" 'USER 472' 'VOLUME /var/lib/grafana' 'ENTRYPOINT ["/run.sh"]'
 
 # A deployment with settings of its own: the user's .env stays as it is.
 mkdir -p "$deployment/secrets"
@@ -118,8 +112,6 @@ printf '%s\n' COMPOSE_PROFILES=embedded METRICS_HOST_IMAGE="$name-app" GRAFANA_A
   {API,METRICS,PROMETHEUS,ALERTMANAGER,GRAFANA}_PORT=0 >"$deployment/.env"
 cat >"$work/stand-ins.yaml" <<YAML
 services:
-  # As in the Dockerfile: skopeo drops it where it makes an OCI image of a Docker one.
-  app: {healthcheck: {test: [CMD, /metrics-host, health], interval: 2s, timeout: 6s, retries: 3, start_period: 30s}}
   # In Spin's place a metrics-host that sends its component's telemetry to the sidecar, as the component under Spin does.
   spin: {entrypoint: [/metrics-host, serve], environment: {SPIN_VARIABLE_TELEMETRY: otlp}}
   prometheus: {image: $name-prometheus}

@@ -28,7 +28,8 @@ fi
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 start=$SECONDS
-bash -euo pipefail -c "$recipe" 2>&1 | tee "$log"
+# Steps that run at the same time are told apart by their names.
+bash -euo pipefail -c "$recipe" 2>&1 | tee "$log" | sed --unbuffered "s/^/${records:+$target | }/"
 ended=${PIPESTATUS[0]} seconds=$((SECONDS - start))
 passes "$ended"
 code=$?

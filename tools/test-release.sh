@@ -57,6 +57,8 @@ refused "pushing over a tag" "tags are not moved" promote "oci-archive:$work/sec
 refused "a registry that does not answer" "cannot tell whether" promote "oci-archive:$work/first.tar" 127.0.0.1:1/metrics-host v1
 expect "digest of v1.0.0 after that" "$first" "$(digest v1.0.0)"
 
+# skopeo drops the Dockerfile's health check where it makes an OCI image of a Docker one.
+echo '  app: {healthcheck: {test: [CMD, /metrics-host, health], interval: 2s, timeout: 6s, retries: 3, start_period: 30s}}' >>"$work/stand-ins.yaml"
 cd "$deployment"
 sed -i "s|^METRICS_HOST_IMAGE=.*|METRICS_HOST_IMAGE=$repository@$second|" .env
 running() { docker inspect --format '{{.Config.Image}} {{.State.Health.Status}}' "$(compose ps --quiet app)"; }
