@@ -15,7 +15,4 @@ check() {
 check '(^|\s)//[/!]? ' '*.rs' '*.mjs'
 check '(^|\s)#+ ' '*.sh' '*.toml' '*.yml' '*.yaml' Makefile '*Dockerfile*' .ci/run
 check '(^|\| )[-*>0-9. ]*' '*.md'
-[ -z "$failed" ] || {
-  echo "lint-prose: begin these with their subject, and use the field's words" >&2
-  exit 1
-}
+[ -z "$failed" ] || { echo "lint-prose: begin these with their subject, and use the field's words" >&2; exit 1; }

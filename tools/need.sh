@@ -2,23 +2,16 @@
 # need.sh COMMAND[:PACKAGE[,PACKAGE]]...: installs Debian's packages for the commands that are missing; without the right to, says how.
 set -euo pipefail
 
-# Sets `packages`, and fails if there are any.
-nothing_missing() {
-  local need
-  packages=()
-  for need in "${needs[@]}"; do
-    command -v "${need%%:*}" >/dev/null || mapfile -td , -O ${#packages[@]} packages < <(printf %s "${need#*:}")
-  done
-  [ ${#packages[@]} = 0 ]
-}
-needs=("$@")
-nothing_missing && exit
+# Prints the packages of the commands that are missing.
+missing() { for need in "$@"; do command -v "${need%%:*}" >/dev/null || tr , '\n' <<<"${need#*:}"; done; }
+[ -n "$(missing "$@")" ] || exit 0
 # One of two at the same time waits for the other.
 locks=$(dirname "$0")/../target/tools
 mkdir -p "$locks"
 exec 9>"$locks/need.lock"
 flock 9
-nothing_missing && exit
+mapfile -t packages < <(missing "$@")
+[ ${#packages[@]} != 0 ] || exit 0
 
 sudo=(sudo -n)
 [ "$(id -u)" != 0 ] || sudo=()

@@ -5,10 +5,7 @@
 await() {
   local deadline=$((SECONDS + $1))
   until "${@:3}"; do
-    if [ "$SECONDS" -ge "$deadline" ]; then
-      echo "$2: not so after $1 s" >&2
-      return 1
-    fi
+    [ "$SECONDS" -lt "$deadline" ] || { echo "$2: not so after $1 s" >&2; return 1; }
     sleep 0.2
   done
 }
