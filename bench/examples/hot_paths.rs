@@ -17,7 +17,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 use telemetry::{
-    BatchKey, Delta, Observation, Resource, Route, Series, Vocabulary, emitter::Emitter,
+    BatchKey, Delta, Observation, Resource, Route, RouteCatalogue, Series, emitter::Emitter,
 };
 
 // As in the binary, and one thing less that differs from machine to machine.
@@ -95,10 +95,10 @@ fn record_emitter(times: u64) {
         route: route.into(),
         status,
     });
-    let vocabulary = Vocabulary {
+    let catalogue = RouteCatalogue {
         routes: routes.into(),
     };
-    let mut emitter = Emitter::new(resource(), &vocabulary, 0);
+    let mut emitter = Emitter::new(resource(), &catalogue, 0);
     for (index, (method, route, status)) in (0..times).zip(ANSWERS.into_iter().cycle()) {
         emitter.record(Observation {
             series: Series::new(method, route, black_box(status), None),

@@ -32,7 +32,7 @@ impl Alertmanager {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap_or_else(|error| {
-                panic!("prometheus-alertmanager: {error}: run `make test-tools`")
+                panic!("prometheus-alertmanager: {error}: run `make setup-test`")
             });
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let mut log = Vec::new();

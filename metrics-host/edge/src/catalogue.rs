@@ -5,7 +5,7 @@ use edge_counts::EdgeCounts;
 use http::{Request, StatusCode, header};
 use http_body_util::{BodyExt, Limited};
 use std::{error::Error, sync::Arc, time::Duration};
-use telemetry::{Route, Vocabulary, attribute, inline};
+use telemetry::{Route, RouteCatalogue, attribute, inline};
 use tokio::sync::Semaphore;
 
 /// Longest catalogue, in bytes.
@@ -30,7 +30,7 @@ pub(crate) async fn declare_series<U: Upstream>(
             route: upstream.route(target).to_owned(),
             status: 200,
         };
-        let catalogue = Vocabulary {
+        let catalogue = RouteCatalogue {
             routes: listed.unwrap_or_else(|| vec![own_route()]),
         };
         for series in catalogue.series() {
@@ -61,21 +61,21 @@ async fn routes<U: Upstream>(
 async fn ask<U: Upstream>(
     upstream: &U,
     target: &U::Target,
-) -> Result<Option<Vocabulary>, Box<dyn Error + Send + Sync>> {
+) -> Result<Option<RouteCatalogue>, Box<dyn Error + Send + Sync>> {
     let permit = Arc::new(Semaphore::new(1)).try_acquire_owned()?;
     let request = request(upstream.route(target))?;
     let response = upstream.respond(target, request, permit).await.response?;
     let says_so = response
         .headers()
         .get(header::CONTENT_TYPE)
-        .is_some_and(|content_type| content_type == Vocabulary::CONTENT_TYPE);
+        .is_some_and(|content_type| content_type == RouteCatalogue::CONTENT_TYPE);
     if response.status() != StatusCode::OK || !says_so {
         return Ok(None);
     }
     let body = Limited::new(response.into_body(), MAX_CATALOGUE)
         .collect()
         .await?;
-    Ok(Some(Vocabulary::from_json(&body.to_bytes())?))
+    Ok(Some(RouteCatalogue::from_json(&body.to_bytes())?))
 }
 
 fn request(route: &str) -> http::Result<Request<RequestBody>> {

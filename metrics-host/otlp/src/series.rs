@@ -335,7 +335,6 @@ mod tests {
             max_label_len: 10,
         },
         max_metrics: 2,
-        max_senders: 1,
     };
 
     fn point(name: &str, kind: Kind, label: &str, time: u64, value: PointValue) -> Point {

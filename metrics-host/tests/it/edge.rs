@@ -66,7 +66,7 @@ async fn a_trap_is_a_500_with_a_request_id_that_leads_to_its_backtrace() {
     host.logged("what the guest wrote to stderr", |event| {
         event["target"] == "guest"
             && event["instance"] == instance
-            && event["message"] == "a drill asked for a panic"
+            && event["message"] == "injected panic"
     })
     .await;
     assert_eq!(

@@ -9,7 +9,7 @@ use crate::{
 use http_body_util::Full;
 use std::time::Duration;
 use telemetry::{
-    Observation, Resource, Series, Vocabulary,
+    Observation, Resource, RouteCatalogue, Series,
     emitter::{Emitter, FrozenBatch},
 };
 
@@ -30,7 +30,7 @@ fn invented(batch: usize) -> FrozenBatch {
         service_version: "1".into(),
         instance: format!("inventor-{batch}"),
     };
-    let mut emitter = Emitter::new(resource, &Vocabulary::default(), 0);
+    let mut emitter = Emitter::new(resource, &RouteCatalogue::default(), 0);
     for series in 0..SERIES {
         let method = format!("METHOD{series}");
         let route = match series % 4 {
