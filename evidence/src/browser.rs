@@ -31,7 +31,7 @@ impl Browser {
         let mut version = Command::new("chromium");
         version.arg("--version").stdout(Stdio::null());
         let status = version.stderr(Stdio::null()).status().context(
-            "chromium takes the pictures, and is not there: run `make test-tools`, or say --no-screenshots",
+            "chromium takes the pictures, and is not there: run `make setup-test`, or say --no-screenshots",
         )?;
         ensure!(status.success(), "chromium --version ended with {status}");
         Ok(Self(()))

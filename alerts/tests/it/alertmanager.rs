@@ -29,7 +29,7 @@ impl Alertmanager {
             ])
             .current_dir(folder.path());
         let process = Process::start(command)
-            .unwrap_or_else(|error| panic!("{error:#}: run `make test-tools`"));
+            .unwrap_or_else(|error| panic!("{error:#}: run `make setup-test`"));
         let listening = process.line("the address of Alertmanager", START, |line| {
             let (_, address) = line.split_once("msg=\"Listening on\" address=")?;
             Some(address.to_owned())

@@ -6,6 +6,7 @@ mod alertmanager;
 mod annotations;
 mod checks;
 mod committed;
+mod dashboards;
 mod expression;
 mod host;
 mod mutants;

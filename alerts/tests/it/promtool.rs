@@ -16,7 +16,7 @@ pub(crate) fn run(program: &str, arguments: &[&str], folder: &Path) -> Outcome {
         .env("GOMAXPROCS", "1")
         .env("GOGC", "400")
         .output()
-        .unwrap_or_else(|error| panic!("{program}: {error}: run `make test-tools`"));
+        .unwrap_or_else(|error| panic!("{program}: {error}: run `make setup-test`"));
     let text = [output.stdout, output.stderr].concat();
     Outcome {
         success: output.status.success(),

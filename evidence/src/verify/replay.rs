@@ -165,7 +165,7 @@ fn load(folder: &Path) -> Result<()> {
         .arg(folder.join("samples.om"))
         .arg(folder.join("data"))
         .output()
-        .context("cannot start promtool: `make test-tools` installs it")?;
+        .context("cannot start promtool: `make setup-test` installs it")?;
     ensure!(
         output.status.success(),
         "promtool does not take the samples: {}",

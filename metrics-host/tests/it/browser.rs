@@ -181,7 +181,7 @@ impl Browser {
         bytes.push(END);
         self.commands
             .write_all(&bytes)
-            .expect("chromium is not there: run `make test-tools`");
+            .expect("chromium is not there: run `make setup-test`");
         let mut answer = self.next_where(method, |message| message["id"] == id);
         assert_eq!(answer.get("error"), None, "{method}: {answer}");
         answer["result"].take()
@@ -200,7 +200,7 @@ impl Browser {
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             let message = self.messages.recv_timeout(left).unwrap_or_else(|error| {
-                panic!("{what}: {error}; if chromium is not there, run `make test-tools`")
+                panic!("{what}: {error}; if chromium is not there, run `make setup-test`")
             });
             if fits(&message) {
                 return message;
