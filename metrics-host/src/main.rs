@@ -21,7 +21,10 @@ mod logging;
 
 use app::App;
 use args::{Args, Command};
-use clap::Parser;
+use clap::{
+    Parser,
+    error::{ContextKind, ContextValue, ErrorKind},
+};
 use config::{Config, ConfigError};
 use std::process::ExitCode;
 
@@ -29,7 +32,11 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    match run(Args::parse()) {
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => return refuse(&error),
+    };
+    match run(args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // One line, even where a part of the chain has several.
@@ -39,6 +46,24 @@ fn main() -> ExitCode {
             ExitCode::from(if error.is::<ConfigError>() { 2 } else { 1 })
         }
     }
+}
+
+/// Prints what is wrong with the command line. The value may come from the environment, so the variable is named, too.
+fn refuse(error: &clap::Error) -> ExitCode {
+    if let (ErrorKind::ValueValidation, Some(ContextValue::String(argument))) =
+        (error.kind(), error.get(ContextKind::InvalidArg))
+    {
+        let flag = argument.split(' ').next().unwrap_or_default();
+        let variable = flag
+            .trim_start_matches('-')
+            .replace('-', "_")
+            .to_uppercase();
+        let named = format!("'{argument}' (METRICS_HOST_{variable})");
+        let message = error.render().to_string();
+        eprint!("{}", message.replacen(&format!("'{argument}'"), &named, 1));
+        return ExitCode::from(2);
+    }
+    error.exit()
 }
 
 #[tokio::main]

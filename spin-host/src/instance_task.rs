@@ -54,10 +54,9 @@ pub(crate) async fn run(pool: Arc<Pool>, instance: Fresh, first: Option<Pending>
         _live: instance.live,
     };
     let (proxy, outcome) = (&instance.proxy, &instance.outcome);
-    let mut event_loop =
-        pin!(ending.store.run_concurrent(async |accessor| {
-            serve(accessor, proxy, &mailbox, outcome, limits).await
-        }));
+    let mut event_loop = pin!(ending.store.run_concurrent(async |accessor| {
+        serve(accessor, proxy, &mailbox, outcome, limits).await
+    }));
     let result = poll_fn(|cx| {
         // Ready work of the guest comes first: if it traps, a request taken before that would be lost.
         let was_busy = mailbox.is_busy();

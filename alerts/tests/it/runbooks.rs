@@ -57,7 +57,7 @@ fn runbooks_name_alerts_that_exist() {
 #[test]
 fn flags_in_runbooks_exist() {
     // Every flag has an environment variable of its name, which a test of metrics-host checks.
-    let settings = read("../metrics-host/src/config.rs");
+    let settings = read("../metrics-host/src/args.rs");
     let mut found = 0;
     for name in stems("runbooks", ".md") {
         let page = read(&format!("runbooks/{name}.md"));

@@ -169,7 +169,10 @@ impl CounterFile {
         &self.words()[index * SLOT_WORDS..][..SLOT_WORDS]
     }
 
-    #[expect(unsafe_code, reason = "memory that another process may map can only be reached through a raw pointer")]
+    #[expect(
+        unsafe_code,
+        reason = "memory that another process may map can only be reached through a raw pointer"
+    )]
     fn words(&self) -> &[AtomicU64] {
         let words = self.map.as_mut_ptr().cast::<AtomicU64>();
         // SAFETY: the mapping is FILE_LEN bytes long (checked when it was opened), aligned to a page, readable

@@ -8,7 +8,7 @@ use crate::{
     traffic::{Planned, drive, mixed},
 };
 use serde_json::Value;
-use std::{collections::BTreeSet, sync::mpsc};
+use std::{collections::BTreeSet, fs::File, os::unix::process::ExitStatusExt, sync::mpsc};
 use testkit::{counts::Counts, exposition::whole, load::Load, process::Signal};
 
 /// Deletes nothing, so that every confirmed item has to be there in the end.
@@ -117,4 +117,27 @@ async fn a_signal_lets_what_is_under_way_be_answered() {
         assert_eq!(scrape.requests().since(&before).unwrap(), answered_slowly);
         assert_eq!(scrape.total(), 104);
     }
+}
+
+/// Counters that cannot be stored are not shown: see `edge_counts::counter_file`.
+#[tokio::test]
+async fn a_counter_file_that_is_shortened_ends_the_process_and_is_refused_afterwards() {
+    let host = stack::serve().start().await.unwrap();
+    assert_eq!(get(host.api(), "GET /").await.status, 200);
+    let state = host.state.clone();
+    let counters = state.path().join("state/counters");
+    let file = File::options().write(true).open(&counters).unwrap();
+    file.set_len(0).unwrap();
+    let request = empty(request("GET /"));
+    let answer = testkit::http::send(host.api(), request).await;
+    assert!(answer.is_err(), "an uncounted answer was sent: {answer:?}");
+    let status = host.end().await.unwrap();
+    assert_eq!(status.signal(), Some(Signal::BUS.as_raw()), "{status}");
+
+    let (exit, said) = stack::serve().state(&state).fail().await.unwrap();
+    assert_eq!(exit, 1, "{said}");
+    assert!(
+        said.contains("state/counters") && said.contains("0 bytes instead of"),
+        "{said}"
+    );
 }
