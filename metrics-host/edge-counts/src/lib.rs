@@ -24,7 +24,7 @@ use telemetry::{Histogram, histogram, method};
 
 /// Longest endpoint with a series of its own, in bytes. The key in the file has room for it and the other labels.
 const MAX_ENDPOINT_LEN: usize = 90;
-/// Most endpoints with series of their own.
+/// Maximum number of endpoints with series of their own.
 const MAX_ENDPOINTS: usize = 200;
 
 /// The request counters of the edge, in a [`CounterFile`].

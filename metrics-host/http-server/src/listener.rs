@@ -64,7 +64,7 @@ pub struct Listener {
     pub name: &'static str,
     /// The socket.
     pub tcp: TcpListener,
-    /// Most connections open at one time.
+    /// Maximum number of connections open at one time.
     pub max_connections: usize,
     /// Grace period for open connections after the shutdown begins.
     pub grace: Duration,

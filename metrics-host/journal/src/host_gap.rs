@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 const SETTLED: u64 = 60;
 /// Length of the comparison, in seconds.
 const WINDOW: u64 = 300;
-/// Most seconds that a sender's clock may be ahead.
+/// Maximum number of seconds that a sender's clock may be ahead.
 const SKEW: u64 = 60;
 
 /// Requests in each second of the last minutes.

@@ -36,7 +36,7 @@ use telemetry::{BatchKey, Delta};
 use tokio::sync::oneshot;
 use writer::{Job, Writer};
 
-/// Most changes waiting for a commit.
+/// Maximum number of changes waiting for a commit.
 const QUEUE: usize = 4096;
 
 /// Bounds on series and on the memory of senders.
@@ -44,7 +44,7 @@ const QUEUE: usize = 4096;
 pub struct JournalLimits {
     /// Series of components and of generic OTLP senders.
     pub series: SeriesLimits,
-    /// Most instances whose last batch is remembered.
+    /// Maximum number of instances whose last batch is remembered.
     pub max_senders: u64,
 }
 

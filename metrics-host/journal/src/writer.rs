@@ -19,7 +19,7 @@ use std::{
 use telemetry::{Delta, Histogram, Series};
 use tokio::sync::oneshot;
 
-/// Most changes in one transaction.
+/// Maximum number of changes in one transaction.
 const GROUP: usize = 1024;
 /// Longest wait for a change before the thread probes a failing disk and expires streams.
 const IDLE: Duration = Duration::from_secs(1);

@@ -3,7 +3,7 @@
 use crate::{APP_BUILD_INFO, Registry};
 use prometheus::{GaugeVec, core::Collector, proto::MetricFamily};
 
-/// Most applications shown. OTLP senders choose their names, so the number needs a bound.
+/// Maximum number of applications shown. OTLP senders choose their names, so the number needs a bound.
 const MAX_APPLICATIONS: usize = 10;
 /// Longest label value, in bytes.
 const MAX_LABEL_LEN: usize = 100;

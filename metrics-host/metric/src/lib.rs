@@ -142,7 +142,7 @@ families! {
     /// The saturation signal, with the limit below.
     IN_FLIGHT = Gauge "metrics_host_requests_in_flight" [] "Requests inside components.";
     /// See `--max-concurrent-requests`.
-    IN_FLIGHT_LIMIT = Gauge "metrics_host_requests_in_flight_limit" [] "Most requests inside components at one time.";
+    IN_FLIGHT_LIMIT = Gauge "metrics_host_requests_in_flight_limit" [] "Maximum number of requests inside components at one time.";
     /// Wasm instances that serve requests or finish their work.
     INSTANCES = Gauge "metrics_host_instances" [] "Live component instances.";
     /// Instances are replaced after the reuse limit, a trap or a timeout.

@@ -20,7 +20,7 @@ pub const OTHER: &str = "other";
 /// Limits on the labels of a metric.
 #[derive(Clone, Copy, Debug)]
 pub struct LabelSpace {
-    /// Most series per metric.
+    /// Maximum number of series per metric.
     pub max_series: usize,
     /// Longest label value, in bytes.
     pub max_label_len: usize,
