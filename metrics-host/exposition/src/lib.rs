@@ -80,7 +80,7 @@ impl Sources {
         let (mut counts, synced) = self.counts.durable_snapshot();
         if let Err(error) = synced {
             self.metrics.sync_failures.inc();
-            tracing::error!(%error, "counters did not reach the disk; the last that did are shown");
+            tracing::error!(%error, "counters did not reach the disk; the page shows the last ones that did");
         }
         counts.merge(&self.journal.state().component);
         counts

@@ -1,7 +1,7 @@
 //! Reading `POST` requests safely: protection against web pages, and bodies in bounded memory.
 //!
 //! A web page can make a browser post to the loopback. With DNS rebinding the request carries the page's own `Host`,
-//! which [`HostNames`] refuses. Without it, JSON needs a CORS preflight, which no listener answers.
+//! which [`HostNames`] refuses. Without rebinding, a POST of JSON needs a CORS preflight, which no listener answers.
 
 mod body;
 

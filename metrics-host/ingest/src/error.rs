@@ -5,7 +5,7 @@ use http_server::post::BodyError;
 use journal::CommitError;
 use telemetry::{ParseBatchKeyError, otlp::DecodeError};
 
-/// An error for which an OTLP request is not counted.
+/// A refused OTLP request.
 #[derive(Debug, thiserror::Error)]
 pub enum IngestError {
     /// The body is neither JSON nor protobuf.

@@ -175,7 +175,7 @@ impl Drop for Journal {
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
         {
-            tracing::error!("the thread that writes the journal panicked");
+            tracing::error!("the writing thread of the journal panicked");
         }
     }
 }

@@ -58,7 +58,7 @@ const ERRORS: &str = "errors";
 const OVERFLOWED: &str = "overflowed";
 const LOST: &str = "lost";
 
-/// An error of opening a journal.
+/// An error of [`crate::Journal::open`].
 #[derive(Debug, thiserror::Error)]
 #[error("journal {}", path.display())]
 pub struct JournalError {

@@ -129,7 +129,7 @@ families! {
     NOTIFICATIONS_REJECTED = Counter "metrics_host_notifications_rejected_total" ["reason"] "Notifications that were refused.";
     /// The file is read at start-up and written when a notification arrives.
     NOTIFICATION_FILE_FAILURES = Counter "metrics_host_notification_file_failures_total" [] "Failed reads and writes of the notification file.";
-    /// Those of the `app_*` families.
+    /// The number of series in the `app_*` families.
     SERIES = Gauge "metrics_host_series" [] "Series of the application's metrics.";
     /// Alert on it: the labels of these requests are lost.
     OVERFLOWED = Counter "metrics_host_series_overflow_total" [] "Requests counted under \"other\" because their labels did not fit.";

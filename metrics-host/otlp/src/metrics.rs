@@ -77,13 +77,13 @@ pub enum PointValue {
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Amount {
-    /// The number of a sum.
+    /// The value of a sum.
     Number(f64),
     /// The buckets of a histogram.
     Histogram(Buckets),
 }
 
-/// The content of a message.
+/// The data points of a message.
 #[derive(Debug, Default)]
 pub struct Points {
     /// Data points to count.

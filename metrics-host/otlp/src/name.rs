@@ -45,7 +45,7 @@ const PER_UNITS: [(&str, &str); 8] = [
     ("m", "meter"),
 ];
 
-/// The suffix of a name beside its unit.
+/// The suffix that follows the unit in a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Suffix {
     /// `_total`

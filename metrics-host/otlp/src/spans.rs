@@ -12,7 +12,7 @@ use telemetry::{Delta, Observation, Series, attribute};
 const OLD_METHOD: &str = "http.method";
 const OLD_STATUS: &str = "http.status_code";
 
-/// The content of a message.
+/// The spans of a message.
 #[derive(Debug, Default, PartialEq)]
 pub struct Spans {
     /// Requests in server spans.

@@ -4,7 +4,7 @@ use super::OTHER;
 use std::{fmt, str::FromStr};
 use telemetry::method;
 
-/// Reasons for which a component fails to respond: the values of the label `reason`.
+/// A component's failure to respond: the values of the label `reason`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ComponentFailure {
     /// The component trapped; counted once per lost instance.
@@ -18,7 +18,7 @@ pub enum ComponentFailure {
 }
 
 impl ComponentFailure {
-    /// All reasons.
+    /// All failures.
     pub const ALL: [Self; 4] = [
         Self::Trap,
         Self::Timeout,

@@ -66,7 +66,7 @@ pub enum BodyError {
     #[error("body did not arrive within {0:?}")]
     TooSlow(Duration),
     /// Other requests hold the memory for bodies.
-    #[error("too many request bodies at one time")]
+    #[error("too many request bodies at the same time")]
     Busy,
 }
 
