@@ -1,9 +1,9 @@
-//! Counters in a file that is mapped into memory. An added count is in the kernel's hands at once, so it survives
-//! `kill -9`. A count that [`CounterFile::sync`] returned for is on disk, so it survives a power loss.
+//! Counters in a memory-mapped file. An increment reaches the kernel's page cache at once, so it survives `kill -9`.
+//! After [`CounterFile::sync`] it is on disk and survives a power loss.
 //!
-//! The file is an array of 256-byte slots. Slot 0 is the header. Every other slot is a key (its checksum, 0
+//! The file is an array of 256-byte slots. Slot 0 is the header. Every other slot holds a key (its checksum, 0
 //! while the slot is free, then 120 bytes of text padded with zeros) and [`VALUES`] counters. A slot lies
-//! within one page, so a page that reached the disk has the key of every counter in it.
+//! within one page, so every page on disk has the keys of its counters.
 //!
 //! A file that another program shortens under the mapping ends the process with SIGBUS at the next access, and so does
 //! a read error of the disk. That is on purpose: counters that cannot be stored must not be shown, and the next start
@@ -32,19 +32,19 @@ const FILE_LEN: usize = SLOTS * SLOT_WORDS * 8;
 const MAGIC: u64 = u64::from_ne_bytes(*b"mhcounts");
 const VERSION: u64 = 1;
 
-/// Names a slot in use.
+/// The index of a slot in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SlotId(usize);
 
-/// The file, mapped.
+/// The mapped file.
 #[derive(Debug)]
 pub struct CounterFile {
     map: MmapRaw,
-    /// Slots below are in use.
+    /// First free slot.
     next: AtomicUsize,
 }
 
-/// Why a file cannot be used.
+/// An error of [`CounterFile::open`].
 #[derive(Debug, thiserror::Error)]
 #[error("counters {path}: {reason}", path = path.display())]
 pub struct CounterFileError {
@@ -68,10 +68,11 @@ enum Reason {
 }
 
 impl CounterFile {
-    /// Opens the file, or creates it with all its blocks, so that a full disk shows here and not later.
+    /// Opens the file; creates it if it is missing. Creation allocates all blocks, so that a full disk fails here and
+    /// not later.
     ///
     /// # Errors
-    /// If the file system refuses, or the content was not written by this code. Nothing is ever reset.
+    /// If the file cannot be opened or is not an intact counter file. No counter is ever reset.
     pub fn open(path: &Path) -> Result<Self, CounterFileError> {
         Self::open_or_create(path).map_err(|reason| CounterFileError {
             path: path.to_owned(),
@@ -116,9 +117,9 @@ impl CounterFile {
         Ok(counters)
     }
 
-    /// Takes a free slot for `key`, its counters at 0; `None` if none is free or the key is empty or too long.
+    /// Takes a free slot for `key`, with its counters at 0; `None` if the file is full, or the key empty or too long.
     ///
-    /// Two claims must not run at the same time, nor may a key be claimed twice: the caller holds a lock.
+    /// The caller holds a lock: claims must not run concurrently, and a key must not be claimed twice.
     pub fn claim(&self, key: &str) -> Option<SlotId> {
         let index = self.next.load(Relaxed);
         if index == SLOTS || key.is_empty() || key.len() > MAX_KEY_LEN {
@@ -145,7 +146,7 @@ impl CounterFile {
             .expect("a slot ends with its values")
     }
 
-    /// Returns the slots in use with their keys; a key that is no text is `None`.
+    /// Returns the slots in use with their keys; `None` for a key that is not UTF-8.
     pub fn slots(&self) -> impl Iterator<Item = (SlotId, Option<String>)> {
         (1..self.next.load(Acquire)).map(|index| {
             let bytes: Vec<u8> = self.slot(index)[1..=KEY_WORDS]
@@ -157,7 +158,7 @@ impl CounterFile {
         })
     }
 
-    /// Writes to disk all that was added before the call.
+    /// Writes all earlier increments to disk.
     ///
     /// # Errors
     /// If the disk refuses; the counters in memory stay as they are.
@@ -183,7 +184,7 @@ impl CounterFile {
     }
 }
 
-/// Writes an empty file.
+/// Writes a file whose slots are all free.
 fn create(path: &Path) -> io::Result<()> {
     let mut content = vec![0; FILE_LEN];
     content[..8].copy_from_slice(&MAGIC.to_ne_bytes());
@@ -213,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn counters_are_found_again_under_their_keys() {
+    fn reopening_finds_counters_under_their_keys() {
         let (_dir, path) = scratch();
         let counters = CounterFile::open(&path).unwrap();
         for (key, count) in [("a", 1), ("ü", 2), (&*"k".repeat(MAX_KEY_LEN), 3)] {

@@ -1,11 +1,11 @@
-//! Keys of the counter file as text.
+//! Keys of the counter file, as text.
 
 use request_counts::{ComponentFailure, RequestLabels};
 
-/// Separates the parts of a key; a control character, which no label holds.
+/// Separates the parts of a key. No label contains a control character.
 const SEPARATOR: &str = "\u{1f}";
 
-/// The counter that a slot of the file holds.
+/// The meaning of a slot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Key {
     Requests(RequestLabels),

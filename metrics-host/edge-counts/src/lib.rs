@@ -1,18 +1,18 @@
-//! Request counters that survive `kill -9`: every request that is answered here is counted in a file-backed shared
-//! mapping before the head of its response goes out.
+//! Request counters that survive `kill -9`. The edge counts every request in a file-backed shared mapping before the
+//! head of its response goes out.
 //!
-//! [`EdgeCounts::record`] takes no lock for a known series and makes no system call, so it can sit on the path of
+//! [`EdgeCounts::record`] makes no system call and, for a known series, takes only a shared read lock, so it can run for
 //! every response. [`EdgeCounts::durable_snapshot`] returns only counters that are on disk, so that no scraped
-//! counter steps back after a power loss. The format of the file is described at [`counter_file`].
+//! counter decreases after a power loss. The file format is described in [`counter_file`].
 //!
-//! This crate knows neither HTTP servers nor Prometheus: the edge records, the exposition reads.
+//! This crate depends on neither an HTTP server nor the Prometheus client: the edge records, the exposition reads.
 
 pub mod counter_file;
 mod key;
 
 use counter_file::{CounterFile, CounterFileError, SlotId};
 use key::Key;
-use request_counts::{ComponentFailure, OTHER, RequestCounts, RequestLabels, Status};
+use request_counts::{ComponentFailure, OTHER, RequestCounts, RequestLabels, Status, is_legible};
 use std::{
     collections::{BTreeMap, HashMap},
     io,
@@ -22,12 +22,12 @@ use std::{
 };
 use telemetry::{Histogram, histogram, method};
 
-/// Longest endpoint that is told apart, in bytes; leaves room for the rest of its key in the file.
+/// Longest endpoint with a series of its own, in bytes. The key in the file has room for it and the other labels.
 const MAX_ENDPOINT_LEN: usize = 90;
-/// Endpoints that are told apart.
+/// Maximum number of endpoints with series of their own.
 const MAX_ENDPOINTS: usize = 200;
 
-/// Adds up requests in a [`CounterFile`].
+/// The request counters of the edge, in a [`CounterFile`].
 #[derive(Debug)]
 pub struct EdgeCounts {
     file: CounterFile,
@@ -38,7 +38,7 @@ pub struct EdgeCounts {
     last_durable: Mutex<RequestCounts>,
 }
 
-/// Where the counters of each series are.
+/// The slots of each series, by endpoint.
 type Index = HashMap<String, Endpoint>;
 
 #[derive(Debug)]
@@ -47,36 +47,36 @@ struct Endpoint {
     requests: HashMap<(&'static str, Status), SlotId>,
 }
 
-/// The counters that one request adds to.
-struct Place {
+/// The slots in which one request is counted.
+struct Slots {
     requests: SlotId,
     latency: SlotId,
-    overflows: bool,
+    is_overflow: bool,
 }
 
-/// Why counters cannot be used.
+/// An error of [`EdgeCounts::open`].
 #[derive(Debug, thiserror::Error)]
 pub enum EdgeCountsError {
     /// The file cannot be used.
     #[error(transparent)]
     File(#[from] CounterFileError),
-    /// The file counts something that this version does not know.
+    /// The file has a counter that this version does not know.
     #[error(
         "counters {path}: unknown counter {key:?}; written by a newer metrics-host, run that one"
     )]
     UnknownKey {
         /// The file.
         path: String,
-        /// The key in it.
+        /// The key of the counter.
         key: String,
     },
 }
 
 impl EdgeCounts {
-    /// Goes on from what the file at `path` counted, or starts from 0 where there is none.
+    /// Opens the counters in the file at `path`; creates it with counters at 0 if it is missing.
     ///
     /// # Errors
-    /// If the file is there and cannot be used.
+    /// If the file cannot be used.
     pub fn open(path: &Path) -> Result<Self, EdgeCountsError> {
         let file = CounterFile::open(path)?;
         let mut index = Index::new();
@@ -141,7 +141,7 @@ impl EdgeCounts {
         })
     }
 
-    /// Counts one request; `failed` if it hides an internal exception.
+    /// Counts one request; `failed` if it ended in an internal exception.
     pub fn record(
         &self,
         method: &str,
@@ -150,36 +150,35 @@ impl EdgeCounts {
         duration: Duration,
         failed: bool,
     ) {
-        let place = self.place(method, endpoint, status);
+        let slots = self.slots(method, endpoint, status);
         let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
-        let latency = self.file.values(place.latency);
+        let latency = self.file.values(slots.latency);
         latency[histogram::BUCKETS].fetch_add(nanos, Relaxed);
         latency[histogram::bucket_index(nanos)].fetch_add(1, Relaxed);
         let count = |slot| self.file.values(slot)[0].fetch_add(1, Relaxed);
         if failed {
             count(self.errors);
         }
-        if place.overflows {
+        if slots.is_overflow {
             count(self.overflowed);
         }
-        count(place.requests);
+        count(slots.requests);
     }
 
-    /// Counts that a component could not answer.
+    /// Counts one failure of a component.
     pub fn record_failure(&self, failure: ComponentFailure) {
         self.file.values(self.failures[&failure])[0].fetch_add(1, Relaxed);
     }
 
-    /// Makes a series exist, at 0 if it is new: `increase()` cannot see the first event of a series that begins
-    /// with it.
+    /// Creates a series at 0 unless it exists: `increase()` misses the first event of a series that begins with it.
     pub fn declare(&self, method: &str, endpoint: &str, status: u16) {
-        self.place(method, endpoint, status);
+        self.slots(method, endpoint, status);
     }
 
-    /// Returns counters that are on disk, so that nothing which is shown can step back: those of now, or, with
-    /// the reason, the last that reached it.
+    /// Returns counters that are on disk, so that none decreases after a power loss: the current ones or, if the disk
+    /// refuses them, the last ones on disk with the error.
     pub fn durable_snapshot(&self) -> (RequestCounts, io::Result<()>) {
-        // Held until the end, or a slower caller could put an older snapshot back.
+        // Held until the end, so that a slower caller cannot store an older snapshot.
         let mut last = self
             .last_durable
             .lock()
@@ -196,7 +195,7 @@ impl EdgeCounts {
         (last.clone(), synced)
     }
 
-    /// Returns counters as they are now, which may not be on disk yet.
+    /// Returns the current counters, which may not be on disk yet.
     pub fn latest(&self) -> RequestCounts {
         let first = |slot| self.file.values(slot)[0].load(Relaxed);
         let mut snapshot = RequestCounts {
@@ -229,7 +228,8 @@ impl EdgeCounts {
         snapshot
     }
 
-    fn place(&self, method: &str, endpoint: &str, status: u16) -> Place {
+    /// Finds the slots of a series, claims new ones, or falls back to the overflow series.
+    fn slots(&self, method: &str, endpoint: &str, status: u16) -> Slots {
         let method = method::normalize(method);
         let status = Status::Code(status);
         let known = find(
@@ -243,8 +243,8 @@ impl EdgeCounts {
             claim(&self.file, &mut index, method, endpoint, status)
                 .or_else(|| {
                     let overflow = find(&index, OTHER, OTHER, status.class())?;
-                    Some(Place {
-                        overflows: true,
+                    Some(Slots {
+                        is_overflow: true,
                         ..overflow
                     })
                 })
@@ -253,12 +253,12 @@ impl EdgeCounts {
     }
 }
 
-fn find(index: &Index, method: &'static str, endpoint: &str, status: Status) -> Option<Place> {
+fn find(index: &Index, method: &'static str, endpoint: &str, status: Status) -> Option<Slots> {
     let endpoint = index.get(endpoint)?;
-    Some(Place {
+    Some(Slots {
         requests: *endpoint.requests.get(&(method, status))?,
         latency: endpoint.latency,
-        overflows: false,
+        is_overflow: false,
     })
 }
 
@@ -269,14 +269,12 @@ fn claim(
     method: &'static str,
     endpoint: &str,
     status: Status,
-) -> Option<Place> {
-    if let Some(place) = find(index, method, endpoint, status) {
-        return Some(place);
+) -> Option<Slots> {
+    if let Some(slots) = find(index, method, endpoint, status) {
+        return Some(slots);
     }
     if !index.contains_key(endpoint) {
-        let legible = (1..=MAX_ENDPOINT_LEN).contains(&endpoint.len())
-            && !endpoint.contains(char::is_control);
-        if !legible || index.len() == MAX_ENDPOINTS {
+        if !is_legible(endpoint, MAX_ENDPOINT_LEN) || index.len() == MAX_ENDPOINTS {
             return None;
         }
         let latency = file.claim(&Key::Latency(endpoint.to_owned()).encode())?;
@@ -327,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn counters_go_on_after_a_restart() {
+    fn counters_continue_after_a_restart() {
         let dir = tempfile::tempdir().unwrap();
         let counts = open(&dir);
         counts.declare("GET", "/", 500);
@@ -355,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_counted_by_class_and_reported() {
+    fn an_overflow_is_counted_by_class_and_reported() {
         let dir = tempfile::tempdir().unwrap();
         let counts = open(&dir);
         for index in 0..2 * MAX_ENDPOINTS {
@@ -422,7 +420,7 @@ mod tests {
                 in_batches.merge(&in_batches.change(delta.iter(), LabelSpace { max_series: 100, max_label_len: 10 }));
             }
             let mut expected = one_by_one.durable_snapshot().0;
-            // The file has its overflow series from the start.
+            // Only the file has the overflow series from the start.
             expected.requests.retain(|labels, _| labels.endpoint != OTHER);
             expected.latency.remove(OTHER);
             expected.component_failures.clear();

@@ -1,4 +1,4 @@
-//! What was counted, as metric families of the Prometheus client.
+//! Conversion of counters into metric families of the Prometheus client.
 
 use metric::{Family, Kind};
 use otlp::{Amount, Buckets, OtlpSeries, SeriesValue};
@@ -8,7 +8,7 @@ use prometheus::proto::{
 use request_counts::RequestCounts;
 use telemetry::histogram::BOUNDS_SECONDS;
 
-/// Returns the families of the application.
+/// Returns the `app_*` families and the overflow counter.
 pub(super) fn of_application(counts: &RequestCounts) -> Vec<MetricFamily> {
     let failures = counts
         .component_failures
@@ -23,7 +23,7 @@ pub(super) fn of_application(counts: &RequestCounts) -> Vec<MetricFamily> {
     families
 }
 
-/// Returns requests and their durations as the families `[requests, durations]`.
+/// Returns the families of `requests` and `durations`.
 pub(super) fn of_requests(
     [requests, durations]: [Family; 2],
     counts: &RequestCounts,
@@ -53,7 +53,7 @@ pub(super) fn single(declared: Family, count: u64) -> MetricFamily {
     family(declared, vec![counter(declared, &[], count)])
 }
 
-/// Returns the metrics of other senders.
+/// Returns the families of generic OTLP metrics.
 pub(super) fn of_otlp(series: &OtlpSeries) -> Vec<MetricFamily> {
     let families = series.metrics().iter().map(|(name, metric)| {
         let series = metric.series.iter().map(|(labels, value)| {
@@ -124,7 +124,7 @@ fn counter(declared: Family, values: &[&str], count: u64) -> Metric {
     metric
 }
 
-/// `counts` are per bucket, the last without a bound; those of a scrape are cumulative.
+/// Makes the cumulative buckets of the format from `counts` per bucket, of which the last has no bound.
 fn histogram(bounds: &[f64], counts: &[u64], sum: f64) -> Histogram {
     let mut below = 0u64;
     let buckets = bounds.iter().zip(counts).map(|(bound, count)| {

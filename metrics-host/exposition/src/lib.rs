@@ -1,9 +1,9 @@
-//! The `/metrics` page: requests, telemetry of other senders, and the host about itself, in the Prometheus text
-//! format 0.0.4.
+//! The `/metrics` page in the Prometheus text format 0.0.4: request counters, generic OTLP metrics, and the host's
+//! metrics about itself.
 //!
-//! [`render`] takes a value of [`Sources`] and returns a page. Counters of the application are on disk before they
-//! are shown, so no scraped counter steps back after a power loss; where the disk refuses, the page shows the last
-//! counts that reached it and `metrics_host_state_sync_failures_total` says so. Families are in order of their names.
+//! [`render`] turns [`Sources`] into a page, sorted by metric name. Request counters are on disk before they are shown,
+//! so no scraped counter decreases after a power loss. If the disk refuses the latest counts, the page shows the last
+//! ones on disk and `metrics_host_state_sync_failures_total` increases.
 
 mod families;
 
@@ -22,18 +22,18 @@ use std::{
 /// Content type of the page.
 pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
 
-/// Everything the page shows.
+/// The sources of the page.
 #[derive(Clone, Debug)]
 pub struct Sources {
-    /// Requests that were answered here.
+    /// Requests counted at the edge.
     pub counts: Arc<EdgeCounts>,
-    /// Telemetry that was reported over OTLP.
+    /// Telemetry reported over OTLP.
     pub journal: Arc<Journal>,
     registry: Registry,
     metrics: ScrapeMetrics,
 }
 
-/// Metrics that a scrape sets or counts.
+/// Metrics updated by a scrape.
 #[derive(Clone, Debug)]
 struct ScrapeMetrics {
     sync_failures: IntCounter,
@@ -60,7 +60,7 @@ impl ScrapeMetrics {
 }
 
 impl Sources {
-    /// Shows `counts` and `journal` beside the metrics of `registry`, and registers what a scrape measures.
+    /// Combines `counts`, `journal` and `registry`; registers the metrics that a scrape updates.
     pub fn new(counts: Arc<EdgeCounts>, journal: Arc<Journal>, registry: &Registry) -> Self {
         Self {
             counts,
@@ -70,24 +70,23 @@ impl Sources {
         }
     }
 
-    /// Returns the metrics of the host about itself.
+    /// Returns the registry of the host's metrics about itself.
     pub fn registry(&self) -> &Registry {
         &self.registry
     }
 
-    /// Returns the requests of the application, by either counting party. They are on disk, so this can wait for the
-    /// disk.
+    /// Returns the requests of the application from both counting parties, after syncing them to disk.
     pub fn request_counts(&self) -> RequestCounts {
         let (mut counts, synced) = self.counts.durable_snapshot();
         if let Err(error) = synced {
             self.metrics.sync_failures.inc();
-            tracing::error!(%error, "counters did not reach the disk; the last that did are shown");
+            tracing::error!(%error, "counters did not reach the disk; the page shows the last ones that did");
         }
         counts.merge(&self.journal.state().component);
         counts
     }
 
-    /// Returns the same as of now, from memory: for what may show a count that the next power loss takes back.
+    /// Returns the same from memory, without the disk. A power loss can take the latest of them back.
     pub fn latest_counts(&self) -> RequestCounts {
         let mut counts = self.counts.latest();
         counts.merge(&self.journal.state().component);
@@ -95,10 +94,10 @@ impl Sources {
     }
 }
 
-/// Renders the page. What it shows of the application is on disk, so this can wait for the disk.
+/// Renders the page, after syncing the request counters to disk.
 ///
 /// # Errors
-/// Never in practice: the page is written to memory.
+/// Never in practice: the encoder writes to memory.
 pub fn render(sources: &Sources) -> io::Result<Vec<u8>> {
     let metrics = &sources.metrics;
     let counts = sources.request_counts();
@@ -142,14 +141,14 @@ fn clamped(value: u64) -> i64 {
 /// Compresses `page`.
 ///
 /// # Errors
-/// Never in practice: it is written to memory.
+/// Never in practice: the encoder writes to memory.
 pub fn gzip(page: &[u8]) -> io::Result<Vec<u8>> {
     let mut encoder = GzEncoder::new(Vec::with_capacity(page.len() / 8), Compression::fast());
     encoder.write_all(page)?;
     encoder.finish()
 }
 
-/// Returns whether an `Accept-Encoding` takes gzip: `q=0` refuses it.
+/// Returns whether an `Accept-Encoding` accepts gzip; `q=0` refuses it.
 pub fn accepts_gzip(accept_encoding: &str) -> bool {
     accept_encoding.split(',').any(|offer| {
         let mut parts = offer.split(';').map(str::trim);
@@ -166,7 +165,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn gzip_is_used_only_when_asked_for() {
+    fn gzip_is_used_only_if_the_client_accepts_it() {
         for accepted in ["gzip", "deflate, GZIP;q=0.5", "br;q=1.0, gzip"] {
             assert!(accepts_gzip(accepted), "{accepted}");
         }

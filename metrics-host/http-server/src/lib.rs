@@ -1,11 +1,11 @@
-//! HTTP/1.1 listeners as metrics-host runs them: the application, the OTLP ingest and the endpoint for operators share
-//! one accept loop with its limits, timeouts and drain.
+//! The HTTP/1.1 server of every metrics-host listener. The application's edge, the OTLP ingest and the operators'
+//! endpoint share one accept loop with its limits, timeouts and drain.
 //!
-//! [`listener::run`] takes a bound socket, a [`listener::Service`] and a shutdown flag, and returns once every
-//! response is sent or the grace is over. [`post`] reads request bodies in bounded memory and checks that a request
-//! that changes something was not sent by a web page. [`reply`] makes the responses that the host itself gives.
+//! [`listener::run`] takes a bound socket, a [`listener::Service`] and a shutdown flag. It returns once every response
+//! is sent or the grace period is over. [`post`] reads request bodies in bounded memory and rejects requests that a
+//! web page sent across sites. [`reply`] builds the host's own responses.
 //!
-//! This crate counts connections and nothing else: a service counts its own requests.
+//! This crate counts connections only; each service counts its requests.
 
 pub mod listener;
 pub mod post;

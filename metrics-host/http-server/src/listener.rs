@@ -1,4 +1,4 @@
-//! The accept loop that all listeners share: limits, time-outs, drain.
+//! The accept loop that all listeners share: limits, timeouts, drain.
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
@@ -12,31 +12,31 @@ use tokio::{
     task::JoinSet,
 };
 
-/// How long a client may take to send the head of a request, and an idle connection is kept.
+/// Time limit for the head of a request, and for an idle connection.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
-/// Largest head of a request, in bytes. Below the longest URI that hyper takes (65 534), so that 431 is the
-/// only answer to one that is too large.
+/// Largest head of a request, in bytes. It is below hyper's longest URI (65 534), so that every larger head is answered
+/// 431.
 const MAX_HEAD: usize = 48 << 10;
-/// Connections beyond the limit that are answered before they are closed; more are closed at once.
+/// Connections over the limit that get a response; further ones are closed at once.
 const MAX_REFUSALS: usize = 64;
-/// Pause after the system refused a connection, such as for want of file descriptors.
+/// Pause after a failed accept, for example when file descriptors run out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// What a listener serves.
+/// The service behind a listener.
 pub trait Service: Clone + Send + Sync + 'static {
-    /// Body of the answers.
+    /// Response body.
     type Body: http_body::Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>>
         + Send
         + 'static;
 
-    /// Answers a request.
+    /// Responds to a request.
     fn call(&self, request: Request<Incoming>)
     -> impl Future<Output = Response<Self::Body>> + Send;
 
-    /// Answers a request on a connection beyond the limit.
+    /// Responds to a request on a connection over the limit.
     fn refuse(&self, request: Request<Incoming>) -> Response<Self::Body>;
 
-    /// Notes that a connection sent something that is no request, and was answered `status`.
+    /// Called after a connection sent bytes that are not an HTTP request and hyper answered `status`.
     fn malformed(&self, _status: StatusCode) {}
 }
 
@@ -48,7 +48,7 @@ pub struct ConnectionMetrics {
 }
 
 impl ConnectionMetrics {
-    /// Registers them. A listener's series exist once it runs.
+    /// Registers the metrics. A listener's series appear when it starts.
     pub fn register(registry: &Registry) -> Self {
         Self {
             open: registry.gauge_vec(metric::CONNECTIONS),
@@ -57,21 +57,21 @@ impl ConnectionMetrics {
     }
 }
 
-/// A bound socket with its limits.
+/// A bound socket and its limits.
 #[derive(Debug)]
 pub struct Listener {
-    /// What it is for; value of the label `listener`.
+    /// Value of the label `listener`.
     pub name: &'static str,
     /// The socket.
     pub tcp: TcpListener,
-    /// Open connections at one time.
+    /// Maximum number of connections open at one time.
     pub max_connections: usize,
-    /// How long connections may go on after the shutdown began.
+    /// Grace period for open connections after the shutdown begins.
     pub grace: Duration,
 }
 
-/// Serves until `shutdown` turns true, then answers what is under way and returns. Connections that outlast
-/// the grace are closed.
+/// Serves until `shutdown` turns true, finishes the requests in flight and returns. Connections that outlast the grace
+/// period are closed.
 pub async fn run<S: Service>(
     listener: Listener,
     service: S,
@@ -98,8 +98,8 @@ pub async fn run<S: Service>(
                 continue;
             }
         };
-        let beyond_limit = connections.len() >= listener.max_connections;
-        if beyond_limit {
+        let over_limit = connections.len() >= listener.max_connections;
+        if over_limit {
             refused.inc();
             if connections.len() >= listener.max_connections + MAX_REFUSALS {
                 continue;
@@ -107,7 +107,7 @@ pub async fn run<S: Service>(
         }
         let (service, shutdown) = (service.clone(), shutdown.clone());
         connections.spawn(async move {
-            if let Err(error) = serve_connection(stream, service, beyond_limit, shutdown).await {
+            if let Err(error) = serve_connection(stream, service, over_limit, shutdown).await {
                 tracing::debug!(%error, "connection ended early");
             }
         });
@@ -121,7 +121,7 @@ pub async fn run<S: Service>(
         tracing::warn!(
             listener = listener.name,
             connections = connections.len(),
-            "closing connections that outlast the grace of {:?}",
+            "closing connections that outlast the grace period of {:?}",
             listener.grace
         );
     }
@@ -135,9 +135,9 @@ async fn serve_connection<S: Service>(
     refuse: bool,
     mut shutdown: watch::Receiver<bool>,
 ) -> io::Result<()> {
-    // Answers are written whole: waiting for more to send (Nagle) would only delay them.
+    // Each response is written in one piece, so Nagle's algorithm would only delay it.
     stream.set_nodelay(true)?;
-    let answer = service_fn(|request| async {
+    let respond = service_fn(|request| async {
         Ok::<_, Infallible>(if refuse {
             service.refuse(request)
         } else {
@@ -149,7 +149,7 @@ async fn serve_connection<S: Service>(
         .header_read_timeout(HEAD_TIMEOUT)
         .max_buf_size(MAX_HEAD)
         .keep_alive(!refuse)
-        .serve_connection(TokioIo::new(stream), answer);
+        .serve_connection(TokioIo::new(stream), respond);
     let mut connection = std::pin::pin!(connection);
     let result = tokio::select! {
         result = connection.as_mut() => result,
@@ -166,7 +166,7 @@ async fn serve_connection<S: Service>(
     })
 }
 
-/// Returns what hyper answered to something that is no request; `None` if it answered nothing.
+/// Returns the status that hyper answered to a malformed request; `None` if it sent no response.
 fn status_of_parse_error(error: &hyper::Error) -> Option<StatusCode> {
     if error.is_parse_version_h2() || !error.is_parse() {
         None
@@ -177,7 +177,7 @@ fn status_of_parse_error(error: &hyper::Error) -> Option<StatusCode> {
     }
 }
 
-/// Waits until the flag is true, or nobody can set it any more.
+/// Waits until the flag is true or its sender is gone.
 async fn turned_true(flag: &mut watch::Receiver<bool>) {
     _ = flag.wait_for(|set| *set).await;
 }

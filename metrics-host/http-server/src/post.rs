@@ -1,7 +1,7 @@
-//! What a request must show that changes something here, before it is read.
+//! Reading `POST` requests safely: protection against web pages, and bodies in bounded memory.
 //!
-//! A web page can make a browser post to the loopback. It cannot make it name this server as the `Host`, and not
-//! send JSON without asking first, which nobody here answers.
+//! A web page can make a browser post to the loopback. With DNS rebinding the request carries the page's own `Host`,
+//! which [`HostNames`] refuses. Without rebinding, a POST of JSON needs a CORS preflight, which no listener answers.
 
 mod body;
 
@@ -10,17 +10,17 @@ pub use body::{Bodies, BodyError, BodyLimits, Reserved};
 use http::{HeaderMap, header, uri::Authority};
 use std::net::IpAddr;
 
-/// The names by which this server may be called.
+/// The host names under which this server may be reached.
 #[derive(Clone, Debug)]
 pub struct HostNames(Vec<String>);
 
 impl HostNames {
-    /// Allows `names` beside localhost and the addresses of the loopback.
+    /// Allows `names`, `localhost` and loopback addresses.
     pub fn new(names: Vec<String>) -> Self {
         Self(names)
     }
 
-    /// Returns whether the `Host` of a request is one of them.
+    /// Returns whether the `Host` of a request is allowed.
     pub fn allow(&self, headers: &HeaderMap) -> bool {
         let host = headers.get(header::HOST).map(|host| host.to_str());
         let Some(Ok(Ok(authority))) = host.map(|host| host.map(str::parse::<Authority>)) else {
@@ -38,7 +38,7 @@ impl HostNames {
     }
 }
 
-/// Returns the type of a body, without parameters such as its charset; empty where there is none.
+/// Returns the `Content-Type` without parameters such as the charset; empty if the header is missing.
 pub fn content_type(headers: &HeaderMap) -> &str {
     let value = headers
         .get(header::CONTENT_TYPE)

@@ -1,11 +1,11 @@
-//! Responses that the host itself gives.
+//! The host's own responses.
 
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use http_body_util::Full;
 use serde_json::json;
 
-/// Returns a response whose body is `content` of `content_type`.
+/// Returns a response with `content` as its body.
 pub fn content(
     status: StatusCode,
     content_type: &'static str,
@@ -29,7 +29,7 @@ pub fn error(status: StatusCode, message: &str) -> Response<Full<Bytes>> {
     json(status, &json!({ "error": message }))
 }
 
-/// Returns `{"error": message}` that asks to come back after `seconds`.
+/// Returns `{"error": message}` with `Retry-After: seconds`.
 pub fn retry_after(status: StatusCode, message: &str, seconds: u32) -> Response<Full<Bytes>> {
     let mut response = error(status, message);
     response
@@ -38,7 +38,7 @@ pub fn retry_after(status: StatusCode, message: &str, seconds: u32) -> Response<
     response
 }
 
-/// Returns 405, naming the methods that are allowed.
+/// Returns a 405 that names the allowed methods.
 pub fn method_not_allowed(allow: &'static str) -> Response<Full<Bytes>> {
     let mut response = error(
         StatusCode::METHOD_NOT_ALLOWED,

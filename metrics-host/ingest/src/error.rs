@@ -1,54 +1,54 @@
-//! Why telemetry was refused, and what the sender is told.
+//! Errors of the ingest, with their HTTP status and `reason`.
 
 use http::StatusCode;
 use http_server::post::BodyError;
 use journal::CommitError;
 use telemetry::{ParseBatchKeyError, otlp::DecodeError};
 
-/// A request to the ingest that was not counted.
+/// A refused OTLP request.
 #[derive(Debug, thiserror::Error)]
 pub enum IngestError {
-    /// Neither JSON nor protobuf.
+    /// The body is neither JSON nor protobuf.
     #[error("expected content-type application/json or application/x-protobuf, got {0}")]
     ContentType(String),
-    /// A numbered batch that is no JSON.
-    #[error("expected content-type application/json beside an idempotency key")]
+    /// An idempotent batch is not JSON.
+    #[error("expected content-type application/json with an idempotency key")]
     KeyedProtobuf,
-    /// The key names no batch.
+    /// The idempotency key is malformed.
     #[error(transparent)]
     BadKey(#[from] ParseBatchKeyError),
-    /// The key names a batch of another sender.
+    /// The idempotency key belongs to another sender.
     #[error("idempotency key {key:?} does not belong to service.instance.id {instance:?}")]
     ForeignKey {
         /// The key.
         key: String,
-        /// Who sent it.
+        /// The sender in the body.
         instance: String,
     },
-    /// Too large, too slow, broken off, or one too many.
+    /// The body was not read.
     #[error("{}", explain(.0))]
     Body(BodyError),
-    /// More than `--max-otlp-points`.
+    /// The request exceeds `--max-otlp-points`.
     #[error("{found} data points, spans or log records exceed {limit} (--max-otlp-points)")]
     TooManyPoints {
-        /// How many there are.
+        /// Data points, spans or log records in the request.
         found: usize,
         /// The limit.
         limit: usize,
     },
-    /// Not a batch of ours.
-    #[error("cannot count this body")]
+    /// The body is not an idempotent batch.
+    #[error("not a batch of the request-telemetry contract")]
     Undecodable(#[source] DecodeError),
-    /// Not OTLP.
+    /// The body is not OTLP.
     #[error(transparent)]
     Malformed(#[from] otlp::DecodeError),
-    /// Counted before under other bytes, or not on disk.
+    /// The journal refused the change.
     #[error(transparent)]
     NotCommitted(#[from] CommitError),
 }
 
 impl IngestError {
-    /// Returns the status that tells a sender whether to retry: after 408 and 503, and no other.
+    /// Returns the status of the response. A sender retries after 408 and 503 only.
     pub fn status(&self) -> StatusCode {
         match self {
             Self::Body(error) => error.status(),
@@ -65,7 +65,7 @@ impl IngestError {
         }
     }
 
-    /// What [`Self::reason`] returns where it is not about a body.
+    /// Reasons other than those of [`BodyError`].
     const REASONS: [&'static str; 6] = [
         "content_type",
         "key",
@@ -75,7 +75,7 @@ impl IngestError {
         "journal",
     ];
 
-    /// Returns all that [`Self::reason`] returns.
+    /// Returns every value of [`Self::reason`].
     pub fn reasons() -> impl Iterator<Item = &'static str> {
         Self::REASONS.into_iter().chain(BodyError::REASONS)
     }
@@ -97,7 +97,7 @@ impl IngestError {
             Self::TooManyPoints { .. } => too_many_points,
             Self::Undecodable(_) | Self::Malformed(_) => malformed,
             Self::Body(error) => error.reason(),
-            // Beside a body, the journal may be busy.
+            // The journal's full queue shares the reason of a lack of memory for bodies.
             Self::NotCommitted(CommitError::Busy) => BodyError::Busy.reason(),
             Self::NotCommitted(CommitError::Unavailable(_)) => journal,
         }
@@ -110,7 +110,7 @@ impl From<BodyError> for IngestError {
     }
 }
 
-/// Adds to what is wrong with a body the flag that would allow it.
+/// Appends the flag that sets the limit.
 fn explain(error: &BodyError) -> String {
     match error {
         BodyError::TooLarge { .. } => format!("{error} (--max-otlp-body-size)"),
@@ -129,7 +129,7 @@ mod tests {
     use telemetry::BatchKey;
 
     #[test]
-    fn every_reason_is_known_and_given_by_an_error() {
+    fn the_errors_reasons_are_exactly_those_declared() {
         let key = "a-0".parse::<BatchKey>().unwrap_err();
         let errors = [
             IngestError::ContentType(String::new()),
@@ -150,7 +150,7 @@ mod tests {
             IngestError::Body(BodyError::Unreadable("".into())),
             IngestError::Body(BodyError::TooSlow(Duration::ZERO)),
         ];
-        let given: BTreeSet<_> = errors.iter().map(IngestError::reason).collect();
-        assert_eq!(given, IngestError::reasons().collect());
+        let used: BTreeSet<_> = errors.iter().map(IngestError::reason).collect();
+        assert_eq!(used, IngestError::reasons().collect());
     }
 }

@@ -1,12 +1,11 @@
-//! The OTLP/HTTP endpoint: read, decode, commit, acknowledge.
+//! The OTLP/HTTP endpoint: reads, decodes, commits and acknowledges telemetry.
 //!
-//! A request with an idempotency key is a batch of the `request-telemetry` contract ([`telemetry::otlp`]): it is read
-//! strictly, recognised when it is sent again, and counted in the `app_*` metrics. A request without a key is OTLP
-//! from any sender (crate `otlp`) and appears under its own names.
+//! A request with an idempotency key is a batch of the `request-telemetry` contract ([`telemetry::otlp`]). It is decoded
+//! strictly, counted in the `app_*` metrics, and recognised when the sender retries it. A request without a key is
+//! generic OTLP (crate `otlp`) and appears under its own metric names.
 //!
-//! A success is sent only once the journal has the telemetry on disk. Everything else is answered with the status
-//! that tells the sender whether to retry, and counted by [`IngestError::reason`]. Bodies are bounded in size, time
-//! and memory.
+//! The response is a success only after the journal has the telemetry on disk. Every other status tells the sender
+//! whether to retry, and [`IngestError::reason`] labels its counter. Bodies are bounded in size, time and memory.
 
 mod error;
 mod metrics;
@@ -35,15 +34,15 @@ use sha2::{Digest, Sha256};
 use std::{sync::Arc, time::Duration};
 use telemetry::{BatchKey, attribute};
 
-/// Seconds after which a sender that was refused for now may come again.
+/// `Retry-After` of a 503, in seconds.
 const RETRY_AFTER: u32 = 1;
-/// Bytes of all requests together that are read or wait to be committed.
+/// Bytes of memory for all requests that are being read or wait for their commit.
 const MEMORY: usize = 8 << 20;
 
-/// What a request may use.
+/// Limits on requests.
 #[derive(Clone, Copy, Debug)]
 pub struct IngestLimits {
-    /// Bytes of a body as it is sent.
+    /// Bytes of a body as sent.
     pub max_body_size: usize,
     /// Bytes of a body after decompression.
     pub max_decompressed_size: usize,
@@ -51,11 +50,11 @@ pub struct IngestLimits {
     pub read_timeout: Duration,
     /// Data points, spans or log records in one request.
     pub max_points: usize,
-    /// Labels of other senders' metrics.
+    /// Labels of generic OTLP metrics.
     pub space: LabelSpace,
 }
 
-/// The endpoint.
+/// The OTLP/HTTP endpoint.
 #[derive(Clone, Debug)]
 pub struct Ingest(Arc<Inner>);
 
@@ -70,7 +69,7 @@ struct Inner {
 }
 
 impl Ingest {
-    /// Creates an endpoint that feeds `journal`, may be reached by `hosts`, and registers its metrics.
+    /// Creates an endpoint that commits to `journal` and serves the host names in `hosts`; registers its metrics.
     pub fn new(
         journal: Arc<Journal>,
         hosts: HostNames,
@@ -93,25 +92,25 @@ impl Ingest {
         }))
     }
 
-    /// Counts what `request` holds and returns the body of the answer.
-    async fn take(
+    /// Counts the telemetry in `request` and returns the response.
+    async fn accept(
         &self,
         signal: Signal,
         request: Request<Incoming>,
     ) -> Result<Response<Full<Bytes>>, IngestError> {
         let encoding = encoding(request.headers())?;
         let key = batch_key(request.headers())?;
-        // Held until all is committed: what waits is in memory.
+        // The memory stays reserved until the commit.
         let expansion = expansion(key.is_some());
         let (body, _reserved) = self.0.bodies.read(request, expansion).await?;
         let rejected = match (signal, key) {
             (Signal::Metrics, Some(_)) if encoding != Encoding::Json => {
                 return Err(IngestError::KeyedProtobuf);
             }
-            (Signal::Metrics, Some(key)) => self.batch(key, body).await?,
-            (Signal::Metrics, None) => self.metrics(encoding, body).await?,
-            (Signal::Traces, _) => self.traces(encoding, body).await?,
-            (Signal::Logs, _) => self.logs(encoding, &body)?,
+            (Signal::Metrics, Some(key)) => self.count_batch(key, body).await?,
+            (Signal::Metrics, None) => self.count_metrics(encoding, body).await?,
+            (Signal::Traces, _) => self.count_spans(encoding, body).await?,
+            (Signal::Logs, _) => self.drop_logs(encoding, &body)?,
         };
         let partial = (!rejected.is_empty()).then(|| {
             let reasons = rejected
@@ -130,8 +129,8 @@ impl Ingest {
         ))
     }
 
-    /// Counts a batch of ours.
-    async fn batch(&self, key: BatchKey, body: Bytes) -> Result<Rejections, IngestError> {
+    /// Counts an idempotent batch.
+    async fn count_batch(&self, key: BatchKey, body: Bytes) -> Result<Rejections, IngestError> {
         let batch = telemetry::otlp::decode(&body).map_err(IngestError::Undecodable)?;
         if batch.resource.instance != key.instance {
             return Err(IngestError::ForeignKey {
@@ -165,8 +164,12 @@ impl Ingest {
         Ok(Rejections::new())
     }
 
-    /// Counts the metrics of any sender.
-    async fn metrics(&self, encoding: Encoding, body: Bytes) -> Result<Rejections, IngestError> {
+    /// Counts generic OTLP metrics.
+    async fn count_metrics(
+        &self,
+        encoding: Encoding,
+        body: Bytes,
+    ) -> Result<Rejections, IngestError> {
         let message: ExportMetricsServiceRequest = otlp::decode(encoding, &body)?;
         drop(body);
         let otlp::Points {
@@ -181,14 +184,17 @@ impl Ingest {
         };
         let metrics = &self.0.metrics;
         if found > 0
-            && let Receipt::Counted { rejected: full, .. } = self.0.journal.commit(change).await?
+            && let Receipt::Counted {
+                rejected: no_room, ..
+            } = self.0.journal.commit(change).await?
         {
             metrics
                 .points
-                .inc_by(found as u64 - full.values().sum::<u64>());
+                .inc_by(found as u64 - no_room.values().sum::<u64>());
             metrics.telemetry_counted();
-            full.into_iter()
-                .for_each(|(reason, count)| *rejected.entry(reason).or_default() += count);
+            for (reason, count) in no_room {
+                *rejected.entry(reason).or_default() += count;
+            }
         }
         for (reason, count) in &rejected {
             metrics
@@ -199,8 +205,12 @@ impl Ingest {
         Ok(rejected)
     }
 
-    /// Counts the requests that the spans of a server show.
-    async fn traces(&self, encoding: Encoding, body: Bytes) -> Result<Rejections, IngestError> {
+    /// Counts the requests in server spans.
+    async fn count_spans(
+        &self,
+        encoding: Encoding,
+        body: Bytes,
+    ) -> Result<Rejections, IngestError> {
         let message: ExportTraceServiceRequest = otlp::decode(encoding, &body)?;
         drop(body);
         let spans = otlp::requests(&message);
@@ -225,8 +235,8 @@ impl Ingest {
         })
     }
 
-    /// Counts log records, and keeps none.
-    fn logs(&self, encoding: Encoding, body: &[u8]) -> Result<Rejections, IngestError> {
+    /// Counts log records and drops them.
+    fn drop_logs(&self, encoding: Encoding, body: &[u8]) -> Result<Rejections, IngestError> {
         let message: ExportLogsServiceRequest = otlp::decode(encoding, body)?;
         let scopes = message
             .resource_logs
@@ -246,8 +256,8 @@ impl Ingest {
         Ok(())
     }
 
-    /// Returns what a request is about, or the answer to one that is none for this endpoint.
-    fn signal(&self, request: &Request<Incoming>) -> Result<Signal, Box<Response<Full<Bytes>>>> {
+    /// Returns the signal of a request's path, or the response to a request that the endpoint does not serve.
+    fn route(&self, request: &Request<Incoming>) -> Result<Signal, Box<Response<Full<Bytes>>>> {
         if !self.0.hosts.allow(request.headers()) {
             self.0.metrics.reject(metrics::WRONG_HOST);
             return Err(Box::new(reply::error(
@@ -277,20 +287,20 @@ impl Service for Ingest {
     type Body = Full<Bytes>;
 
     async fn call(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
-        let signal = match self.signal(&request) {
+        let signal = match self.route(&request) {
             Ok(signal) => signal,
             Err(refusal) => return *refusal,
         };
-        self.take(signal, request).await.unwrap_or_else(|error| {
+        self.accept(signal, request).await.unwrap_or_else(|error| {
             let (status, reason) = (error.status(), error.reason());
             self.0.metrics.reject(reason);
-            // The journal says itself when it cannot be written, once; every sender is told.
-            let told_already = matches!(
+            // The journal logs a failing disk itself, once.
+            let is_logged = matches!(
                 &error,
                 IngestError::NotCommitted(CommitError::Unavailable(_))
             );
             let text = format!("{:#}", anyhow::Error::new(error));
-            if !told_already {
+            if !is_logged {
                 tracing::warn!(reason, error = text, "telemetry refused");
             }
             if status == StatusCode::SERVICE_UNAVAILABLE {
@@ -311,8 +321,8 @@ impl Service for Ingest {
     }
 }
 
-/// Returns what memory a body needs until it is committed, as a multiple of its size: a batch of ours becomes what it
-/// counts at once, which is smaller; any other is a message first.
+/// Returns the memory that a body needs until its commit, as a multiple of its size. An idempotent batch is decoded
+/// straight into its counts, which are smaller; generic OTLP is decoded into a message first.
 fn expansion(is_batch: bool) -> usize {
     if is_batch { 1 } else { 4 }
 }

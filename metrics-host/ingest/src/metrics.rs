@@ -1,15 +1,15 @@
-//! Metrics of the ingest about itself.
+//! The ingest's metrics about itself.
 
 use crate::IngestError;
 use metric::{Gauge, IntCounter, IntCounterVec, Registry};
 use std::time::SystemTime;
 
-/// Reason of a request that names a host it may not be reached by.
+/// Reason of a request whose `Host` is not allowed.
 pub(crate) const WRONG_HOST: &str = "host";
-/// Reason of a request on a connection beyond the limit.
+/// Reason of a request on a connection over the limit.
 pub(crate) const TOO_MANY_CONNECTIONS: &str = "connections";
 
-/// Values of the label `kind` of spans: requests, other spans, and requests without a method or a status.
+/// Values of the label `kind` of spans: counted as requests, skipped, and server spans without a method or status.
 const SPAN_KINDS: [&str; 3] = ["server", "other", "unusable"];
 
 #[derive(Debug)]
@@ -26,8 +26,7 @@ pub(crate) struct IngestMetrics {
 }
 
 impl IngestMetrics {
-    /// Registers them. Every series starts at 0: `increase()` cannot see the first event of a series that starts
-    /// with it.
+    /// Registers the metrics, every series at 0: `increase()` misses the first event of a series that begins with it.
     pub(crate) fn register(registry: &Registry) -> Self {
         let metrics = Self {
             batches: registry.counter(metric::BATCHES),
@@ -62,7 +61,7 @@ impl IngestMetrics {
         }
     }
 
-    /// Notes that telemetry was counted just now.
+    /// Sets the time of the last counted telemetry to now.
     pub(crate) fn telemetry_counted(&self) {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
         self.last_batch.set(now.unwrap_or_default().as_secs_f64());

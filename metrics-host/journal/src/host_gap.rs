@@ -1,15 +1,15 @@
-//! Compares what a host saw of late with what its components reported, by when the requests ended.
+//! Compares recent requests in a host's spans with those that its components reported, by the time they ended.
 
 use std::collections::BTreeMap;
 
-/// Seconds until a request counts: its span and its batch have come by then.
+/// Seconds until a request is compared: its span and its batch have arrived by then.
 const SETTLED: u64 = 60;
-/// Seconds that are compared.
+/// Length of the comparison, in seconds.
 const WINDOW: u64 = 300;
-/// How far ahead a sender's clock may be, in seconds.
+/// Maximum number of seconds that a sender's clock may be ahead.
 const SKEW: u64 = 60;
 
-/// Requests per second of the last minutes.
+/// Requests in each second of the last minutes.
 #[derive(Debug, Default)]
 pub(super) struct HostGap {
     seconds: BTreeMap<u64, Seen>,
@@ -22,14 +22,14 @@ struct Seen {
 }
 
 impl HostGap {
-    /// Notes a request that a host saw end.
+    /// Adds a request from a host's span.
     pub(super) fn host_saw(&mut self, end_unix_seconds: u64, now_unix_seconds: u64) {
         if let Some(seen) = self.second(end_unix_seconds, now_unix_seconds) {
             seen.by_host += 1;
         }
     }
 
-    /// Notes requests that a component reported.
+    /// Adds requests that a component reported.
     pub(super) fn component_reported(
         &mut self,
         end_unix_seconds: u64,
@@ -41,7 +41,8 @@ impl HostGap {
         }
     }
 
-    /// Returns by how much the host's count is the larger. The other way says nothing: a host drops spans under load.
+    /// Returns the host's count minus the components' count, at least 0: a host drops spans under load, so a smaller
+    /// count of its own means nothing.
     pub(super) fn at(&self, now_unix_seconds: u64) -> u64 {
         let end = now_unix_seconds.saturating_sub(SETTLED);
         let window = self.seconds.range(end.saturating_sub(WINDOW)..end);
@@ -68,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_has_settled_is_compared_and_only_one_way() {
+    fn only_settled_requests_are_compared_and_the_gap_is_never_negative() {
         let now = 10_000;
         let mut gap = HostGap::default();
         for second in [

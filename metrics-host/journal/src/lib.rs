@@ -1,16 +1,16 @@
-//! Telemetry on disk, in SQLite: a change is acknowledged once it is committed, and not shown before.
+//! The durable store of telemetry, in SQLite. A change is acknowledged and shown only after its commit is on disk.
 //!
 //! ```text
-//! Journal::commit ─ queue ─→ Writer (one thread): recognise → fold → COMMIT → State → acknowledge
+//! Journal::commit ─ queue ─→ Writer (one thread): deduplicate → fold → COMMIT → State → acknowledge
 //! /metrics ←─ State
 //! ```
 //!
-//! The ingest commits, the exposition reads [`State`]. A retry of a batch is recognised by its sender's sequence
-//! number and its hash, also after a restart. While the disk refuses, [`Journal::commit`] fails and nothing is
-//! counted, so the sender retries. All changes that wait share one transaction, so the number of fsyncs does not
-//! limit the number of requests.
+//! The ingest calls [`Journal::commit`]; the exposition reads [`State`]. The journal recognises a retried batch by its
+//! sender's sequence number and its hash, also after a restart. While the disk refuses writes, [`Journal::commit`]
+//! fails and counts nothing, so the sender retries. Waiting changes share one transaction (group commit), so fsyncs do
+//! not limit the request rate.
 //!
-//! This crate knows neither HTTP nor the text format of Prometheus.
+//! This crate depends on neither HTTP nor the Prometheus text format.
 
 mod host_gap;
 mod metrics;
@@ -36,73 +36,73 @@ use telemetry::{BatchKey, Delta};
 use tokio::sync::oneshot;
 use writer::{Job, Writer};
 
-/// Changes that may wait to be committed.
+/// Maximum number of changes waiting for a commit.
 const QUEUE: usize = 4096;
 
-/// How much is told apart and remembered.
+/// Bounds on series and on the memory of senders.
 #[derive(Clone, Copy, Debug)]
 pub struct JournalLimits {
-    /// Series, of components and of other senders.
+    /// Series of components and of generic OTLP senders.
     pub series: SeriesLimits,
-    /// Instances whose last batch is remembered.
+    /// Maximum number of instances whose last batch is remembered.
     pub max_senders: u64,
 }
 
-/// What one request to the ingest adds.
+/// The telemetry of one ingest request.
 #[derive(Debug, Default)]
 pub struct Change {
-    /// The batch it is, by which a retry is recognised.
+    /// Identifies an idempotent batch; `None` for generic OTLP.
     pub batch: Option<Batch>,
-    /// Requests that a component answered.
+    /// Requests that a component reported.
     pub requests: Delta,
-    /// Requests that a host's spans show.
+    /// Requests in a host's spans.
     pub host_requests: Delta,
-    /// When each of `host_requests` ended, in nanoseconds since the Unix epoch.
+    /// End times of `host_requests`, in nanoseconds since the Unix epoch.
     pub host_ends_unix_nanos: Vec<u64>,
-    /// Data points of other senders.
+    /// Data points of generic OTLP senders.
     pub points: Vec<Point>,
 }
 
-/// Names a batch by its sender's number, and by its bytes.
+/// The identity of an idempotent batch.
 #[derive(Clone, Debug)]
 pub struct Batch {
-    /// Its key.
+    /// Instance and sequence number.
     pub key: BatchKey,
-    /// SHA-256 of its bytes.
+    /// SHA-256 of the body.
     pub body: [u8; 32],
-    /// When the counting ended, in nanoseconds since the Unix epoch.
+    /// End of the batch's interval, in nanoseconds since the Unix epoch.
     pub end_unix_nanos: u64,
 }
 
-/// What became of a change that is on disk.
+/// The result of a successful commit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Receipt {
-    /// It was counted.
+    /// The change was counted.
     Counted {
-        /// Batches that its sender skipped before it.
+        /// Number of batches that the sender skipped before this one.
         missing: u64,
-        /// Data points for which there was no room.
+        /// Data points that did not fit.
         rejected: Rejections,
     },
-    /// It had been counted before.
+    /// The batch had been counted before.
     Duplicate,
 }
 
-/// Why a change is not on disk. Nothing of it is counted.
+/// An error of [`Journal::commit`]. No part of the change is counted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CommitError {
-    /// The sender used the key of a batch for another.
+    /// The sender used the key before, for a batch with other bytes.
     #[error("idempotency key {0:?} was used before with other bytes")]
     ReusedKey(String),
-    /// As much waits as may.
+    /// The queue is full.
     #[error("too many changes wait to be committed")]
     Busy,
-    /// The disk refused; what was committed before is kept.
+    /// The disk refused the write; earlier commits are kept.
     #[error("cannot write to the journal: {0}")]
     Unavailable(String),
 }
 
-/// The store, with the thread that writes to it. Dropping it waits for what is queued.
+/// The store and the thread that writes to it. Dropping it commits the queued changes first.
 #[derive(Debug)]
 pub struct Journal {
     path: PathBuf,
@@ -112,10 +112,10 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// Opens the database at `path`, creates it where it is missing, and brings an older one up to date.
+    /// Opens the database at `path`: creates it if it is missing, migrates it if it is older.
     ///
     /// # Errors
-    /// If the file is there and cannot be used. Nothing is ever reset.
+    /// If the file cannot be used. No counter is ever reset.
     pub fn open(
         path: &Path,
         limits: JournalLimits,
@@ -132,33 +132,33 @@ impl Journal {
             path: path.to_owned(),
             state,
             queue: Some(sender),
-            thread: Some(thread.expect("the system has a thread at start-up")),
+            thread: Some(thread.expect("the system can start a thread at start-up")),
         })
     }
 
-    /// Counts `change` and returns once that is on disk.
+    /// Counts `change` and returns once it is on disk.
     ///
     /// # Errors
-    /// If it is not: it may come again.
+    /// If the change is not on disk; the sender may retry it.
     pub async fn commit(&self, change: Change) -> Result<Receipt, CommitError> {
         let stopped = || CommitError::Unavailable("the writing thread stopped".into());
-        let (answer, answered) = oneshot::channel();
+        let (receipt, received) = oneshot::channel();
         let queue = self.queue.as_ref().ok_or_else(stopped)?;
         queue
-            .try_send(Job { change, answer })
+            .try_send(Job { change, receipt })
             .map_err(|error| match error {
                 TrySendError::Full(_) => CommitError::Busy,
                 TrySendError::Disconnected(_) => stopped(),
             })?;
-        answered.await.map_err(|_| stopped())?
+        received.await.map_err(|_| stopped())?
     }
 
-    /// Returns what is committed. The thread that writes waits while this is held.
+    /// Returns the committed state. The writing thread waits while the guard is held.
     pub fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns how much of the disk it takes, in bytes.
+    /// Returns the size on disk, in bytes, with the write-ahead log.
     pub fn size(&self) -> u64 {
         let size = |suffix: &str| {
             let mut path = self.path.clone().into_os_string();
@@ -175,7 +175,7 @@ impl Drop for Journal {
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
         {
-            tracing::error!("the thread that writes the journal panicked");
+            tracing::error!("the writing thread of the journal panicked");
         }
     }
 }

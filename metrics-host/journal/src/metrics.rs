@@ -1,4 +1,4 @@
-//! Metrics of the journal about itself.
+//! The journal's metrics about itself.
 
 use metric::{IntCounter, IntGauge, Registry};
 
@@ -12,7 +12,7 @@ pub struct JournalMetrics {
 }
 
 impl JournalMetrics {
-    /// Registers them at 0.
+    /// Registers the metrics at 0.
     pub fn register(registry: &Registry) -> Self {
         Self {
             writable: registry.gauge(metric::JOURNAL_WRITABLE),

@@ -1,4 +1,4 @@
-//! The database: all SQL of the journal, its schema, and how it is opened.
+//! The database: SQL statements, schema migrations, opening and integrity checks.
 
 use super::state::State;
 use metric::Kind;
@@ -12,16 +12,16 @@ use std::{
 };
 use telemetry::{Histogram, histogram::BUCKETS};
 
-/// Marks the file as ours: "mhjl".
+/// Marks the file as a journal: "mhjl".
 const APPLICATION_ID: i32 = 0x6d68_6a6c;
-/// One after the other, each making the version of its position; those that were released never change.
+/// Migrations in order; the n-th makes schema version n. A released migration never changes.
 const MIGRATIONS: [&str; 2] = [
     include_str!("migrations/0001_requests.sql"),
     include_str!("migrations/0002_otlp.sql"),
 ];
-/// Bytes of the write-ahead log that are kept between checkpoints.
+/// Largest write-ahead log kept after a checkpoint, in bytes.
 const WAL_SIZE: i64 = 16 << 20;
-/// Statements kept prepared: all there are.
+/// Prepared statements to keep; more than there are.
 const STATEMENT_CACHE: usize = 32;
 
 const LAST_BATCH: &str = "SELECT sequence, body FROM senders WHERE instance = ?";
@@ -53,12 +53,12 @@ const ALL_SERIES: &str = "SELECT metric, kind, help, labels, amount FROM otlp_se
 const ALL_STREAMS: &str =
     "SELECT id, start_unix_nanos, time_unix_nanos, total, seen FROM otlp_streams";
 
-/// Names in the table of totals.
+/// Names in the table `totals`, beside the reasons of [`ComponentFailure`].
 const ERRORS: &str = "errors";
 const OVERFLOWED: &str = "overflowed";
 const LOST: &str = "lost";
 
-/// Why a journal cannot be used.
+/// An error of [`crate::Journal::open`].
 #[derive(Debug, thiserror::Error)]
 #[error("journal {}", path.display())]
 pub struct JournalError {
@@ -75,7 +75,7 @@ enum Reason {
         "damaged ({0}); restore it from a backup, or move it away with its -wal and -shm files to start from 0"
     )]
     Damaged(String),
-    #[error("is a database of something else; choose another --state-dir")]
+    #[error("is not a journal of metrics-host; choose another --state-dir")]
     Foreign,
     #[error(
         "written by a newer metrics-host (schema {found}, this one knows {known}); run that one",
@@ -84,7 +84,7 @@ enum Reason {
     Newer { found: i64 },
 }
 
-/// Who reported requests; values of the column `reporter`.
+/// The origin of request counts: values of the column `reporter`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reporter {
     Component,
@@ -111,12 +111,12 @@ pub(super) struct LastBatch {
 #[derive(Debug)]
 pub(super) struct Store {
     connection: Connection,
-    /// When an instance was last remembered, in seconds that the host was up.
+    /// Latest `seen` of all senders, in seconds of the host's uptime.
     pub(super) last_seen: u64,
 }
 
 impl Store {
-    /// Opens the database, or creates it, and reads what is committed.
+    /// Opens or creates the database and reads the committed state.
     pub(super) fn open(path: &Path) -> Result<(Self, State), JournalError> {
         Self::open_and_read(path).map_err(|reason| JournalError {
             path: path.to_owned(),
@@ -135,7 +135,7 @@ impl Store {
         connection.set_prepared_statement_cache_capacity(STATEMENT_CACHE);
         check(&connection)?;
         connection.pragma_update(None, "journal_mode", "wal")?;
-        // A commit returns once the log is on disk.
+        // With `full`, a commit returns after the log is synced to disk.
         connection.pragma_update(None, "synchronous", "full")?;
         connection.pragma_update(None, "journal_size_limit", WAL_SIZE)?;
         migrate(&mut connection, MIGRATIONS.len())?;
@@ -151,12 +151,12 @@ impl Store {
         self.connection.execute_batch("BEGIN IMMEDIATE")
     }
 
-    /// Returns once all since [`Store::begin`] is on disk.
+    /// Commits the transaction; on return it is on disk.
     pub(super) fn commit(&self) -> rusqlite::Result<()> {
         self.connection.execute_batch("COMMIT")
     }
 
-    /// Undoes all since [`Store::begin`], where that is not done already.
+    /// Rolls the transaction back, unless SQLite has done so itself.
     pub(super) fn roll_back(&self) {
         if !self.connection.is_autocommit()
             && let Err(error) = self.connection.execute_batch("ROLLBACK")
@@ -165,7 +165,7 @@ impl Store {
         }
     }
 
-    /// Writes something that leaves everything as it is: whether the disk takes it is all that is asked.
+    /// Writes an unchanged value, to find out whether the disk accepts writes.
     pub(super) fn probe(&self) -> rusqlite::Result<()> {
         self.connection
             .pragma_update(None, "user_version", MIGRATIONS.len() as i64)
@@ -195,13 +195,13 @@ impl Store {
         )
     }
 
-    /// Forgets the `count` instances that were not seen for the longest; returns how many that were.
+    /// Forgets the `count` instances seen least recently; returns the number forgotten.
     pub(super) fn forget_oldest(&self, count: u64) -> rusqlite::Result<u64> {
         let mut statement = self.connection.prepare_cached(FORGET_OLDEST)?;
         Ok(statement.execute([to_sql(count)])? as u64)
     }
 
-    /// Writes the counters of `after` that `change` has something for.
+    /// Writes the new totals, `before` plus `change`, of the counters in `change`.
     pub(super) fn put_requests(
         &self,
         reporter: Reporter,
@@ -391,7 +391,7 @@ impl Store {
     }
 }
 
-/// Checks that the file is ours and whole.
+/// Checks that the file is an intact journal.
 fn check(connection: &Connection) -> Result<(), Reason> {
     let pragma = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
     let (id, version) = (pragma("application_id")?, pragma("user_version")?);
@@ -410,7 +410,7 @@ fn check(connection: &Connection) -> Result<(), Reason> {
     }
 }
 
-/// Brings the schema to `version`.
+/// Migrates the schema to `version`.
 fn migrate(connection: &mut Connection, version: usize) -> Result<(), Reason> {
     let found = connection.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0))?;
     let found = usize::try_from(found).map_err(|_| Reason::Damaged(format!("schema {found}")))?;
@@ -432,7 +432,7 @@ fn is_damage(error: &rusqlite::Error) -> bool {
     )
 }
 
-/// SQLite's integers are signed.
+/// Converts to SQLite's signed integers, saturating.
 fn to_sql(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
@@ -460,7 +460,7 @@ mod tests {
     }
 
     #[test]
-    fn an_older_journal_is_brought_up_to_date_with_all_it_counted() {
+    fn an_older_journal_is_migrated_with_all_its_counters() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("journal.sqlite");
         let mut connection = Connection::open(&path).unwrap();
@@ -490,19 +490,19 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_used_is_named_and_left_as_it_is() {
+    fn an_unusable_file_is_named_and_left_unchanged() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("journal.sqlite");
-        let of_ours = |sql: &str| {
+        let in_journal = |sql: &str| {
             let (store, _) = Store::open(&path).unwrap();
             store.connection.execute_batch(sql).unwrap();
         };
         type Make<'a> = &'a dyn Fn();
         let cases: [(&str, Make<'_>); 5] = [
             ("newer metrics-host (schema 99", &|| {
-                of_ours("PRAGMA user_version = 99")
+                in_journal("PRAGMA user_version = 99")
             }),
-            ("something else", &|| {
+            ("not a journal of metrics-host", &|| {
                 Connection::open(&path)
                     .unwrap()
                     .execute_batch("CREATE TABLE t (x)")
@@ -516,10 +516,10 @@ mod tests {
                 .unwrap()
             }),
             ("damaged", &|| {
-                of_ours("INSERT INTO totals VALUES ('component', 'nonsense', 1)");
+                in_journal("INSERT INTO totals VALUES ('component', 'nonsense', 1)");
             }),
             ("damaged", &|| {
-                of_ours("PRAGMA wal_checkpoint(TRUNCATE)");
+                in_journal("PRAGMA wal_checkpoint(TRUNCATE)");
                 let file = fs::File::options().write(true).open(&path).unwrap();
                 file.write_all_at(&[0xff; 4096], 4096).unwrap();
             }),

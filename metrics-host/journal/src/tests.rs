@@ -53,7 +53,7 @@ const COUNTED: Receipt = Receipt::Counted {
 };
 
 #[tokio::test]
-async fn what_was_acknowledged_is_there_after_a_restart_and_its_retry_is_recognised() {
+async fn an_acknowledged_batch_survives_a_restart_and_its_retry_is_recognised() {
     let dir = tempfile::tempdir().unwrap();
     let journal = open(&dir);
     assert_eq!(journal.commit(change("a", 1)).await, Ok(COUNTED));
@@ -81,7 +81,7 @@ async fn what_was_acknowledged_is_there_after_a_restart_and_its_retry_is_recogni
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn copies_that_wait_together_are_counted_once() {
+async fn copies_in_one_transaction_are_counted_once() {
     let dir = tempfile::tempdir().unwrap();
     let journal = Arc::new(open(&dir));
     let commits = (0..300).map(|index| {
@@ -120,7 +120,7 @@ async fn memory_of_senders_is_bounded_and_the_oldest_are_forgotten() {
 }
 
 #[tokio::test]
-async fn other_metrics_survive_a_restart_with_their_senders_totals() {
+async fn generic_metrics_survive_a_restart_with_their_senders_totals() {
     let dir = tempfile::tempdir().unwrap();
     let total = |number| Change {
         points: vec![Point {

@@ -1,4 +1,4 @@
-//! The one thread that writes: all that waits for it shares a transaction.
+//! The writing thread. It commits waiting changes in groups, one transaction per group.
 
 use super::{
     Batch, Change, CommitError, JournalLimits, Receipt,
@@ -19,34 +19,34 @@ use std::{
 use telemetry::{Delta, Histogram, Series};
 use tokio::sync::oneshot;
 
-/// Changes that share a transaction at most.
+/// Maximum number of changes in one transaction.
 const GROUP: usize = 1024;
-/// How often the thread looks after the journal when nothing comes.
+/// Longest wait for a change before the thread probes a failing disk and expires streams.
 const IDLE: Duration = Duration::from_secs(1);
-/// How often what was not reported for long is looked for.
+/// Interval between expirations.
 const EXPIRY: Duration = Duration::from_secs(30);
-/// Share of the senders that is forgotten at a time: the oldest hundredth.
+/// Divisor of the senders forgotten at a time: the oldest hundredth.
 const FORGET_AT_ONCE: u64 = 100;
 
-/// A change, and who waits for it.
+/// A change and the channel for its receipt.
 #[derive(Debug)]
 pub(super) struct Job {
     pub(super) change: Change,
-    pub(super) answer: oneshot::Sender<Result<Receipt, CommitError>>,
+    pub(super) receipt: oneshot::Sender<Result<Receipt, CommitError>>,
 }
 
-/// In the order they came, which is that in which they get a series of their own.
+/// Requests in order of arrival: the earlier ones get the series that are left.
 type Requests = IndexMap<Series, Histogram, RandomState>;
 
-/// What one transaction is going to change in memory.
+/// The changes of one transaction, not yet in [`State`].
 #[derive(Default)]
 struct Group {
     requests: Requests,
-    /// Requests in no series: their component could not keep what it knew of them.
+    /// Requests without a series, because their component dropped their telemetry.
     lost: u64,
     host_requests: Requests,
     host_ends_unix_nanos: Vec<u64>,
-    /// When components' requests ended, in nanoseconds since the Unix epoch, and how many.
+    /// End time, in nanoseconds since the Unix epoch, and number of components' requests.
     reported: Vec<(u64, u64)>,
     otlp: Replacement,
     new_senders: u64,
@@ -59,7 +59,7 @@ pub(super) struct Writer {
     limits: JournalLimits,
     metrics: JournalMetrics,
     started: Instant,
-    /// Seconds that the host was up before this process.
+    /// Uptime of earlier processes, in seconds.
     uptime_before: u64,
     last_expiry: Instant,
     writable: bool,
@@ -85,7 +85,7 @@ impl Writer {
         }
     }
 
-    /// Commits what comes until nobody can send more.
+    /// Commits changes until the queue is closed and empty.
     pub(super) fn run(mut self, queue: &Receiver<Job>) {
         loop {
             match queue.recv_timeout(IDLE) {
@@ -108,20 +108,22 @@ impl Writer {
         }
     }
 
-    /// Commits `jobs` and answers each.
+    /// Commits `jobs` and sends each its receipt.
     fn commit(&mut self, jobs: Vec<Job>) {
-        let (changes, answers): (Vec<_>, Vec<_>) =
-            jobs.into_iter().map(|job| (job.change, job.answer)).unzip();
+        let (changes, senders): (Vec<_>, Vec<_>) = jobs
+            .into_iter()
+            .map(|job| (job.change, job.receipt))
+            .unzip();
         let committed = self.transact(changes);
         self.note(&committed);
         let receipts = committed.unwrap_or_else(|error| {
             self.store.roll_back();
             let refused = CommitError::Unavailable(error.to_string());
-            vec![Err(refused); answers.len()]
+            vec![Err(refused); senders.len()]
         });
-        for (answer, receipt) in answers.into_iter().zip(receipts) {
-            // Nobody waits for the answer of a connection that is gone.
-            _ = answer.send(receipt);
+        for (sender, receipt) in senders.into_iter().zip(receipts) {
+            // The receiver may be gone with its connection.
+            _ = sender.send(receipt);
         }
     }
 
@@ -157,7 +159,7 @@ impl Writer {
         self.store.put_otlp(&group.otlp)?;
         self.store.commit()?;
 
-        // Shown from here on: all of it is on disk.
+        // The group is on disk, so the state may show it.
         let mut state = lock(&self.state);
         state.component.merge(&component);
         state.host.merge(&host);
@@ -177,7 +179,7 @@ impl Writer {
         Ok(group.receipts)
     }
 
-    /// Adds `change` to `group`, unless it was counted before.
+    /// Adds `change` to `group` unless it is a duplicate.
     fn fold(
         &self,
         group: &mut Group,
@@ -185,7 +187,7 @@ impl Writer {
     ) -> rusqlite::Result<Result<Receipt, CommitError>> {
         let mut missing = 0;
         if let Some(batch) = &change.batch {
-            match self.recognise(batch)? {
+            match self.deduplicate(batch)? {
                 Verdict::New { skipped, known } => {
                     missing = skipped;
                     group.new_senders += u64::from(!known);
@@ -220,8 +222,8 @@ impl Writer {
         Ok(Ok(Receipt::Counted { missing, rejected }))
     }
 
-    /// Tells a retry from news, and remembers news.
-    fn recognise(&self, batch: &Batch) -> rusqlite::Result<Verdict> {
+    /// Compares a batch with the last one of its sender; remembers it if it is new.
+    fn deduplicate(&self, batch: &Batch) -> rusqlite::Result<Verdict> {
         let Batch { key, body, .. } = batch;
         let last = self.store.last_batch(&key.instance)?;
         let last_sequence = last.as_ref().map_or(0, |last| last.sequence);
@@ -241,17 +243,18 @@ impl Writer {
         })
     }
 
-    /// Makes room for `new` senders; returns how many were forgotten.
+    /// Makes room for `new` senders; returns the number of senders forgotten.
     fn forget(&self, new: u64) -> rusqlite::Result<u64> {
         let senders = lock(&self.state).senders + new;
-        let most = self.limits.max_senders;
-        if senders <= most {
+        let max = self.limits.max_senders;
+        if senders <= max {
             return Ok(0);
         }
         self.store
-            .forget_oldest(senders - most + most / FORGET_AT_ONCE)
+            .forget_oldest(senders - max + max / FORGET_AT_ONCE)
     }
 
+    /// Forgets series and streams that senders stopped reporting.
     fn expire(&mut self) {
         let expired = lock(&self.state).otlp.expire(self.uptime());
         if expired.is_empty() {
@@ -263,13 +266,13 @@ impl Writer {
             .and_then(|()| self.store.forget_streams(&expired))
             .and_then(|()| self.store.commit());
         if forgotten.is_err() {
-            // They are read again at the next start, and expire again.
+            // They are still on disk, so the next start reads them and expires them again.
             self.store.roll_back();
         }
         self.note(&forgotten);
     }
 
-    /// Notes whether the disk took a write.
+    /// Records whether the disk accepted a write.
     fn note<T>(&mut self, written: &rusqlite::Result<T>) {
         match written {
             Ok(_) => {
@@ -289,7 +292,8 @@ impl Writer {
         self.metrics.writable.set(i64::from(self.writable));
     }
 
-    /// Returns the seconds that the host was up, so far as senders were seen: a clock that no one can set.
+    /// Returns the uptime of this process and earlier ones, in seconds: a clock that cannot be set. Of earlier processes
+    /// it has only the time until a sender was last seen.
     fn uptime(&self) -> u64 {
         self.uptime_before + self.started.elapsed().as_secs()
     }

@@ -1,9 +1,9 @@
-//! `app_build_info`: the applications that are hosted here or report here.
+//! `app_build_info`: the hosted application and the applications that report over OTLP.
 
 use crate::{APP_BUILD_INFO, Registry};
 use prometheus::{GaugeVec, core::Collector, proto::MetricFamily};
 
-/// Applications that are shown. Senders choose their names, so the number is bounded.
+/// Maximum number of applications shown. OTLP senders choose their names, so the number needs a bound.
 const MAX_APPLICATIONS: usize = 10;
 /// Longest label value, in bytes.
 const MAX_LABEL_LEN: usize = 100;
@@ -13,12 +13,12 @@ const MAX_LABEL_LEN: usize = 100;
 pub struct ApplicationInfo(GaugeVec);
 
 impl ApplicationInfo {
-    /// Registers the metric without a series.
+    /// Registers the metric; it has no series yet.
     pub fn register(registry: &Registry) -> Self {
         Self(registry.info(APP_BUILD_INFO))
     }
 
-    /// Shows an application, unless too many are shown already or a label is too long.
+    /// Adds the series of an application, unless there are too many already or a label is too long.
     pub fn show(&self, name: &str, version: &str, revision: &str) {
         let labels = [name, version, revision];
         let shown = self.0.collect();

@@ -1,11 +1,11 @@
 //! Every metric that metrics-host exposes, as data: name, type, labels and help text.
 //!
-//! This crate is the one place that spells a metric's name. Every subsystem takes its families from here and
-//! registers handles for them in a [`Registry`] that the binary passes to it; [`Registry::snapshot`] reads all of
-//! them back for the status page. Alerts, dashboards and the metrics reference are checked against [`ALL`].
+//! Metric names are written here and nowhere else. The binary creates one [`Registry`] and passes it to each subsystem,
+//! which registers handles for the families it needs. [`Registry::snapshot`] reads them back for the `/metrics` page and
+//! the status page. Tests check alerts, dashboards and the metrics reference against [`ALL`].
 //!
-//! Nothing here counts requests. `app_*` series come from the counter file and the journal, which outlive the
-//! process; a [`Registry`] starts at 0.
+//! A [`Registry`] starts at 0 with the process, so it holds no request counts: the `app_*` counters come from the
+//! counter file and the journal, which outlive the process.
 
 mod application_info;
 mod registry;
@@ -14,14 +14,14 @@ pub use application_info::ApplicationInfo;
 pub use prometheus::{Gauge, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 pub use registry::{Registry, Snapshot};
 
-/// Types of the exposition format.
+/// Metric types of the exposition format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Only increases.
+    /// A value that only increases.
     Counter,
-    /// Increases and decreases.
+    /// A value that goes up and down.
     Gauge,
-    /// Counts per bucket, and their sum.
+    /// Counts per bucket, and the sum of the values.
     Histogram,
 }
 
@@ -42,13 +42,13 @@ impl Kind {
 /// A metric with its labels.
 #[derive(Clone, Copy, Debug)]
 pub struct Family {
-    /// Name, with its unit, and `_total` on counters.
+    /// Name: ends with the unit, then `_total` on counters.
     pub name: &'static str,
     /// Help text.
     pub help: &'static str,
     /// Type.
     pub kind: Kind,
-    /// Names of its labels.
+    /// Label names.
     pub labels: &'static [&'static str],
 }
 
@@ -67,86 +67,86 @@ macro_rules! families {
 }
 
 families! {
-    /// Each request once, by the one party that counts it.
-    REQUESTS = Counter "app_requests_total" ["method", "endpoint", "http_status"] "HTTP requests by what the client was answered.";
+    /// Every request, counted once by one party.
+    REQUESTS = Counter "app_requests_total" ["method", "endpoint", "http_status"] "HTTP requests by method, endpoint and response status.";
     /// Observed by the party that counts the request.
-    LATENCY = Histogram "app_request_latency_seconds" ["endpoint"] "Time from the arrival of a request to its answer.";
-    /// A handler's error or a request lost to a trap; not a plain 4xx or a readiness 503.
+    LATENCY = Histogram "app_request_latency_seconds" ["endpoint"] "Time from the arrival of a request to its response.";
+    /// A handler's error or a request lost to a trap, not a plain 4xx or a readiness 503.
     ERRORS = Counter "app_errors_total" [] "Requests that ended in an internal exception.";
     /// Reasons: `request_counts::ComponentFailure`.
-    COMPONENT_FAILURES = Counter "app_component_failures_total" ["reason"] "Times a component could not answer: instances lost to a trap, requests that timed out, found no instance or no place.";
+    COMPONENT_FAILURES = Counter "app_component_failures_total" ["reason"] "Component failures: instances lost to a trap; requests that timed out, got no instance or were refused at capacity.";
     /// Always 1.
-    APP_BUILD_INFO = Gauge "app_build_info" ["name", "version", "revision"] "The application: its name and version, and the start of its component's SHA-256 where it is hosted here.";
+    APP_BUILD_INFO = Gauge "app_build_info" ["name", "version", "revision"] "Name and version of the application, and the first digits of its component's SHA-256 if it is hosted here.";
 
-    /// The host's view beside the component's, by the route of the trigger.
-    HOST_REQUESTS = Counter "spin_http_requests_total" ["method", "endpoint", "http_status"] "HTTP requests by the server spans of the host.";
+    /// The Spin host's own view, by trigger route, to compare with the component's.
+    HOST_REQUESTS = Counter "spin_http_requests_total" ["method", "endpoint", "http_status"] "HTTP requests in the host's server spans.";
     /// From the same spans.
     HOST_DURATION = Histogram "spin_http_request_duration_seconds" ["endpoint"] "Duration of the host's server spans.";
 
     /// Always 1.
-    BUILD_INFO = Gauge "metrics_host_build_info" ["version", "revision"] "metrics-host: its version and commit.";
+    BUILD_INFO = Gauge "metrics_host_build_info" ["version", "revision"] "Version and commit of metrics-host.";
     /// Acknowledged and counted.
-    BATCHES = Counter "metrics_host_ingest_batches_total" [] "Batches of telemetry that were counted.";
+    BATCHES = Counter "metrics_host_ingest_batches_total" [] "Telemetry batches that were counted.";
     /// Acknowledged and not counted again.
-    DUPLICATES = Counter "metrics_host_ingest_duplicate_batches_total" [] "Batches of telemetry that had been counted before.";
+    DUPLICATES = Counter "metrics_host_ingest_duplicate_batches_total" [] "Telemetry batches that had been counted before.";
     /// Sequence numbers that a sender used and never delivered.
-    GAPS = Counter "metrics_host_ingest_missing_batches_total" [] "Batches of telemetry that a sender skipped.";
+    GAPS = Counter "metrics_host_ingest_missing_batches_total" [] "Telemetry batches that a sender skipped.";
     /// Reasons: `ingest::IngestError::reason`.
-    REJECTED = Counter "metrics_host_ingest_rejected_total" ["reason"] "Requests to the OTLP ingest that were refused.";
+    REJECTED = Counter "metrics_host_ingest_rejected_total" ["reason"] "OTLP requests that were refused.";
     /// From senders without an idempotency key. Reasons: `otlp::REJECTION_REASONS`.
     REJECTED_POINTS = Counter "metrics_host_ingest_rejected_points_total" ["reason"] "Data points that were not counted.";
     /// From senders without an idempotency key.
     POINTS = Counter "metrics_host_ingest_points_total" [] "Data points that were counted.";
-    /// Kinds: `server` became requests, `other` were skipped, `unusable` lack a method or a status.
-    SPANS = Counter "metrics_host_ingest_spans_total" ["kind"] "Spans that were received.";
+    /// Kinds: `server` is counted as a request, `other` is skipped, `unusable` has no method or no status.
+    SPANS = Counter "metrics_host_ingest_spans_total" ["kind"] "Spans received.";
     /// metrics-host keeps no logs.
-    LOG_RECORDS = Counter "metrics_host_ingest_dropped_log_records_total" [] "Log records that were accepted and dropped.";
-    /// Clients got their responses, but no batch says so.
-    LOST_REQUESTS = Counter "metrics_host_guest_lost_requests_total" [] "Requests whose telemetry a component could not keep, as it reported.";
-    /// Only one direction counts: a host drops spans under load.
-    HOST_GAP = Gauge "metrics_host_guest_gap_requests" [] "Requests of the five minutes up to one minute ago that a host's spans show and components did not report.";
-    /// 0 until the first.
-    LAST_BATCH = Gauge "metrics_host_ingest_last_batch_timestamp_seconds" [] "When the last batch of telemetry was counted, in seconds since the Unix epoch.";
-    /// A retry from any of them is recognised.
-    SENDERS = Gauge "metrics_host_ingest_senders" [] "Instances whose last batch is remembered.";
+    LOG_RECORDS = Counter "metrics_host_ingest_dropped_log_records_total" [] "Log records accepted and dropped.";
+    /// Clients got responses for which no batch has a series.
+    LOST_REQUESTS = Counter "metrics_host_guest_lost_requests_total" [] "Requests whose telemetry a component dropped, as reported by the component.";
+    /// Never negative: a host drops spans under load, so its count may be the smaller one.
+    HOST_GAP = Gauge "metrics_host_guest_gap_requests" [] "Requests in the host's spans that no component reported, over the five minutes that ended one minute ago.";
+    /// 0 until telemetry arrives.
+    LAST_BATCH = Gauge "metrics_host_ingest_last_batch_timestamp_seconds" [] "When telemetry was last counted, in seconds since the Unix epoch.";
+    /// A retry from one of them is recognised.
+    SENDERS = Gauge "metrics_host_ingest_senders" [] "Component instances whose last batch is remembered.";
     /// A retry from one of them would count twice.
-    SENDERS_FORGOTTEN = Counter "metrics_host_ingest_senders_forgotten_total" [] "Instances whose last batch was forgotten to bound memory.";
-    /// 0 while the disk refuses; telemetry is answered 503 meanwhile.
-    JOURNAL_WRITABLE = Gauge "metrics_host_journal_writable" [] "Whether the journal's last write reached the disk.";
-    /// One transaction commits every change that waits.
-    JOURNAL_COMMITS = Counter "metrics_host_journal_commits_total" [] "Transactions of the journal that are on disk.";
-    /// Nothing in them is counted; their senders retry.
-    JOURNAL_COMMIT_FAILURES = Counter "metrics_host_journal_commit_failures_total" [] "Transactions of the journal that the disk refused.";
+    SENDERS_FORGOTTEN = Counter "metrics_host_ingest_senders_forgotten_total" [] "Component instances whose last batch was forgotten to bound memory.";
+    /// While it is 0, the ingest answers 503.
+    JOURNAL_WRITABLE = Gauge "metrics_host_journal_writable" [] "1 if the journal's last write reached the disk, else 0.";
+    /// One transaction commits all waiting changes.
+    JOURNAL_COMMITS = Counter "metrics_host_journal_commits_total" [] "Journal transactions committed to disk.";
+    /// Their telemetry is not counted; the senders retry.
+    JOURNAL_COMMIT_FAILURES = Counter "metrics_host_journal_commit_failures_total" [] "Journal transactions that the disk refused.";
     /// Includes the write-ahead log.
     JOURNAL_SIZE = Gauge "metrics_host_journal_size_bytes" [] "Size of the journal on disk.";
     /// See `--max-series-per-metric` and `--max-metrics`.
-    OTLP_SERIES = Gauge "metrics_host_otlp_series" [] "Series of other senders' metrics.";
-    /// Cumulative streams only.
-    OTLP_STREAMS = Gauge "metrics_host_otlp_streams" [] "Senders' series whose last total is remembered.";
+    OTLP_SERIES = Gauge "metrics_host_otlp_series" [] "Series from OTLP senders without an idempotency key.";
+    /// A stream is one sender's series.
+    OTLP_STREAMS = Gauge "metrics_host_otlp_streams" [] "Cumulative OTLP streams whose last total is remembered.";
     /// By the state of the alert: firing or resolved.
-    NOTIFICATIONS = Counter "metrics_host_notifications_total" ["status"] "Alerts in the notifications that Alertmanager delivered.";
+    NOTIFICATIONS = Counter "metrics_host_notifications_total" ["status"] "Alerts in notifications delivered by Alertmanager.";
     /// Reasons: `operations::WebhookError::reason`.
     NOTIFICATIONS_REJECTED = Counter "metrics_host_notifications_rejected_total" ["reason"] "Notifications that were refused.";
-    /// At the start, or while a notification is stored.
-    NOTIFICATION_FILE_FAILURES = Counter "metrics_host_notification_file_failures_total" [] "Times that the file of notifications could not be read or written.";
-    /// Series of the `app_*` families.
+    /// The file is read at start-up and written when a notification arrives.
+    NOTIFICATION_FILE_FAILURES = Counter "metrics_host_notification_file_failures_total" [] "Failed reads and writes of the notification file.";
+    /// The number of series in the `app_*` families.
     SERIES = Gauge "metrics_host_series" [] "Series of the application's metrics.";
     /// Alert on it: the labels of these requests are lost.
     OVERFLOWED = Counter "metrics_host_series_overflow_total" [] "Requests counted under \"other\" because their labels did not fit.";
-    /// The page then shows older counts than the process knows.
-    SYNC_FAILURES = Counter "metrics_host_state_sync_failures_total" [] "Scrapes answered with earlier counts because the disk refused the latest.";
+    /// The page then shows older counts than memory holds.
+    SYNC_FAILURES = Counter "metrics_host_state_sync_failures_total" [] "Scrapes that showed earlier counts because the disk refused the latest.";
     /// Listeners: `api`, `metrics`, `otlp`.
     CONNECTIONS = Gauge "metrics_host_connections" ["listener"] "Open connections.";
     /// See `--max-connections`.
-    CONNECTIONS_REFUSED = Counter "metrics_host_connections_refused_total" ["listener"] "Connections beyond the limit, answered 503 or closed.";
-    /// Saturation: see `--max-concurrent-requests`.
+    CONNECTIONS_REFUSED = Counter "metrics_host_connections_refused_total" ["listener"] "Connections over the limit, answered 503 or closed.";
+    /// The saturation signal, with the limit below.
     IN_FLIGHT = Gauge "metrics_host_requests_in_flight" [] "Requests inside components.";
-    /// The limit that `metrics_host_requests_in_flight` meets.
-    IN_FLIGHT_LIMIT = Gauge "metrics_host_requests_in_flight_limit" [] "Requests that may be inside components at one time.";
-    /// Live Wasm instances.
-    INSTANCES = Gauge "metrics_host_instances" [] "Instances of components.";
-    /// One for each reuse limit, trap or timeout.
-    INSTANCES_STARTED = Counter "metrics_host_instances_started_total" [] "Instances of components that were created.";
+    /// See `--max-concurrent-requests`.
+    IN_FLIGHT_LIMIT = Gauge "metrics_host_requests_in_flight_limit" [] "Maximum number of requests inside components at one time.";
+    /// Wasm instances that serve requests or finish their work.
+    INSTANCES = Gauge "metrics_host_instances" [] "Live component instances.";
+    /// Instances are replaced after the reuse limit, a trap or a timeout.
+    INSTANCES_STARTED = Counter "metrics_host_instances_started_total" [] "Component instances created.";
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The registry: the only place, beside the exposition, that knows the Prometheus client.
+//! The registry of the metrics that live as long as the process.
 
 use crate::Family;
 use prometheus::{
@@ -8,63 +8,63 @@ use prometheus::{
     proto::{Metric, MetricFamily},
 };
 
-/// Metrics that metrics-host keeps about itself, and those of its process.
+/// Metrics of metrics-host about itself and about its process.
 #[derive(Clone, Debug)]
 pub struct Registry(prometheus::Registry);
 
 const VALID: &str = "names and labels are valid constants, each registered once";
 
 impl Registry {
-    /// Creates a registry that holds the metrics of this process (`process_*`).
+    /// Creates a registry with the metrics of this process (`process_*`).
     pub fn new() -> Self {
         let registry = Self(prometheus::Registry::new());
         registry.register(ProcessCollector::for_self());
         registry
     }
 
-    /// Registers a counter without labels; it starts at 0.
+    /// Registers a counter without labels, at 0.
     pub fn counter(&self, family: Family) -> IntCounter {
         let counter = IntCounter::with_opts(opts(family)).expect(VALID);
         self.register(counter.clone());
         counter
     }
 
-    /// Registers a counter with labels. A series exists once its label values were used.
+    /// Registers a counter with labels. A series appears when its label values are first used.
     pub fn counter_vec(&self, family: Family) -> IntCounterVec {
         let counter = IntCounterVec::new(opts(family), family.labels).expect(VALID);
         self.register(counter.clone());
         counter
     }
 
-    /// Registers a gauge of whole numbers; it starts at 0.
+    /// Registers an integer gauge without labels, at 0.
     pub fn gauge(&self, family: Family) -> IntGauge {
         let gauge = IntGauge::with_opts(opts(family)).expect(VALID);
         self.register(gauge.clone());
         gauge
     }
 
-    /// Registers a gauge of whole numbers with labels.
+    /// Registers an integer gauge with labels. A series appears when its label values are first used.
     pub fn gauge_vec(&self, family: Family) -> IntGaugeVec {
         let gauge = IntGaugeVec::new(opts(family), family.labels).expect(VALID);
         self.register(gauge.clone());
         gauge
     }
 
-    /// Registers a gauge such as a timestamp in seconds; it starts at 0.
+    /// Registers a floating-point gauge without labels, at 0.
     pub fn float_gauge(&self, family: Family) -> Gauge {
         let gauge = Gauge::with_opts(opts(family)).expect(VALID);
         self.register(gauge.clone());
         gauge
     }
 
-    /// Registers a metric that only carries labels: each series has the value 1.
+    /// Registers an info metric: it carries labels, and every series has the value 1.
     pub(crate) fn info(&self, family: Family) -> GaugeVec {
         let info = GaugeVec::new(opts(family), family.labels).expect(VALID);
         self.register(info.clone());
         info
     }
 
-    /// Registers [`crate::BUILD_INFO`] for a version and a commit.
+    /// Registers [`crate::BUILD_INFO`] with its only series.
     pub fn show_build(&self, version: &str, revision: &str) {
         self.info(crate::BUILD_INFO)
             .with_label_values(&[version, revision])
@@ -91,12 +91,12 @@ fn opts(family: Family) -> Opts {
     Opts::new(family.name, family.help)
 }
 
-/// All metrics of a [`Registry`] at one moment.
+/// The metrics of a [`Registry`] at one moment.
 #[derive(Clone, Debug)]
 pub struct Snapshot(Vec<MetricFamily>);
 
 impl Snapshot {
-    /// Returns the value of a counter or gauge, added up over its labels; 0 where it has no series.
+    /// Returns the sum over all series of a counter or gauge; 0 if it has no series.
     pub fn value(&self, family: Family) -> f64 {
         self.series(family)
             .iter()
@@ -104,7 +104,7 @@ impl Snapshot {
             .sum()
     }
 
-    /// Returns the value of a counter or gauge of whole numbers, added up over its labels.
+    /// Returns the sum over all series of an integer counter or gauge.
     pub fn count(&self, family: Family) -> u64 {
         self.value(family) as u64
     }
@@ -128,7 +128,7 @@ impl Snapshot {
             .collect()
     }
 
-    /// Returns the families in the form that an encoder takes.
+    /// Returns the families for an encoder of the Prometheus client.
     pub fn into_families(self) -> Vec<MetricFamily> {
         self.0
     }
@@ -145,7 +145,7 @@ mod tests {
     use crate::{BATCHES, CONNECTIONS, REJECTED};
 
     #[test]
-    fn a_snapshot_adds_up_over_labels() {
+    fn a_snapshot_sums_over_labels() {
         let registry = Registry::new();
         registry.counter(BATCHES).inc_by(3);
         let rejected = registry.counter_vec(REJECTED);

@@ -1,8 +1,8 @@
-//! A histogram with bounds of its sender's choice, which can be added to others without inventing anything.
+//! A histogram with bounds chosen by its sender. Histograms with different bounds add up without interpolation.
 
 use serde::{Deserialize, Serialize};
 
-/// Octaves of a value that an exponential histogram is told apart by: 2^-20 (a millionth) to 2^40.
+/// Octaves of the bounds of an exponential histogram: 2^-20 (a millionth) to 2^40.
 const OCTAVES: std::ops::RangeInclusive<i32> = -20..=40;
 
 /// Counts per bucket and their sum.
@@ -10,14 +10,15 @@ const OCTAVES: std::ops::RangeInclusive<i32> = -20..=40;
 pub struct Buckets {
     /// Upper bounds, inclusive, ascending.
     pub bounds: Vec<f64>,
-    /// Values in each bucket, not cumulative: one more than there are bounds.
+    /// Number of values in each bucket, not cumulative; one bucket more than bounds.
     pub counts: Vec<u64>,
-    /// All values together, in the metric's unit.
+    /// Sum of the values, in the metric's unit.
     pub sum: f64,
 }
 
 impl Buckets {
-    /// Creates a histogram; `None` if the bounds are not finite and ascending, or are not one fewer than the counts.
+    /// Creates a histogram; `None` unless the bounds are finite, ascending, and one fewer than the counts, and the sum is
+    /// finite.
     pub fn new(bounds: Vec<f64>, counts: Vec<u64>, sum: f64) -> Option<Self> {
         let ascending = bounds.is_sorted_by(|a, b| a < b);
         let finite = bounds.iter().all(|bound| bound.is_finite()) && sum.is_finite();
@@ -28,11 +29,11 @@ impl Buckets {
         })
     }
 
-    /// Creates a histogram of powers of two from one with buckets of `base = 2^(2^-scale)`, where
-    /// `positive` starts at index `offset`. What is not above the first bound, negative or zero, is in the first bucket.
+    /// Creates a histogram with powers of two as bounds from an exponential one with `base = 2^(2^-scale)`, whose
+    /// `positive` buckets start at index `offset`. Zero and negative values go to the first bucket.
     ///
-    /// Bounds that never change keep the series of a scrape the same; a bucket that spans several is counted at its
-    /// upper end.
+    /// The bounds never change, so a scrape always has the same series. A source bucket that spans several is counted
+    /// at its upper end.
     ///
     /// Source: <https://opentelemetry.io/docs/specs/otel/metrics/data-model/#exponentialhistogram>
     pub fn exponential(
@@ -62,14 +63,14 @@ impl Buckets {
         Self::new(bounds, counts, sum)
     }
 
-    /// Adds what `other` counted. Where the bounds differ, those in common remain: what lies below each is known of
-    /// both.
+    /// Adds the values of `other`. If the bounds differ, only the common ones remain: both histograms have exact counts
+    /// below those.
     pub fn merge(&mut self, other: &Self) {
         if self.bounds == other.bounds {
             for (mine, theirs) in self.counts.iter_mut().zip(&other.counts) {
                 *mine = mine.saturating_add(*theirs);
             }
-            // A sum past the largest double would be read back as no number.
+            // JSON has no infinity, so a larger sum could not be stored.
             self.sum = (self.sum + other.sum).clamp(f64::MIN, f64::MAX);
         } else {
             let common = common(&self.bounds, &other.bounds);
@@ -78,7 +79,7 @@ impl Buckets {
         }
     }
 
-    /// Returns what was counted since `earlier`; `None` if anything was taken away meanwhile, as by a restart.
+    /// Returns the values counted since `earlier`; `None` if a count decreased, as after a restart.
     pub fn since(&self, earlier: &Self) -> Option<Self> {
         if self.bounds != earlier.bounds {
             let common = common(&self.bounds, &earlier.bounds);
@@ -89,14 +90,14 @@ impl Buckets {
         Self::new(self.bounds.clone(), counts?, self.sum - earlier.sum)
     }
 
-    /// Returns how many values were counted.
+    /// Returns the number of values.
     pub fn count(&self) -> u64 {
         self.counts
             .iter()
             .fold(0, |sum, count| sum.saturating_add(*count))
     }
 
-    /// Returns the same values in buckets with `bounds`, which are some of its own.
+    /// Returns the same values in fewer buckets; `bounds` is a subset of its own bounds.
     fn coarsened(&self, bounds: &[f64]) -> Self {
         let mut counts = vec![0u64; bounds.len() + 1];
         for (index, count) in self.counts.iter().enumerate() {
@@ -131,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn other_bounds_keep_what_is_known_of_both() {
+    fn merging_different_bounds_keeps_the_common_ones() {
         let mut one = buckets(&[1.0, 2.0, 4.0], &[1, 2, 3, 4], 30.0);
         one.merge(&buckets(&[2.0, 3.0, 4.0], &[10, 20, 30, 40], 300.0));
         assert_eq!(one, buckets(&[2.0, 4.0], &[13, 53, 44], 330.0));
@@ -140,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn a_count_that_went_down_is_a_restart() {
+    fn a_decreased_count_is_a_restart() {
         let then = buckets(&[1.0], &[3, 3], 9.0);
         assert_eq!(buckets(&[1.0], &[4, 2], 9.0).since(&then), None);
         assert_eq!(
@@ -150,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_histogram_is_none() {
+    fn invalid_bounds_counts_and_sums_are_rejected() {
         assert_eq!(Buckets::new(vec![1.0, 1.0], vec![0, 0, 0], 0.0), None);
         assert_eq!(Buckets::new(vec![1.0], vec![0], 0.0), None);
         assert_eq!(Buckets::new(vec![f64::INFINITY], vec![0, 0], 0.0), None);
@@ -158,9 +159,9 @@ mod tests {
     }
 
     proptest! {
-        /// The scale that fits a value is the sender's to choose, and so is how far buckets reach.
+        /// The sender chooses the scale, so a source bucket can be narrow or span several octaves.
         #[test]
-        fn an_exponential_bucket_is_counted_where_its_values_are(scale in -4..20i32, value in 1e-5..1e9f64) {
+        fn an_exponential_bucket_keeps_its_place(scale in -4..20i32, value in 1e-5..1e9f64) {
             let base_log = 2f64.powi(-scale);
             let index = (value.log2() / base_log).ceil() as i32 - 1;
             let histogram = Buckets::exponential(scale, index, &[1], 0, value).unwrap();

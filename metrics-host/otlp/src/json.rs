@@ -1,13 +1,13 @@
-//! OTLP/JSON as senders write it, brought into the one form that the message types read.
+//! Normalisation of OTLP/JSON into the one form that the message types decode.
 //!
-//! The protobuf mapping lets a writer choose: names in camel or snake case, enums by name or number, doubles as
-//! numbers or strings, `null` for what is missing.
+//! The protobuf mapping allows several: field names in camel or snake case, enums by name or number, doubles as
+//! numbers or strings, `null` for a missing field.
 //!
 //! Source: <https://protobuf.dev/programming-guides/json/>
 
 use serde_json::{Map, Value};
 
-/// Enums by their names in the protocol; the values are numbered as there.
+/// Enum fields with the names of their values; a name's index is its number in the protocol.
 const ENUMS: [(&str, &[&str]); 4] = [
     (
         "aggregationTemporality",
@@ -64,7 +64,7 @@ const ENUMS: [(&str, &[&str]); 4] = [
     ),
 ];
 
-/// Fields that hold one double or several.
+/// Fields with one double or several.
 const DOUBLES: [&str; 8] = [
     "asDouble",
     "doubleValue",
@@ -76,10 +76,10 @@ const DOUBLES: [&str; 8] = [
     "zeroThreshold",
 ];
 
-/// Fields that hold small numbers, which some writers quote.
+/// Fields with small integers, which some senders quote.
 const INTEGERS: [&str; 3] = ["flags", "offset", "scale"];
 
-/// Returns `value` in its one form.
+/// Returns `value` in the normal form.
 pub(super) fn canonical(value: Value) -> Value {
     match value {
         Value::Object(fields) => Value::Object(canonical_fields(fields)),
@@ -100,7 +100,7 @@ fn canonical_fields(fields: Map<String, Value>) -> Map<String, Value> {
 
 fn canonical_field(name: &str, value: Value) -> Value {
     match value {
-        // An attribute's text is the sender's own, whatever it looks like.
+        // An attribute's text stays as it is, even if it looks like a number.
         Value::String(text) if name == "stringValue" || name == "key" => Value::String(text),
         Value::String(text) => scalar(name, text),
         Value::Array(elements) if DOUBLES.contains(&name) => {
@@ -152,7 +152,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn every_spelling_ends_in_the_same_form() {
+    fn every_spelling_has_the_same_normal_form() {
         let written = json!({
             "resource_metrics": [{ "scope_metrics": null, "metrics": [{
                 "sum": { "aggregation_temporality": "AGGREGATION_TEMPORALITY_DELTA", "is_monotonic": true,
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_number_stays_for_the_reader_to_refuse() {
+    fn an_invalid_number_stays_for_the_decoder_to_refuse() {
         let written = json!({ "asDouble": "NaN", "kind": "SPAN_KIND_NONSENSE", "count": "3" });
         assert_eq!(canonical(written.clone()), written);
     }

@@ -1,14 +1,15 @@
-//! OTLP from any sender, as Prometheus knows it. Pure logic: no I/O, no clock.
+//! Generic OTLP, translated for Prometheus: decoding, data points, series, and requests from server spans. Pure logic:
+//! no I/O, no clock.
 //!
 //! ```text
 //! bytes ─ decode → message ─ points ───→ data points ─ OtlpSeries::fold → Prometheus series
-//!                          └ requests → HTTP requests that server spans show
+//!                          └ requests → HTTP requests in server spans
 //! ```
 //!
-//! The ingest decodes and translates, the journal folds and stores, the exposition shows. Nothing is lost silently:
-//! each part of a message that cannot be counted has a reason in [`Rejections`], which the ingest counts and tells
-//! the sender. Names and units follow the OpenTelemetry rules for Prometheus; sums follow the OpenTelemetry data
-//! model: deltas are added, totals are compared with the last one of the same stream.
+//! The ingest decodes and translates, the journal folds and stores, the exposition shows the series. No part of a
+//! message is lost silently: each part that cannot be counted has a reason in [`Rejections`], which the ingest counts
+//! and returns to the sender. Metric names and units follow the OpenTelemetry rules for Prometheus. Sums follow the
+//! OpenTelemetry data model: deltas are added, and a cumulative total adds its increase since the stream's last total.
 //!
 //! Source: <https://opentelemetry.io/docs/specs/otlp/>
 
@@ -29,7 +30,7 @@ pub use spans::{Spans, requests};
 use prost::Message;
 use serde::de::DeserializeOwned;
 
-/// How a message is written.
+/// The encoding of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Encoding {
     /// `application/json`
@@ -39,14 +40,14 @@ pub enum Encoding {
 }
 
 impl Encoding {
-    /// Returns the encoding that a `Content-Type` without parameters names.
+    /// Returns the encoding of a `Content-Type` without parameters.
     pub fn of_content_type(essence: &str) -> Option<Self> {
         [Self::Json, Self::Protobuf]
             .into_iter()
             .find(|encoding| essence.eq_ignore_ascii_case(encoding.content_type()))
     }
 
-    /// Returns its `Content-Type`.
+    /// Returns the `Content-Type`.
     pub fn content_type(self) -> &'static str {
         match self {
             Self::Json => "application/json",
@@ -55,22 +56,22 @@ impl Encoding {
     }
 }
 
-/// Bytes that are not an OTLP message.
+/// An error of [`decode`].
 #[derive(Debug, thiserror::Error)]
 pub enum DecodeError {
-    /// Not JSON, or not the JSON of OTLP.
+    /// The bytes are not OTLP/JSON.
     #[error("malformed OTLP/JSON")]
     Json(#[from] serde_json::Error),
-    /// Not protobuf, or not of OTLP.
+    /// The bytes are not OTLP protobuf.
     #[error("malformed OTLP protobuf")]
     Protobuf(#[from] prost::DecodeError),
 }
 
-/// Reads a message.
+/// Decodes a message.
 ///
 /// # Errors
-/// If the bytes are malformed. A part of unknown or wrong kind is left out of the message instead, so a reader has
-/// to check for missing parts.
+/// If the bytes are malformed. A field of an unknown or wrong type is no error; it is missing from the message, so the
+/// caller checks for missing fields.
 pub fn decode<M: Message + Default + DeserializeOwned>(
     encoding: Encoding,
     bytes: &[u8],
@@ -81,10 +82,10 @@ pub fn decode<M: Message + Default + DeserializeOwned>(
     })
 }
 
-/// Parts of a message that are not counted, by the value of the label `reason`.
+/// Number of parts of a message that are not counted, by the value of the label `reason`.
 pub type Rejections = std::collections::BTreeMap<&'static str, u64>;
 
-/// Every reason there is: what cannot be read, then what the journal has no place for.
+/// All reasons: first those of unreadable points, then those of points that do not fit into the journal.
 pub const REJECTION_REASONS: [&str; 10] = [
     "no_data",
     "summary",

@@ -1,4 +1,4 @@
-//! `/v1/metrics`: a message → data points, each with the series it belongs to.
+//! `/v1/metrics`: a message → data points, each with its series.
 
 use super::{
     Buckets, Rejections,
@@ -18,81 +18,81 @@ use request_counts::LabelSpace;
 use sha2::{Digest, Sha256};
 use std::{collections::BTreeMap, sync::Arc};
 
-/// Attributes a point may have.
+/// Maximum number of attributes per point.
 const MAX_LABELS: usize = 64;
-/// Bit of a point's flags: the sender had nothing to report.
+/// Bit of a point's flags: the point has no value.
 const NO_RECORDED_VALUE: u32 = 1;
-/// What the host itself exposes begins with one of these.
+/// Prefixes of the host's own metrics.
 const RESERVED: [&str; 4] = ["app_", "metrics_host_", "process_", "spin_http_request"];
 
-/// A metric as Prometheus knows it.
+/// A Prometheus metric.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Family {
     /// Name.
     pub name: String,
     /// Type.
     pub kind: Kind,
-    /// Help text; never empty.
+    /// Help text, never empty.
     pub help: String,
 }
 
-/// Names and values of labels, in order of the names.
+/// Labels as (name, value), sorted by name.
 pub type Labels = Vec<(String, String)>;
 
-/// Names one sender's series: resource, scope, metric and attributes.
+/// Identity of a stream: a hash of resource, scope, metric and attributes.
 pub type StreamId = [u8; 16];
 
 /// One data point.
 #[derive(Clone, Debug)]
 pub struct Point {
-    /// The metric it is exposed under.
+    /// The metric of the series.
     pub family: Arc<Family>,
-    /// The series it is exposed under: without what tells instances apart, unless it is a gauge.
+    /// The labels of the series. Only gauges keep the labels of the instance; other series add up over instances.
     pub labels: Labels,
-    /// When it was measured, in nanoseconds since the Unix epoch.
+    /// Time of the measurement, in nanoseconds since the Unix epoch.
     pub time_unix_nanos: u64,
-    /// What was measured.
+    /// The measured value.
     pub value: PointValue,
 }
 
-/// What a point says about its series.
+/// The value of a point.
 #[derive(Clone, Debug)]
 pub enum PointValue {
-    /// Delta temporality: so much more.
+    /// Delta temporality: an increment.
     More(Amount),
-    /// Cumulative temporality: so much altogether, since its sender started.
+    /// Cumulative temporality: the total since the sender's start.
     Total {
-        /// Whose total it is.
+        /// The stream of the total.
         stream: StreamId,
-        /// When the sender began to count, in nanoseconds since the Unix epoch; 0 if it does not say.
+        /// Start of the stream, in nanoseconds since the Unix epoch; 0 if unknown.
         start_unix_nanos: u64,
         /// The total.
         amount: Amount,
     },
-    /// A gauge: this now.
+    /// A gauge: the current value.
     Now(f64),
 }
 
-/// How much.
+/// The amount of a sum or histogram.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Amount {
-    /// Of a sum.
+    /// The value of a sum.
     Number(f64),
-    /// Of a histogram.
+    /// The buckets of a histogram.
     Histogram(Buckets),
 }
 
-/// What a message holds.
+/// The data points of a message.
 #[derive(Debug, Default)]
 pub struct Points {
-    /// What can be counted.
+    /// Data points to count.
     pub points: Vec<Point>,
-    /// Data points that cannot; a metric whose data is missing or unreadable is one.
+    /// Data points that cannot be counted. A metric with missing or unreadable data counts as one.
     pub rejected: Rejections,
 }
 
-/// Reads the data points of `message`.
+/// Translates the data points of `message`.
 pub fn points(message: ExportMetricsServiceRequest, space: LabelSpace) -> Points {
     let mut read = Points::default();
     for resource_metrics in message.resource_metrics {
@@ -113,7 +113,7 @@ pub fn points(message: ExportMetricsServiceRequest, space: LabelSpace) -> Points
     read
 }
 
-/// Who reports, as labels and as part of a stream's name.
+/// The reporting resource: its labels, and its part of a stream's identity.
 struct Sender {
     service: Option<String>,
     instance: Option<String>,
@@ -153,7 +153,7 @@ struct Reader<'a> {
     read: &'a mut Points,
 }
 
-/// What the points of one metric have in common.
+/// The common properties of a metric's points.
 struct Context {
     family: Arc<Family>,
     temporality: AggregationTemporality,
@@ -251,7 +251,7 @@ impl Reader<'_> {
         {
             return self.reject("name", 1);
         }
-        // A gauge cannot be added up over instances, so they are told apart.
+        // Gauges do not add up over instances, so each instance has a series of its own.
         let gauge =
             family.kind == Kind::Gauge && context.temporality == AggregationTemporality::Cumulative;
         let Some(labels) = self.labels(attributes, gauge) else {
@@ -280,7 +280,7 @@ impl Reader<'_> {
         });
     }
 
-    /// Returns the labels in order; `None` if they are too many or too long.
+    /// Returns the sorted labels; `None` if there are too many or one is too long.
     fn labels(&self, attributes: &[KeyValue], with_instance: bool) -> Option<Labels> {
         if attributes.len() > MAX_LABELS {
             return None;
@@ -301,12 +301,12 @@ impl Reader<'_> {
             .filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned())));
         let given = attributes
             .iter()
-            // The label of a bucket's bound is not the sender's to use.
+            // `le` is reserved for the bounds of buckets.
             .filter(|attribute| !attribute.key.is_empty() && attribute.key != "le")
             .map(|attribute| (name::label(&attribute.key), text(attribute.value.as_ref())));
         let mut labels: Labels = own.chain(given).collect();
         labels.sort_unstable();
-        // Keys that became the same name share it, as the rules say.
+        // Keys that map to the same name share one label, as the specification says.
         labels.dedup_by(|next, kept| {
             let same = next.0 == kept.0;
             if same {
@@ -339,7 +339,7 @@ fn family(metric: &Metric, kind: Kind, suffix: Suffix) -> Family {
 
 fn explicit(point: &HistogramDataPoint) -> Option<Amount> {
     let counts = match &*point.bucket_counts {
-        // Without buckets there is one, which ends nowhere.
+        // No buckets means a single one without a bound.
         [] => vec![point.count],
         counts => counts.to_vec(),
     };
@@ -383,7 +383,7 @@ fn stream(mut identity: Sha256, attributes: &[KeyValue]) -> StreamId {
         .expect("a SHA-256 has 32 bytes")
 }
 
-/// Hashes a text so that its end is part of it.
+/// Hashes a text with its length, so that adjacent texts cannot be confused.
 fn hash(identity: &mut Sha256, text: &str) {
     identity.update(text.len().to_le_bytes());
     identity.update(text);
@@ -426,7 +426,7 @@ mod tests {
     fn read(metrics: &Value) -> Points {
         let body = serde_json::to_vec(&message(metrics)).unwrap();
         let decoded: ExportMetricsServiceRequest = decode(Encoding::Json, &body).unwrap();
-        // What protobuf carries is the same.
+        // Protobuf carries the same message.
         let again = decode(Encoding::Protobuf, &decoded.encode_to_vec()).unwrap();
         assert_eq!(decoded, again);
         points(again, SPACE)
@@ -488,7 +488,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_counted_is_rejected_with_its_reason() {
+    fn an_invalid_point_is_rejected_with_its_reason() {
         let counter = |point: Value| json!([{ "name": "n", "sum": { "isMonotonic": true, "aggregationTemporality": 1, "dataPoints": [point] } }]);
         let histogram = |point: Value| json!([{ "name": "n", "histogram": { "aggregationTemporality": 1, "dataPoints": [point] } }]);
         let long = "x".repeat(51);
@@ -536,7 +536,7 @@ mod tests {
     }
 
     #[test]
-    fn a_point_without_a_recorded_value_is_no_rejection() {
+    fn a_point_without_a_recorded_value_is_skipped() {
         let read = read(&json!([{ "name": "n", "gauge": { "dataPoints": [{ "flags": 1 }] } }]));
         assert!(read.points.is_empty() && read.rejected.is_empty());
     }

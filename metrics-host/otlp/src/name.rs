@@ -1,8 +1,8 @@
-//! OpenTelemetry's names as Prometheus writes them.
+//! OpenTelemetry names translated into Prometheus names.
 //!
 //! Source: <https://opentelemetry.io/docs/specs/otel/compatibility/prometheus_and_openmetrics/>
 
-/// Units of UCUM that the rules spell out.
+/// UCUM units and the words for them.
 const UNITS: [(&str, &str); 27] = [
     ("d", "days"),
     ("h", "hours"),
@@ -33,7 +33,7 @@ const UNITS: [(&str, &str); 27] = [
     ("1", ""),
 ];
 
-/// Units that a unit is divided by.
+/// UCUM units as divisors.
 const PER_UNITS: [(&str, &str); 8] = [
     ("s", "second"),
     ("min", "minute"),
@@ -45,17 +45,17 @@ const PER_UNITS: [(&str, &str); 8] = [
     ("m", "meter"),
 ];
 
-/// What the suffix of a name depends on beside the unit.
+/// The suffix that follows the unit in a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Suffix {
     /// `_total`
     Counter,
-    /// `_ratio` where the unit is 1.
+    /// `_ratio` if the unit is 1.
     Gauge,
     None,
 }
 
-/// Returns the name of the metric `name`, which has `unit`.
+/// Returns the Prometheus name of the metric `name` with `unit`.
 pub(super) fn metric(name: &str, unit: &str, suffix: Suffix) -> String {
     let mut full = sanitized(name, |c| c.is_ascii_alphanumeric() || c == ':');
     if full.starts_with(|first: char| first.is_ascii_digit()) {
@@ -85,7 +85,7 @@ pub(super) fn metric(name: &str, unit: &str, suffix: Suffix) -> String {
     full
 }
 
-/// Returns the label of the attribute `key`.
+/// Returns the label name of the attribute `key`.
 pub(super) fn label(key: &str) -> String {
     let name: String = key
         .chars()
@@ -104,7 +104,7 @@ pub(super) fn label(key: &str) -> String {
     }
 }
 
-/// Replaces what is not `allowed`, one underscore for a run of it.
+/// Replaces each run of characters that are not `allowed` with one underscore.
 fn sanitized(text: &str, allowed: fn(char) -> bool) -> String {
     let mut name = String::with_capacity(text.len());
     for c in text.chars() {
@@ -117,7 +117,7 @@ fn sanitized(text: &str, allowed: fn(char) -> bool) -> String {
     name.trim_end_matches('_').to_owned()
 }
 
-/// Returns the words of a unit: `By/s` is `bytes_per_second`; `{request}` says nothing to a machine.
+/// Returns the words of a unit: `By/s` becomes `bytes_per_second`. Annotations such as `{request}` are left out.
 fn unit_words(unit: &str) -> String {
     let mut bare = String::with_capacity(unit.len());
     let mut depth = 0u32;

@@ -1,4 +1,4 @@
-//! What a sender is told of a message that was taken.
+//! Response bodies for accepted messages.
 
 use super::Encoding;
 use opentelemetry_proto::tonic::collector::{
@@ -9,7 +9,7 @@ use opentelemetry_proto::tonic::collector::{
 use prost::Message;
 use serde::Serialize;
 
-/// What a message is about.
+/// The signal of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Signal {
     /// `/v1/metrics`
@@ -20,7 +20,7 @@ pub enum Signal {
     Logs,
 }
 
-/// Returns the body of a 200; with `rejected`, how many parts were not taken, and why.
+/// Returns the body of a 200; with `rejected`, the number of rejected parts and the reason.
 pub fn reply(signal: Signal, encoding: Encoding, rejected: Option<(u64, String)>) -> Vec<u8> {
     let rejected =
         rejected.map(|(count, reason)| (i64::try_from(count).unwrap_or(i64::MAX), reason));
@@ -66,7 +66,7 @@ fn encode<M: Message + Serialize>(encoding: Encoding, message: &M) -> Vec<u8> {
         Encoding::Protobuf => message.encode_to_vec(),
         Encoding::Json => {
             let json = serde_json::to_value(message).expect("numbers and strings always serialize");
-            // What is empty is left out, as the protobuf mapping has it.
+            // The protobuf mapping leaves empty fields out.
             let present = json.as_object().into_iter().flatten();
             let present: serde_json::Map<_, _> = present
                 .filter(|(_, value)| !value.is_null())
@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn all_taken_is_an_empty_message() {
+    fn complete_success_is_an_empty_message() {
         for signal in [Signal::Metrics, Signal::Traces, Signal::Logs] {
             assert_eq!(reply(signal, Encoding::Json, None), b"{}");
             assert_eq!(reply(signal, Encoding::Protobuf, None), b"");

@@ -1,5 +1,5 @@
-//! Metrics of other senders, folded as OpenTelemetry's data model says: deltas are added, totals are compared with
-//! the last of the same sender. Pure.
+//! Series of generic OTLP metrics, folded by the rules of OpenTelemetry's data model: a delta is added, a cumulative
+//! total adds its increase since the last total of the same stream.
 //!
 //! Source: <https://opentelemetry.io/docs/specs/otel/metrics/data-model/#sums>
 
@@ -8,72 +8,72 @@ use metric::Kind;
 use request_counts::LabelSpace;
 use std::collections::{BTreeMap, HashMap};
 
-/// Senders' series whose last total is remembered.
+/// Maximum number of streams whose last total is remembered.
 const MAX_STREAMS: usize = 100_000;
-/// How long a total is remembered, in seconds that the host is up. A sender that is not known and began earlier may
-/// have been counted before: it is taken up from where it stands.
+/// Time for which a stream's last total is remembered, in seconds of the host's uptime. An unknown stream that started
+/// longer ago may be a forgotten one, so its first total adds nothing.
 const STREAM_MEMORY: u64 = 24 * 3600;
-/// How long a gauge is shown after its last report, in seconds: as long as Prometheus shows one that is gone.
+/// Time for which a gauge is shown after its last report, in seconds; the same as Prometheus' staleness.
 const GAUGE_MEMORY: u64 = 300;
 
-/// Bounds on the metrics of other senders.
+/// Bounds on generic OTLP metrics.
 #[derive(Clone, Copy, Debug)]
 pub struct SeriesLimits {
-    /// Series of each metric, and the length of a label.
+    /// Series per metric and length of labels.
     pub space: LabelSpace,
-    /// Metrics.
+    /// Maximum number of metrics.
     pub max_metrics: usize,
 }
 
-/// Every metric with its series.
+/// Metrics with their series, and the last totals of cumulative streams.
 #[derive(Debug, Default)]
 pub struct OtlpSeries {
     metrics: BTreeMap<String, MetricSeries>,
     streams: HashMap<StreamId, Stream>,
 }
 
-/// A metric.
+/// A metric and its series.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MetricSeries {
     /// Type.
     pub kind: Kind,
     /// Help text.
     pub help: String,
-    /// Its series.
+    /// Values by labels.
     pub series: BTreeMap<Labels, SeriesValue>,
 }
 
-/// What a series shows.
+/// The value of a series.
 #[derive(Clone, Debug, PartialEq)]
 pub enum SeriesValue {
-    /// What was added up; survives a restart.
+    /// The sum of all amounts; survives a restart.
     Sum(Amount),
-    /// What a gauge was last; a restart waits for its next report.
+    /// The last value of a gauge; after a restart, missing until the next report.
     Now {
-        /// Its value.
+        /// The value.
         value: f64,
-        /// When it was measured, in nanoseconds since the Unix epoch.
+        /// Time of the measurement, in nanoseconds since the Unix epoch.
         time_unix_nanos: u64,
-        /// When it was reported, in seconds that the host was up.
+        /// Time of the report, in seconds of the host's uptime.
         seen: u64,
     },
 }
 
-/// The last total of one sender's series.
+/// The last total of a cumulative stream.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Stream {
-    /// Start of the stream, in nanoseconds since the Unix epoch; 0 if the sender does not say.
+    /// Start of the stream, in nanoseconds since the Unix epoch; 0 if unknown.
     pub start_unix_nanos: u64,
     /// Time of the total, in nanoseconds since the Unix epoch.
     pub time_unix_nanos: u64,
     /// The total.
     pub total: Amount,
-    /// Time of its report, in seconds that the host was up.
+    /// Time of the report, in seconds of the host's uptime.
     pub seen: u64,
 }
 
-/// Parts of an [`OtlpSeries`] that a transaction replaces. Unordered: a group of batches looks up the same series
-/// again and again.
+/// The parts of an [`OtlpSeries`] that a transaction replaces. Hash maps, because a transaction looks up the same
+/// series again and again.
 #[derive(Debug, Default)]
 pub struct Replacement {
     /// Metrics by name.
@@ -82,7 +82,7 @@ pub struct Replacement {
     pub streams: HashMap<StreamId, Stream>,
 }
 
-/// Series of a metric that are replaced.
+/// The replaced series of a metric.
 #[derive(Debug)]
 pub struct ReplacedMetric {
     /// Type.
@@ -91,17 +91,25 @@ pub struct ReplacedMetric {
     pub help: String,
     /// Series with their new values.
     pub series: HashMap<Labels, SeriesValue>,
-    /// Those among them that were not there before.
+    /// Number of series that are new.
     new: usize,
 }
 
 impl OtlpSeries {
-    /// Returns the metrics in order of their names.
+    /// Restores the committed metrics and streams.
+    pub fn restore(
+        metrics: BTreeMap<String, MetricSeries>,
+        streams: HashMap<StreamId, Stream>,
+    ) -> Self {
+        Self { metrics, streams }
+    }
+
+    /// Returns the metrics by name.
     pub fn metrics(&self) -> &BTreeMap<String, MetricSeries> {
         &self.metrics
     }
 
-    /// Returns how many series there are, a histogram counting as one.
+    /// Returns the number of series; a histogram counts as one.
     pub fn series(&self) -> usize {
         self.metrics
             .values()
@@ -109,15 +117,15 @@ impl OtlpSeries {
             .sum()
     }
 
-    /// Returns of how many senders' series the last total is remembered.
+    /// Returns the number of streams whose last total is remembered.
     pub fn streams(&self) -> usize {
         self.streams.len()
     }
 
-    /// Folds `point` into what `replacement` makes of this. `uptime` is in seconds.
+    /// Folds `point` into `replacement`, on top of the committed series. `uptime` is in seconds.
     ///
     /// # Errors
-    /// If there is no room for it, or it is of another type than its metric; the value of the label `reason`.
+    /// The value of the label `reason`, if the point does not fit or its metric has another type.
     pub fn fold(
         &self,
         replacement: &mut Replacement,
@@ -182,7 +190,7 @@ impl OtlpSeries {
         Ok(())
     }
 
-    /// Checks that `family` is of the type it was, or that there is room for it.
+    /// Checks that a known metric keeps its type and that a new one fits.
     fn check_family(
         &self,
         replacement: &Replacement,
@@ -206,7 +214,7 @@ impl OtlpSeries {
         }
     }
 
-    /// Puts `replacement` in place.
+    /// Applies `replacement`.
     pub fn replace(&mut self, replacement: Replacement) {
         for (name, replaced) in replacement.metrics {
             let ReplacedMetric {
@@ -222,7 +230,7 @@ impl OtlpSeries {
         self.streams.extend(replacement.streams);
     }
 
-    /// Forgets what has not been reported for long; returns the streams among it.
+    /// Forgets gauges and streams that were not reported for long; returns the streams.
     pub fn expire(&mut self, uptime: u64) -> Vec<StreamId> {
         for metric in self.metrics.values_mut() {
             metric.series.retain(|_, value| match value {
@@ -240,7 +248,7 @@ impl OtlpSeries {
 
 impl Replacement {
     fn metric(&mut self, family: &Family) -> &mut ReplacedMetric {
-        // A name is copied only where it is new.
+        // Looks the name up first, so that only a new one is copied.
         if !self.metrics.contains_key(&family.name) {
             let metric = ReplacedMetric {
                 kind: family.kind,
@@ -252,17 +260,17 @@ impl Replacement {
         }
         self.metrics
             .get_mut(&family.name)
-            .expect("it was inserted where it was missing")
+            .expect("it was inserted if it was missing")
     }
 }
 
-/// Returns what `now` has more than what is `known` of the same sender; `None` if it is late and says nothing new.
+/// Returns the increase from the `known` total of a stream to `now`; `None` if `now` is out of date.
 fn gain(known: Option<&Stream>, now: &Stream) -> Option<Amount> {
     let Some(known) = known else {
         let running = now.time_unix_nanos.saturating_sub(now.start_unix_nanos);
-        let long_known = now.start_unix_nanos > 0 && running > STREAM_MEMORY * 1_000_000_000;
-        return Some(if long_known {
-            nothing(&now.total)
+        let maybe_forgotten = now.start_unix_nanos > 0 && running > STREAM_MEMORY * 1_000_000_000;
+        return Some(if maybe_forgotten {
+            zero(&now.total)
         } else {
             now.total.clone()
         });
@@ -279,7 +287,7 @@ fn gain(known: Option<&Stream>, now: &Stream) -> Option<Amount> {
         (Amount::Histogram(then), Amount::Histogram(now)) => now.since(then).map(Amount::Histogram),
         _ => None,
     };
-    // A total that went down was begun anew, even where its sender does not say when.
+    // A decreased total is a restart, even if the start time does not say so.
     Some(
         since
             .filter(|_| same_start)
@@ -287,14 +295,14 @@ fn gain(known: Option<&Stream>, now: &Stream) -> Option<Amount> {
     )
 }
 
-fn nothing(total: &Amount) -> Amount {
+fn zero(total: &Amount) -> Amount {
     match total {
         Amount::Number(_) => Amount::Number(0.0),
         Amount::Histogram(buckets) => {
-            let mut nothing = buckets.clone();
-            nothing.counts.fill(0);
-            nothing.sum = 0.0;
-            Amount::Histogram(nothing)
+            let mut zero = buckets.clone();
+            zero.counts.fill(0);
+            zero.sum = 0.0;
+            Amount::Histogram(zero)
         }
     }
 }
@@ -308,19 +316,9 @@ fn add(series: Option<SeriesValue>, gain: &Amount) -> SeriesValue {
             sum.merge(gain);
             Amount::Histogram(sum)
         }
-        // A metric has one type, so this is the first, or a gauge that becomes a sum of deltas.
+        // A metric keeps its type, so this is the first amount, or the first delta after gauge values.
         (_, gain) => gain.clone(),
     })
-}
-
-impl OtlpSeries {
-    /// Takes up what was committed earlier.
-    pub fn restore(
-        metrics: BTreeMap<String, MetricSeries>,
-        streams: HashMap<StreamId, Stream>,
-    ) -> Self {
-        Self { metrics, streams }
-    }
 }
 
 #[cfg(test)]
@@ -380,13 +378,13 @@ mod tests {
             (1, 10, 11, 5.0, 5.0),
             (1, 10, 12, 7.0, 7.0),
             (2, 10, 12, 100.0, 107.0),
-            (1, 10, 12, 7.0, 107.0),  // the same again
-            (1, 10, 11, 5.0, 107.0),  // late
-            (1, 20, 21, 3.0, 110.0),  // restarted, and says so
-            (1, 10, 22, 8.0, 110.0),  // of before the restart
-            (1, 20, 23, 1.0, 111.0),  // went down
-            (2, 0, 13, 101.0, 112.0), // says no more when it started
-            (3, 1, 2 + 25 * 3600 * 1_000_000_000, 1e9, 112.0), // may have been counted long ago
+            (1, 10, 12, 7.0, 107.0),                           // a repetition
+            (1, 10, 11, 5.0, 107.0),                           // late
+            (1, 20, 21, 3.0, 110.0),                           // a restart with a new start time
+            (1, 10, 22, 8.0, 110.0),                           // from before the restart
+            (1, 20, 23, 1.0, 111.0),                           // a decrease
+            (2, 0, 13, 101.0, 112.0),                          // the start time is missing
+            (3, 1, 2 + 25 * 3600 * 1_000_000_000, 1e9, 112.0), // may be a forgotten stream
             (3, 1, 3 + 25 * 3600 * 1_000_000_000, 1e9 + 1.0, 113.0),
         ] {
             fold(
@@ -427,7 +425,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_room_is_named() {
+    fn a_point_that_does_not_fit_is_refused_with_its_reason() {
         let mut series = OtlpSeries::default();
         let more =
             |name, kind, label| point(name, kind, label, 1, PointValue::More(Amount::Number(1.0)));
@@ -444,7 +442,7 @@ mod tests {
             fold(&mut series, more("c", Kind::Gauge, "2")),
             Err("metrics")
         );
-        // In one change as in several.
+        // The limits hold within one transaction, too.
         let mut replacement = Replacement::default();
         for label in ["2", "3", "4"] {
             let folded = series.fold(&mut replacement, more("b", Kind::Gauge, label), &LIMITS, 0);
@@ -453,7 +451,7 @@ mod tests {
     }
 
     #[test]
-    fn a_metric_of_which_every_point_is_refused_is_none() {
+    fn a_metric_whose_points_are_all_refused_is_not_created() {
         let mut limits = LIMITS;
         limits.space.max_series = 0;
         let mut replacement = Replacement::default();

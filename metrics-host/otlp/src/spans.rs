@@ -1,4 +1,4 @@
-//! `/v1/traces`: the spans of a server → the requests it answered.
+//! `/v1/traces`: server spans → requests.
 
 use opentelemetry_proto::tonic::{
     collector::trace::v1::ExportTraceServiceRequest,
@@ -8,24 +8,24 @@ use opentelemetry_proto::tonic::{
 use std::time::Duration;
 use telemetry::{Delta, Observation, Series, attribute};
 
-/// Names that the attributes had before they were stable.
+/// Names of the attributes before they were stable.
 const OLD_METHOD: &str = "http.method";
 const OLD_STATUS: &str = "http.status_code";
 
-/// What a message holds.
+/// The spans of a message.
 #[derive(Debug, Default, PartialEq)]
 pub struct Spans {
-    /// The requests that were answered.
+    /// Requests in server spans.
     pub requests: Delta,
-    /// When each of them ended, in nanoseconds since the Unix epoch.
+    /// End time of each request, in nanoseconds since the Unix epoch.
     pub ends_unix_nanos: Vec<u64>,
-    /// Spans that are of another kind: of a client, or internal.
+    /// Number of spans of other kinds, such as client or internal.
     pub skipped: u64,
-    /// Spans of a server without a method or a status.
+    /// Number of server spans without a method or status.
     pub rejected: u64,
 }
 
-/// Reads the requests of `message`.
+/// Reads the requests in the server spans of `message`.
 pub fn requests(message: &ExportTraceServiceRequest) -> Spans {
     let mut read = Spans::default();
     let spans = message
@@ -63,7 +63,7 @@ fn observation(span: &Span) -> Option<Observation> {
         .end_time_unix_nano
         .saturating_sub(span.start_time_unix_nano);
     (100..1000).contains(&status).then(|| Observation {
-        // `error.type` may be a whole backtrace, so it is not told apart by.
+        // `error.type` may be a whole backtrace, so it is no label.
         series: Series::new(method, route, status, None),
         duration: Duration::from_nanos(nanos),
     })
@@ -81,7 +81,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn a_server_s_spans_are_requests_and_others_are_not() {
+    fn server_spans_are_requests_and_other_spans_are_not() {
         let text =
             |key: &str, value: &str| json!({ "key": key, "value": { "stringValue": value } });
         let status = |key: &str| json!({ "key": key, "value": { "intValue": "201" } });

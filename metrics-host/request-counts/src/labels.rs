@@ -1,24 +1,24 @@
-//! What requests are told apart by.
+//! The labels of requests.
 
 use super::OTHER;
 use std::{fmt, str::FromStr};
 use telemetry::method;
 
-/// Why a component could not answer; the values of the label `reason`.
+/// A component's failure to respond: the values of the label `reason`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ComponentFailure {
-    /// The guest trapped; counted once for each instance that was lost.
+    /// The component trapped; counted once per lost instance.
     Trap,
-    /// The guest did not answer in time.
+    /// The component did not respond in time.
     Timeout,
     /// No instance could be created.
     Instantiation,
-    /// All places for requests were taken.
+    /// The host was at capacity.
     Overload,
 }
 
 impl ComponentFailure {
-    /// All of them.
+    /// All failures.
     pub const ALL: [Self; 4] = [
         Self::Trap,
         Self::Timeout,
@@ -42,12 +42,12 @@ impl ComponentFailure {
 pub enum Status {
     /// A status, such as `404`.
     Code(u16),
-    /// All statuses that begin with a digit, such as `5xx`; matches `5..` as its members do.
+    /// All statuses with the same first digit, such as `5xx`. A query for `5..` matches the class, too.
     Class(u16),
 }
 
 impl Status {
-    /// The classes of every status a response can have.
+    /// The five classes of HTTP statuses.
     pub const CLASSES: [Self; 5] = [
         Self::Class(1),
         Self::Class(2),
@@ -56,7 +56,7 @@ impl Status {
         Self::Class(5),
     ];
 
-    /// Returns the class that a status belongs to. One above 599 is invalid, which RFC 9110 has treated as a 5xx.
+    /// Returns the class of a status. A status above 599 is invalid; RFC 9110 treats it as a 5xx.
     pub fn class(self) -> Self {
         match self {
             Self::Code(code) => Self::Class((code / 100).clamp(1, 5)),
@@ -97,7 +97,7 @@ pub struct RequestLabels {
 }
 
 impl RequestLabels {
-    /// Reads labels that were stored as texts; `None` if `status` is none.
+    /// Parses stored labels; `None` if `status` is not a status.
     pub fn stored(endpoint: String, method: &str, status: &str) -> Option<Self> {
         Some(Self {
             endpoint,

@@ -1,11 +1,11 @@
-//! Counters of HTTP requests, by whichever party counted them: `app_requests_total` and its companions as values.
+//! Counters of HTTP requests as values: `app_requests_total` and the other `app_*` metrics.
 //!
-//! The edge reads them from its file, the journal from its database, and the exposition and the status page show
-//! their sum. Pure logic: no I/O, no clock, no Prometheus client.
+//! `edge-counts` reads them from its file, `journal` from its database; the exposition and the status page add the two
+//! up. Pure logic: no I/O, no clock, no Prometheus client.
 //!
 //! The label space is closed. Methods are a fixed set, statuses are numbers, endpoints are limited in length and
 //! number. A request whose labels do not fit is counted in an overflow series, one for each class of status, so
-//! that an alert on 5xx still sees it. Nothing is dropped.
+//! that an alert on 5xx still sees it. No request is dropped.
 
 mod labels;
 
@@ -17,16 +17,16 @@ use telemetry::{Histogram, Series, attribute};
 /// Label of method and endpoint in the overflow series.
 pub const OTHER: &str = "other";
 
-/// How many series a metric may have, and how long a label may be.
+/// Limits on the labels of a metric.
 #[derive(Clone, Copy, Debug)]
 pub struct LabelSpace {
-    /// Series of each metric.
+    /// Maximum number of series per metric.
     pub max_series: usize,
-    /// Length of a label's value, in bytes.
+    /// Longest label value, in bytes.
     pub max_label_len: usize,
 }
 
-/// Counters of requests, at one moment or of one change.
+/// Counters of requests: totals at one moment, or the increments of one change.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RequestCounts {
     /// `app_requests_total`.
@@ -42,7 +42,7 @@ pub struct RequestCounts {
 }
 
 impl RequestCounts {
-    /// Adds all that `other` counted.
+    /// Adds the counters of `other`.
     pub fn merge(&mut self, other: &Self) {
         for (labels, count) in &other.requests {
             update(&mut self.requests, labels, |counter| add(counter, *count));
@@ -59,7 +59,8 @@ impl RequestCounts {
         add(&mut self.overflowed, other.overflowed);
     }
 
-    /// Returns what `counted` adds to these counters, under labels that are there already or that `space` has room for.
+    /// Returns the increments that `counted` makes to these counters. A label set that is new and does not fit into
+    /// `space` goes to the overflow series.
     #[must_use]
     pub fn change<'a>(
         &self,
@@ -77,7 +78,7 @@ impl RequestCounts {
             if !known {
                 let new_endpoint = !change.latency.contains_key(&labels.endpoint)
                     && !self.latency.contains_key(&labels.endpoint);
-                let fits = is_legible(&labels.endpoint, space)
+                let fits = is_legible(&labels.endpoint, space.max_label_len)
                     && series_left > 0
                     && (!new_endpoint || endpoints_left > 0);
                 if fits {
@@ -107,7 +108,7 @@ impl RequestCounts {
         change
     }
 
-    /// Returns how many series there are, a histogram counting as one.
+    /// Returns the number of series; a histogram counts as one.
     pub fn series(&self) -> usize {
         self.requests.len() + self.latency.len()
     }
@@ -121,15 +122,16 @@ fn labels_of(series: &Series) -> RequestLabels {
     }
 }
 
-fn is_legible(label: &str, space: LabelSpace) -> bool {
-    (1..=space.max_label_len).contains(&label.len()) && !label.contains(char::is_control)
+/// Returns whether a label value has 1 to `max_len` bytes and no control character.
+pub fn is_legible(label: &str, max_len: usize) -> bool {
+    (1..=max_len).contains(&label.len()) && !label.contains(char::is_control)
 }
 
 fn add(counter: &mut u64, count: u64) {
     *counter = counter.saturating_add(count);
 }
 
-/// Changes an entry, and clones its key only where it is new.
+/// Changes an entry; clones its key only if the entry is new.
 fn update<K: Ord + Clone, V: Default>(
     map: &mut BTreeMap<K, V>,
     key: &K,
@@ -164,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_there_already_always_fits() {
+    fn a_known_series_always_fits() {
         let mut counts = RequestCounts::default();
         let first = delta(&[("/a", 200, None), ("/b", 200, None), ("/c", 200, None)]);
         counts.merge(&counts.change(first.iter(), SPACE));
@@ -198,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn one_of_a_trap_s_requests_stands_for_the_instance() {
+    fn a_trap_is_counted_once_for_all_requests_it_ends() {
         let victims = delta(&[
             ("unreported", 500, Some(attribute::ERROR_PANIC)),
             ("unreported", 500, Some(attribute::ERROR_NEIGHBOUR)),

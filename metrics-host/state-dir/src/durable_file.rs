@@ -1,4 +1,4 @@
-//! Replaces a file as a whole.
+//! Atomic file replacement.
 
 use std::{
     fs::{self, File},
@@ -6,16 +6,16 @@ use std::{
     path::Path,
 };
 
-/// Replaces the content of the file at `path`. The new content is written beside it and moved into place, so that
-/// neither a reader nor a power loss sees half of it.
+/// Replaces the content of the file at `path`: writes a new file beside it, syncs it and renames it into place. Neither
+/// a reader nor a power loss sees half of the content.
 ///
 /// # Errors
-/// If the disk refuses. The file then keeps its old content.
+/// If the disk refuses. The file then holds its old content or the new one, complete.
 pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
-    let unfinished = path.with_extension("unfinished");
-    let mut file = File::create(&unfinished)?;
+    let temporary = path.with_extension("unfinished");
+    let mut file = File::create(&temporary)?;
     file.write_all(content)?;
     file.sync_all()?;
-    fs::rename(&unfinished, path)?;
+    fs::rename(&temporary, path)?;
     File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
 }

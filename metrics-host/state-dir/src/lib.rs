@@ -1,8 +1,8 @@
-//! The directory that outlives the process: a lock that keeps it to one process, and files that are replaced as a
-//! whole.
+//! The directory whose content outlives the process.
 //!
-//! Everything metrics-host keeps (counters, journal, items, notifications) lies in one [`StateDir`]. A second process
-//! on the same directory is refused with an error that names it.
+//! metrics-host stores everything it must not lose (counters, journal, items, notifications) in one [`StateDir`]. Only
+//! one process can open it; a second one gets an error that names the directory. The kernel holds the lock, so it ends
+//! with the process, also after `kill -9`. [`replace`] changes a file atomically.
 
 mod durable_file;
 
@@ -14,34 +14,34 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// An existing directory that this process alone uses until the value is dropped.
+/// An existing directory, locked by this process until the value is dropped.
 #[derive(Debug)]
 pub struct StateDir {
     path: PathBuf,
     _lock: File,
 }
 
-/// Why a directory cannot hold the state.
+/// An error of [`StateDir::open`].
 #[derive(Debug, thiserror::Error)]
 pub enum StateDirError {
     /// Another process holds the lock.
     #[error("state directory {} is in use by another metrics-host; stop it, or choose another --state-dir", .0.display())]
     InUse(PathBuf),
-    /// The file system refused.
+    /// The directory or its lock file cannot be created.
     #[error("state directory {}: {source}", path.display())]
     Io {
         /// The directory.
         path: PathBuf,
-        /// What the file system said.
+        /// The file system's error.
         source: io::Error,
     },
 }
 
 impl StateDir {
-    /// Creates the directory where it is missing, readable by its owner alone, and locks it.
+    /// Locks the directory; creates it first, with mode 0700, if it is missing.
     ///
     /// # Errors
-    /// If it cannot be created or is in use.
+    /// If the directory is in use or cannot be created.
     pub fn open(path: &Path) -> Result<Self, StateDirError> {
         let io_error = |source| StateDirError::Io {
             path: path.to_owned(),
@@ -69,7 +69,7 @@ impl StateDir {
         &self.path
     }
 
-    /// Returns the path of `name` inside the directory.
+    /// Returns the path of the file `name` in the directory.
     pub fn join(&self, name: &str) -> PathBuf {
         self.path.join(name)
     }
@@ -88,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_directory_serves_one_holder_at_a_time() {
+    fn a_directory_has_one_holder_at_a_time() {
         let parent = tempfile::tempdir().unwrap();
         let path = parent.path().join("state");
         let first = StateDir::open(&path).unwrap();

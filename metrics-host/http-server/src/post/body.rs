@@ -1,4 +1,4 @@
-//! Reading a body that may be too large, too slow, or never end, in bounded memory.
+//! Bodies that may be too large, too slow or endless, read in bounded memory.
 
 use bytes::Bytes;
 use flate2::read::MultiGzDecoder;
@@ -8,26 +8,26 @@ use hyper::body::{Body, Incoming};
 use std::{io::Read, sync::Arc, time::Duration};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// What memory is reserved in: a permit.
-const UNIT: usize = 1 << 10;
-/// What a packed body is expected to grow to, as a multiple of its size. If it grows to more, it needs that much
-/// memory to be free.
-const PACKING: usize = 8;
+/// Bytes of memory per permit of the semaphore.
+const PERMIT_BYTES: usize = 1 << 10;
+/// Expected size of a gzip body after decompression, as a multiple of its compressed size. A body that grows more
+/// fails unless the additional memory is free.
+const EXPECTED_RATIO: usize = 8;
 
-/// What a body may use.
+/// Limits on bodies.
 #[derive(Clone, Copy, Debug)]
 pub struct BodyLimits {
-    /// Bytes as it is sent.
+    /// Bytes as sent.
     pub max_size: usize,
     /// Bytes after decompression.
     pub max_decompressed_size: usize,
-    /// Time for it to arrive.
+    /// Time for a body to arrive.
     pub read_timeout: Duration,
-    /// Bytes of all requests together that are read or worked on at one time, unless one alone may need more.
+    /// Bytes of memory for all requests together; raised to `max_size` if that is larger.
     pub memory: usize,
 }
 
-/// Reads bodies; shared by all requests of an endpoint.
+/// The reader of bodies, shared by all requests of an endpoint.
 #[derive(Debug)]
 pub struct Bodies {
     limits: BodyLimits,
@@ -35,43 +35,43 @@ pub struct Bodies {
     permits: usize,
 }
 
-/// Memory that is set aside for a request until this is dropped.
+/// Memory reserved for a request until this is dropped.
 #[derive(Debug)]
 pub struct Reserved {
     _memory: OwnedSemaphorePermit,
 }
 
-/// Why a body was not read.
+/// An error of [`Bodies::read`].
 #[derive(Debug, thiserror::Error)]
 pub enum BodyError {
-    /// Compressed in another way.
+    /// Any content encoding but gzip.
     #[error("expected content-encoding gzip or none, got {0}")]
     ContentEncoding(String),
-    /// Too many bytes were sent.
+    /// More bytes than [`BodyLimits::max_size`].
     #[error("body exceeds {limit} bytes")]
     TooLarge {
         /// The limit.
         limit: usize,
     },
-    /// Too many bytes were packed.
-    #[error("body unpacks to more than {limit} bytes")]
+    /// More bytes than [`BodyLimits::max_decompressed_size`].
+    #[error("body exceeds {limit} bytes after decompression")]
     UnpacksTooLarge {
         /// The limit.
         limit: usize,
     },
-    /// The connection broke, or what came does not unpack.
+    /// The connection broke, or the body is not valid gzip.
     #[error("cannot read the body: {0}")]
     Unreadable(Box<dyn std::error::Error + Send + Sync>),
-    /// The body stopped coming.
+    /// The body was not complete within [`BodyLimits::read_timeout`].
     #[error("body did not arrive within {0:?}")]
     TooSlow(Duration),
-    /// Other requests hold all the memory there is for bodies.
-    #[error("too many bodies at one time")]
+    /// Other requests hold the memory for bodies.
+    #[error("too many request bodies at the same time")]
     Busy,
 }
 
 impl BodyError {
-    /// All that [`Self::reason`] returns.
+    /// Every value of [`Self::reason`].
     pub const REASONS: [&'static str; 6] = [
         "content_encoding",
         "too_large",
@@ -81,7 +81,7 @@ impl BodyError {
         "busy",
     ];
 
-    /// Returns the status that tells a sender whether to retry: after 408 and 503, and no other.
+    /// Returns the status of the response. A sender retries after 408 and 503 only.
     pub fn status(&self) -> StatusCode {
         match self {
             Self::ContentEncoding(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -114,9 +114,9 @@ impl BodyError {
 }
 
 impl Bodies {
-    /// Creates a reader that holds to `limits`.
+    /// Creates a reader with `limits`.
     pub fn new(limits: BodyLimits) -> Self {
-        let permits = limits.memory.max(limits.max_size).div_ceil(UNIT);
+        let permits = limits.memory.max(limits.max_size).div_ceil(PERMIT_BYTES);
         Self {
             limits,
             memory: Arc::new(Semaphore::new(permits)),
@@ -124,16 +124,18 @@ impl Bodies {
         }
     }
 
-    /// Reads the whole body and unpacks it. By the time it is worked on it needs `expansion` times its size.
+    /// Reads the whole body and decompresses it. The memory reserved is `expansion` times the body's size, for the
+    /// values that the caller makes of it.
     ///
     /// # Errors
-    /// If it is too large before or after that, breaks off, does not arrive in time, or finds no memory in time.
+    /// If the body is too large before or after decompression, breaks off, does not arrive in time, or gets no memory in
+    /// time.
     pub async fn read(
         &self,
         request: Request<Incoming>,
         expansion: usize,
     ) -> Result<(Bytes, Reserved), BodyError> {
-        let packed = is_gzip(request.headers())?;
+        let compressed = is_gzip(request.headers())?;
         let limit = self.limits.max_size;
         let announced = request.body().size_hint().upper();
         let announced = announced.map(|size| usize::try_from(size).unwrap_or(usize::MAX));
@@ -141,10 +143,10 @@ impl Bodies {
             return Err(BodyError::TooLarge { limit });
         }
         let expected = announced.unwrap_or(limit);
-        let packing = if packed { PACKING } else { 1 };
-        let units = self.units(expected, packing * expansion);
+        let ratio = if compressed { EXPECTED_RATIO } else { 1 };
+        let permits = self.permits_for(expected, ratio * expansion);
         let within = self.limits.read_timeout;
-        let reserve = Arc::clone(&self.memory).acquire_many_owned(units);
+        let reserve = Arc::clone(&self.memory).acquire_many_owned(permits);
         let mut memory = tokio::time::timeout(within, reserve)
             .await
             .map_err(|_| BodyError::Busy)?
@@ -153,37 +155,38 @@ impl Bodies {
         let bytes = tokio::time::timeout(within, collected)
             .await
             .map_err(|_| BodyError::TooSlow(within))??;
-        if !packed {
+        if !compressed {
             return Ok((bytes, Reserved { _memory: memory }));
         }
-        let bytes = unpack(&bytes, self.limits.max_decompressed_size)?;
-        let more = self.units(bytes.len(), expansion).saturating_sub(units);
+        let bytes = decompress(&bytes, self.limits.max_decompressed_size)?;
+        let more = self.permits_for(bytes.len(), expansion);
+        let more = more.saturating_sub(permits);
         let more = Arc::clone(&self.memory).try_acquire_many_owned(more);
         memory.merge(more.map_err(|_| BodyError::Busy)?);
         Ok((bytes, Reserved { _memory: memory }))
     }
 
-    fn units(&self, size: usize, multiple: usize) -> u32 {
-        let units = size
+    fn permits_for(&self, size: usize, multiple: usize) -> u32 {
+        let permits = size
             .saturating_mul(multiple)
-            .div_ceil(UNIT)
+            .div_ceil(PERMIT_BYTES)
             .min(self.permits);
-        u32::try_from(units).unwrap_or(u32::MAX)
+        u32::try_from(permits).unwrap_or(u32::MAX)
     }
 }
 
-/// Reads a body that is likely to have `expected` bytes and may have `limit`. Each piece is copied as it comes, which
-/// gives the connection its buffer back.
+/// Reads a body of up to `limit` bytes, probably `expected`. Each frame is copied as it arrives, which returns the
+/// connection's buffer.
 async fn collect(mut body: Incoming, expected: usize, limit: usize) -> Result<Bytes, BodyError> {
     let mut bytes = Vec::with_capacity(expected);
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| BodyError::Unreadable(Box::new(error)))?;
-        // Trailers say nothing here.
-        let piece = frame.into_data().unwrap_or_default();
-        if bytes.len() + piece.len() > limit {
+        // Trailers are ignored.
+        let data = frame.into_data().unwrap_or_default();
+        if bytes.len() + data.len() > limit {
             return Err(BodyError::TooLarge { limit });
         }
-        bytes.extend_from_slice(&piece);
+        bytes.extend_from_slice(&data);
     }
     Ok(bytes.into())
 }
@@ -201,15 +204,15 @@ fn is_gzip(headers: &HeaderMap) -> Result<bool, BodyError> {
     }
 }
 
-fn unpack(packed: &[u8], limit: usize) -> Result<Bytes, BodyError> {
-    let mut unpacked = Vec::with_capacity(packed.len().saturating_mul(4).min(limit));
-    // One byte more than is allowed shows that there is more.
-    let mut decoder = MultiGzDecoder::new(packed).take(limit as u64 + 1);
+fn decompress(compressed: &[u8], limit: usize) -> Result<Bytes, BodyError> {
+    let mut bytes = Vec::with_capacity(compressed.len().saturating_mul(4).min(limit));
+    // One byte over the limit is enough to detect an excess.
+    let mut decoder = MultiGzDecoder::new(compressed).take(limit as u64 + 1);
     decoder
-        .read_to_end(&mut unpacked)
+        .read_to_end(&mut bytes)
         .map_err(|error| BodyError::Unreadable(Box::new(error)))?;
-    if unpacked.len() > limit {
+    if bytes.len() > limit {
         return Err(BodyError::UnpacksTooLarge { limit });
     }
-    Ok(unpacked.into())
+    Ok(bytes.into())
 }
