@@ -16,7 +16,7 @@ pub enum Failure {
     NoRoute,
     #[error("request body exceeds {0} bytes")]
     TooLarge(usize),
-    #[error("too many requests at one time")]
+    #[error("too many concurrent requests")]
     Overload,
     #[error("the component did not answer in time")]
     Timeout,
@@ -24,7 +24,7 @@ pub enum Failure {
     Instantiation(String),
     #[error("the component trapped")]
     Trap { backtrace: Option<Arc<str>> },
-    #[error("the component gave an error instead of a response: {0}")]
+    #[error("the component returned an error instead of a response: {0}")]
     Handler(String),
 }
 

@@ -56,8 +56,8 @@ impl<U> Clone for Edge<U> {
 }
 
 impl<U: Upstream> Edge<U> {
-    /// Creates a listener in front of `upstream` that counts in `counts`. Requests the route catalogue first, for at most
-    /// `timeout` per target, so that every series known in advance exists at 0.
+    /// Creates a listener in front of `upstream` that counts in `counts`. Requests the route catalogue first, for at
+    /// most `timeout` per target, so that every series known in advance exists at 0.
     pub async fn start(
         upstream: U,
         counts: Arc<EdgeCounts>,

@@ -116,8 +116,8 @@ fn environment_name(variable: &str) -> String {
 }
 
 impl Manifest {
-    /// Reads the manifest at `path`. `overrides` are names of variables, in lower case, with values that take precedence
-    /// over the defaults.
+    /// Reads the manifest at `path`. `overrides` are names of variables, in lower case, with values that take
+    /// precedence over the defaults.
     ///
     /// # Errors
     /// Fails if the file cannot be read, or the application cannot be hosted as written.
