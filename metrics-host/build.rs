@@ -1,10 +1,10 @@
-//! Tells the binary which commit it is built from: `METRICS_HOST_REVISION` if set, else the commit that git names.
+//! Embeds the commit of the build: `METRICS_HOST_REVISION` if set, else the commit from git.
 
 use std::{env, path::Path, process::Command};
 
 fn main() {
     println!("cargo::rerun-if-env-changed=METRICS_HOST_REVISION");
-    // Moves with every commit. Naming a file that is not there would rebuild each time.
+    // The reflog changes with every commit. Naming a missing file would cause a rebuild each time.
     let reflog = "../.git/logs/HEAD";
     if Path::new(reflog).exists() {
         println!("cargo::rerun-if-changed={reflog}");

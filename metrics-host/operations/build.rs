@@ -1,20 +1,20 @@
-//! Embeds the runbooks.
+//! Embeds the runbooks in the binary.
 
 use std::{env, fs, path::Path};
 
-/// The alerts link to these pages.
+/// Directory of the runbooks that the alerts link to.
 const RUNBOOKS: &str = "../../alerts/runbooks";
 
-/// Writes `runbooks.rs`: name and text of every runbook, in the order of their names.
+/// Writes `runbooks.rs`: the name and text of every runbook, sorted by name.
 fn main() {
-    // The directory, so that a new file is seen; the compiler follows the files by itself.
+    // Watch the directory for new files. `include_str!` makes the compiler watch the files themselves.
     println!("cargo::rerun-if-changed={RUNBOOKS}");
     let directory = Path::new(RUNBOOKS)
         .canonicalize()
         .unwrap_or_else(|error| panic!("{RUNBOOKS}: {error}"));
-    let entries = fs::read_dir(&directory).expect("it was found just now");
+    let entries = fs::read_dir(&directory).expect("the directory exists");
     let mut files: Vec<_> = entries
-        .map(|entry| entry.expect("the directory can be read").path())
+        .map(|entry| entry.expect("the directory is readable").path())
         .filter(|path| path.extension().is_some_and(|extension| extension == "md"))
         .collect();
     files.sort();
@@ -30,5 +30,5 @@ fn main() {
         Path::new(&output).join("runbooks.rs"),
         format!("&[\n{runbooks}]\n"),
     )
-    .expect("cargo's directory can be written");
+    .expect("cargo's directory is writable");
 }

@@ -1,4 +1,4 @@
-//! Binds and wires everything; the only file that knows every subsystem.
+//! Binds and wires the subsystems. No other file knows all of them.
 
 use crate::{args::ListenAddress, build_info, config::Config};
 use anyhow::{Context, Result, anyhow};
@@ -21,7 +21,7 @@ use std::{
 };
 use tokio::{net::TcpListener, runtime, sync::watch, task::JoinSet};
 
-/// A metrics-host whose listeners are bound, ready to run.
+/// A metrics-host with bound listeners, ready to run.
 pub(crate) struct App {
     addresses: Addresses,
     #[cfg(feature = "serve")]
@@ -35,15 +35,15 @@ pub(crate) struct App {
     _state: StateDir,
 }
 
-/// Grace of the endpoint for operators, which ends after the others.
+/// Grace of the operators' endpoint, which stops after the others.
 const OPERATIONS_GRACE: Duration = Duration::from_secs(1);
 
 impl App {
-    /// Opens the state, loads the application, binds every listener and announces the addresses. Connections wait
+    /// Opens the state, loads the application, binds every listener and writes the addresses file. Connections wait
     /// until [`App::run`] accepts them.
     ///
     /// # Errors
-    /// If any of that fails; the message names what.
+    /// Fails if any step fails. The message names the setting or the file.
     pub(crate) async fn bind(config: Config) -> Result<Self> {
         let state = StateDir::open(&config.state_dir)?;
         let registry = Registry::new();
@@ -147,11 +147,12 @@ impl App {
         })
     }
 
-    /// Serves until `shutdown` completes. Then answers the requests in flight, waits for the instances' last telemetry,
-    /// and returns. `/metrics` stays until the end.
+    /// Serves until `shutdown` completes, then finishes the requests in flight and waits for the last telemetry of the
+    /// instances. `/metrics` stays up until the end.
     ///
     /// # Errors
-    /// If the thread of the endpoint for operators cannot be started. A failing connection ends nothing else.
+    /// Fails if the thread of the operators' endpoint cannot be started or panics. A failing connection affects no
+    /// other.
     pub(crate) async fn run(self, shutdown: impl Future<Output = ()>) -> Result<()> {
         let stop = watch::Sender::new(false);
         let stop_operations = watch::Sender::new(false);
@@ -190,7 +191,7 @@ impl App {
         shutdown.await;
         self.readiness.set(false);
         tracing::info!(
-            "stopping: answering the requests in flight, for at most {:?}",
+            "stopping: finishing the requests in flight, for at most {:?}",
             self.grace
         );
         stop.send_replace(true);
@@ -208,8 +209,8 @@ impl App {
     }
 }
 
-/// Serves operators, and records the history they see, on a thread that components cannot keep busy: monitoring must
-/// not go blind when they do.
+/// Serves operators, and records the history of the status page, on a thread of its own. Busy components must not
+/// blind the monitoring.
 fn on_own_thread(
     listener: Listener,
     operations: Operations,
@@ -245,7 +246,7 @@ async fn bind(flag: &str, address: &ListenAddress) -> Result<TcpListener> {
         .with_context(|| format!("{flag}: cannot listen on {address}"))
 }
 
-/// Writes the file beside its place and moves it there, so that a reader never sees half of it.
+/// Writes a temporary file and renames it, so that a reader never sees half of the addresses.
 fn write_addresses(file: &Path, addresses: &Addresses) -> Result<()> {
     let unfinished = file.with_extension("unfinished");
     fs::write(&unfinished, serde_json::to_vec(addresses)?)
@@ -264,7 +265,7 @@ fn announce(addresses: &Addresses) {
     );
     if let Some(api) = addresses.api {
         tracing::info!(
-            "application at http://{api}/ - its metrics at http://{}/metrics",
+            "application at http://{api}/, metrics at http://{}/metrics",
             addresses.metrics
         );
         tracing::info!(
@@ -273,7 +274,7 @@ fn announce(addresses: &Addresses) {
         );
     } else {
         tracing::info!(
-            "telemetry is taken at http://{} (OTLP) and shown at http://{}/metrics",
+            "receiving telemetry at http://{} (OTLP), metrics at http://{}/metrics",
             addresses.otlp,
             addresses.metrics
         );

@@ -1,4 +1,4 @@
-//! The command line as typed. Every value is parsed here, so that an error names the flag and the value.
+//! The command line as typed. Values are parsed here, so that every error names the flag and the value.
 
 use crate::build_info;
 use bytesize::ByteSize;
@@ -9,32 +9,32 @@ use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
 /// Exact Prometheus metrics for WebAssembly services.
 ///
-/// Hosts the components of a Spin application (`serve`) or receives the telemetry they send when Spin hosts
-/// them (`sidecar`), and shows every request, counted once, on /metrics.
+/// Hosts the components of a Spin application (`serve`), or receives their telemetry while Spin hosts them
+/// (`sidecar`). Counts every request exactly once and exposes the metrics on /metrics.
 #[derive(Debug, Parser)]
 #[command(name = "metrics-host", version = build_info::VERSION, long_version = build_info::LONG_VERSION, max_term_width = 100)]
 pub(crate) struct Args {
-    /// What to do
+    /// Mode of operation
     #[command(subcommand)]
     pub(crate) command: Command,
 }
 
-/// The ways to run.
+/// The subcommands.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Host the components of a Spin application and count every request at its edge
+    /// Host a Spin application and count every request at its edge
     #[cfg(feature = "serve")]
     Serve(Box<ServeArgs>),
     /// Receive telemetry over OTLP/HTTP from components that run elsewhere, such as under `spin up`
     Sidecar(Box<SidecarArgs>),
-    /// Ask a running metrics-host whether it is ready: exit code 0 if so, else 1
+    /// Check whether a running metrics-host is ready: exit code 0 if so, 1 if not
     Health(HealthArgs),
 }
 
-/// Settings of both servers.
+/// Settings shared by `serve` and `sidecar`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct CommonArgs {
-    /// Address of /metrics, the status page and the health checks
+    /// Address for /metrics, the status page and the health checks
     #[arg(
         long,
         env = "METRICS_HOST_METRICS_LISTEN",
@@ -43,7 +43,7 @@ pub(crate) struct CommonArgs {
     )]
     pub(crate) metrics_listen: ListenAddress,
 
-    /// Address of the OTLP/HTTP ingest
+    /// Address for OTLP/HTTP telemetry
     #[arg(
         long,
         env = "METRICS_HOST_OTLP_LISTEN",
@@ -52,8 +52,8 @@ pub(crate) struct CommonArgs {
     )]
     pub(crate) otlp_listen: ListenAddress,
 
-    /// Host name by which clients may reach the OTLP ingest and the webhook for alerts, besides localhost and
-    /// loopback addresses; may be repeated (in the environment: separated by commas)
+    /// Host name that clients may use for OTLP and the alert webhook, besides localhost and loopback addresses;
+    /// repeatable, or separated by commas
     #[arg(
         long = "allowed-host",
         env = "METRICS_HOST_ALLOWED_HOST",
@@ -62,7 +62,7 @@ pub(crate) struct CommonArgs {
     )]
     pub(crate) allowed_hosts: Vec<String>,
 
-    /// Directory for counters, items and compiled code; used by one process at a time
+    /// Directory for counters, databases and compiled code; one process at a time can use it
     #[arg(
         long,
         env = "METRICS_HOST_STATE_DIR",
@@ -71,15 +71,15 @@ pub(crate) struct CommonArgs {
     )]
     pub(crate) state_dir: PathBuf,
 
-    /// File that gets the addresses in use, as JSON, once all are bound
+    /// File to write the bound addresses to, as JSON
     #[arg(long, env = "METRICS_HOST_ADDRESSES_FILE", value_name = "FILE")]
     pub(crate) addresses_file: Option<PathBuf>,
 
-    /// Open connections per listener; any beyond are answered 503 and closed
+    /// Maximum open connections per listener; further ones get a 503
     #[arg(long, env = "METRICS_HOST_MAX_CONNECTIONS", value_name = "N", default_value = "4096", value_parser = at_least_one)]
     pub(crate) max_connections: usize,
 
-    /// Largest OTLP body as sent
+    /// Maximum size of an OTLP body before decompression
     #[arg(
         long,
         env = "METRICS_HOST_MAX_OTLP_BODY_SIZE",
@@ -88,7 +88,7 @@ pub(crate) struct CommonArgs {
     )]
     pub(crate) max_otlp_body_size: ByteSize,
 
-    /// Largest OTLP body after decompression
+    /// Maximum size of an OTLP body after decompression
     #[arg(
         long,
         env = "METRICS_HOST_MAX_OTLP_DECOMPRESSED_SIZE",
@@ -97,11 +97,11 @@ pub(crate) struct CommonArgs {
     )]
     pub(crate) max_otlp_decompressed_size: ByteSize,
 
-    /// Data points, spans or log records in one OTLP request
+    /// Maximum data points, spans or log records in one OTLP request
     #[arg(long, env = "METRICS_HOST_MAX_OTLP_POINTS", value_name = "N", default_value = "20000", value_parser = at_least_one)]
     pub(crate) max_otlp_points: usize,
 
-    /// Longest time for an OTLP body to arrive
+    /// Timeout for receiving an OTLP body
     #[arg(
         long,
         env = "METRICS_HOST_OTLP_READ_TIMEOUT",
@@ -110,35 +110,35 @@ pub(crate) struct CommonArgs {
     )]
     pub(crate) otlp_read_timeout: humantime::Duration,
 
-    /// Metrics that other OTLP senders may create
+    /// Maximum metrics that other OTLP senders can create
     #[arg(long, env = "METRICS_HOST_MAX_METRICS", value_name = "N", default_value = "1000", value_parser = at_least_one)]
     pub(crate) max_metrics: usize,
 
-    /// Series of each metric that is fed over OTLP; requests that components report beyond count as "other"
+    /// Maximum series per metric received over OTLP; further requests of components count as "other"
     #[arg(long, env = "METRICS_HOST_MAX_SERIES_PER_METRIC", value_name = "N", default_value = "2000", value_parser = at_least_one)]
     pub(crate) max_series_per_metric: usize,
 
-    /// Length of a label that comes over OTLP, in bytes
+    /// Maximum length of a label received over OTLP, in bytes
     #[arg(long, env = "METRICS_HOST_MAX_LABEL_LENGTH", value_name = "N", default_value = "200", value_parser = at_least_one)]
     pub(crate) max_label_length: usize,
 
-    /// Component instances whose last batch is remembered, so that a retry is not counted again
+    /// Maximum component instances whose last batch is remembered, so that a retry is not counted twice
     #[arg(long, env = "METRICS_HOST_MAX_SENDERS", value_name = "N", default_value = "200000", value_parser = at_least_one)]
     pub(crate) max_senders: usize,
 
-    /// Address of Prometheus; the status page links there
+    /// URL of Prometheus, for a link on the status page
     #[arg(long, env = "METRICS_HOST_PROMETHEUS_URL", value_name = "URL")]
     pub(crate) prometheus_url: Option<WebUrl>,
 
-    /// Address of Alertmanager; the status page links there
+    /// URL of Alertmanager, for a link on the status page
     #[arg(long, env = "METRICS_HOST_ALERTMANAGER_URL", value_name = "URL")]
     pub(crate) alertmanager_url: Option<WebUrl>,
 
-    /// Address of Grafana; the status page links there
+    /// URL of Grafana, for a link on the status page
     #[arg(long, env = "METRICS_HOST_GRAFANA_URL", value_name = "URL")]
     pub(crate) grafana_url: Option<WebUrl>,
 
-    /// Longest time for requests in flight after SIGTERM or SIGINT
+    /// Time to finish requests in flight after SIGTERM or SIGINT
     #[arg(
         long,
         env = "METRICS_HOST_SHUTDOWN_GRACE",
@@ -164,7 +164,7 @@ pub(crate) struct ServeArgs {
     #[command(flatten)]
     pub(crate) common: CommonArgs,
 
-    /// The application to host
+    /// Manifest of the application
     #[arg(
         long,
         env = "METRICS_HOST_MANIFEST",
@@ -173,7 +173,7 @@ pub(crate) struct ServeArgs {
     )]
     pub(crate) manifest: PathBuf,
 
-    /// Address of the application
+    /// Address for the application
     #[arg(
         long,
         env = "METRICS_HOST_LISTEN",
@@ -182,15 +182,15 @@ pub(crate) struct ServeArgs {
     )]
     pub(crate) listen: ListenAddress,
 
-    /// Longest time for a component to answer
+    /// Timeout for the response of a component
     #[arg(long, env = "METRICS_HOST_REQUEST_TIMEOUT", value_name = "TIME", default_value = "30s", value_parser = positive_duration)]
     pub(crate) request_timeout: humantime::Duration,
 
-    /// Requests inside components at one time; any beyond are answered 503
+    /// Maximum concurrent requests inside components; further ones get a 503
     #[arg(long, env = "METRICS_HOST_MAX_CONCURRENT_REQUESTS", value_name = "N", default_value = "1024", value_parser = at_least_one)]
     pub(crate) max_concurrent_requests: usize,
 
-    /// Largest request body
+    /// Maximum size of a request body
     #[arg(
         long,
         env = "METRICS_HOST_MAX_BODY_SIZE",
@@ -199,15 +199,15 @@ pub(crate) struct ServeArgs {
     )]
     pub(crate) max_body_size: ByteSize,
 
-    /// Requests an instance answers before it is replaced
+    /// Requests that an instance handles before it is replaced
     #[arg(long, env = "METRICS_HOST_INSTANCE_REUSE", value_name = "N", default_value = "10000", value_parser = at_least_one)]
     pub(crate) instance_reuse: usize,
 
-    /// Requests an instance answers at one time; a trap fails all of them
+    /// Maximum concurrent requests per instance; a trap fails all of them
     #[arg(long, env = "METRICS_HOST_INSTANCE_CONCURRENCY", value_name = "N", default_value = "16", value_parser = at_least_one)]
     pub(crate) instance_concurrency: usize,
 
-    /// Memory an instance may use
+    /// Maximum memory per instance
     #[arg(long, env = "METRICS_HOST_INSTANCE_MEMORY", value_name = "SIZE", default_value = "64MiB", value_parser = positive_size)]
     pub(crate) instance_memory: ByteSize,
 }
@@ -222,7 +222,7 @@ pub(crate) struct SidecarArgs {
 /// Settings of `health`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct HealthArgs {
-    /// Address to ask
+    /// URL to check
     #[arg(
         long,
         env = "METRICS_HOST_URL",
@@ -252,7 +252,7 @@ impl FromStr for ListenAddress {
 }
 
 impl ListenAddress {
-    /// Returns the address in the form that a socket resolves and binds.
+    /// Returns the address in a form that a socket can resolve and bind.
     pub(crate) fn as_str(&self) -> &str {
         &self.0
     }
@@ -264,7 +264,7 @@ impl fmt::Display for ListenAddress {
     }
 }
 
-/// Directives that `tracing-subscriber` understands.
+/// Log directives of `tracing-subscriber`.
 #[derive(Clone, Debug)]
 pub(crate) struct LogFilter(String);
 
@@ -272,7 +272,7 @@ impl FromStr for LogFilter {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        // Without this check a misspelt level would name a target and silence all others.
+        // Without this check, a misspelt level would count as a target and silence all others.
         let words = text.split(',').map(str::trim);
         let mut bare = words.filter(|word| !word.contains(['=', '[']));
         if let Some(word) = bare.find(|word| word.parse::<LevelFilter>().is_err()) {
@@ -288,7 +288,6 @@ impl FromStr for LogFilter {
 }
 
 impl LogFilter {
-    /// Returns the filter.
     pub(crate) fn filter(&self) -> EnvFilter {
         EnvFilter::new(&self.0)
     }
@@ -296,7 +295,7 @@ impl LogFilter {
 
 fn at_least_one(text: &str) -> Result<usize, String> {
     match text.parse() {
-        Ok(0) | Err(_) => Err("expected a whole number from 1".into()),
+        Ok(0) | Err(_) => Err("expected a whole number of at least 1".into()),
         Ok(number) => Ok(number),
     }
 }

@@ -1,4 +1,4 @@
-//! The configuration as used: checked values in the types of the subsystems. Opens nothing.
+//! The configuration as used: checked values in the types of the subsystems. Nothing is opened here.
 
 use crate::args::{CommonArgs, ListenAddress, SidecarArgs};
 use bytesize::ByteSize;
@@ -10,7 +10,7 @@ use otlp::SeriesLimits;
 use request_counts::LabelSpace;
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-/// Configuration of either server.
+/// Configuration of `serve` or `sidecar`.
 #[derive(Debug)]
 pub(crate) struct Config {
     pub(crate) metrics_listen: ListenAddress,
@@ -23,12 +23,12 @@ pub(crate) struct Config {
     pub(crate) ingest: IngestLimits,
     pub(crate) journal: JournalLimits,
     pub(crate) links: Links,
-    /// The application that `serve` hosts.
+    /// Settings of the hosted application; `None` in a sidecar.
     #[cfg(feature = "serve")]
     pub(crate) hosting: Option<crate::hosting::HostingConfig>,
 }
 
-/// A setting that cannot be used; `main` exits with 2 for it.
+/// An unusable setting. `main` exits with code 2 for it.
 #[derive(Debug, thiserror::Error)]
 #[cfg_attr(
     not(feature = "serve"),
@@ -43,7 +43,7 @@ pub(crate) enum ConfigError {
         #[source]
         source: spin_manifest::ManifestError,
     },
-    /// Telemetry would be sent to the process that already counts it.
+    /// The application would send telemetry to this process, which already counts its requests.
     #[error(
         "variable \"telemetry\" is \"otlp\" and \"telemetry_host\" is this process ({address}): every request would be \
          counted twice; unset SPIN_VARIABLE_TELEMETRY, or name another sidecar in SPIN_VARIABLE_TELEMETRY_HOST"
@@ -100,7 +100,7 @@ impl Config {
 
 #[cfg(feature = "serve")]
 impl Config {
-    /// Returns the configuration of `serve`; `environment` is searched for `SPIN_VARIABLE_<NAME>`.
+    /// Returns the configuration of `serve`. Reads `SPIN_VARIABLE_<NAME>` from `environment`.
     pub(crate) fn serve(
         args: crate::args::ServeArgs,
         environment: impl Iterator<Item = (String, String)>,

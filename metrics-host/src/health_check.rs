@@ -1,4 +1,4 @@
-//! `metrics-host health`: the health check of a container that has no other tool.
+//! `metrics-host health`: a health check for containers without other tools.
 
 use anyhow::{Context, Result, bail};
 use bytes::Bytes;
@@ -10,21 +10,21 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 
 const TIMEOUT: Duration = Duration::from_secs(5);
-/// Longest part of a response that is shown, in bytes.
-const MAX_ANSWER: usize = 4 << 10;
+/// Longest body that an error message shows, in bytes.
+const MAX_BODY: usize = 4 << 10;
 
-/// Succeeds if the URL answers 2xx.
+/// Succeeds if a GET of `url` returns 2xx.
 ///
 /// # Errors
-/// If it answers otherwise or not at all.
+/// Fails on any other status, or without a response.
 pub(crate) async fn run(url: &Uri) -> Result<()> {
-    let asked = tokio::time::timeout(TIMEOUT, ask(url)).await;
-    asked
-        .with_context(|| format!("{url} did not answer within {TIMEOUT:?}"))?
-        .with_context(|| format!("cannot ask {url}"))
+    let checked = tokio::time::timeout(TIMEOUT, check(url)).await;
+    checked
+        .with_context(|| format!("{url} did not respond within {TIMEOUT:?}"))?
+        .with_context(|| format!("cannot check {url}"))
 }
 
-async fn ask(uri: &Uri) -> Result<()> {
+async fn check(uri: &Uri) -> Result<()> {
     let authority = uri
         .authority()
         .context("expected a URL such as http://127.0.0.1:9464/-/ready")?;
@@ -37,14 +37,12 @@ async fn ask(uri: &Uri) -> Result<()> {
     let exchange = async {
         let response = sender.send_request(request).await?;
         let status = response.status();
-        let body = Limited::new(response.into_body(), MAX_ANSWER)
-            .collect()
-            .await;
+        let body = Limited::new(response.into_body(), MAX_BODY).collect().await;
         let body = body
             .map(http_body_util::Collected::to_bytes)
             .unwrap_or_default();
         if !status.is_success() {
-            bail!("it answered {status}: {}", String::from_utf8_lossy(&body));
+            bail!("status {status}: {}", String::from_utf8_lossy(&body));
         }
         Ok(())
     };

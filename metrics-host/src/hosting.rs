@@ -17,14 +17,14 @@ use std::{
 };
 use tokio::sync::OwnedSemaphorePermit;
 
-/// Variable that tells an instrumented component how to hand over its telemetry.
+/// Variable that selects how an instrumented component delivers its telemetry.
 const TELEMETRY: &str = "telemetry";
-/// Its value where the host counts.
+/// Value of [`TELEMETRY`] for hosts that count requests themselves.
 const INLINE: &str = "inline";
-/// Bytes of a component's SHA-256 that `app_build_info` shows.
+/// Length of the digest in `app_build_info`, in bytes.
 const REVISION_LEN: usize = 6;
 
-/// Configuration of the application that `serve` hosts.
+/// Configuration of the hosted application.
 #[derive(Debug)]
 pub(crate) struct HostingConfig {
     /// Path of `spin.toml`.
@@ -36,7 +36,7 @@ pub(crate) struct HostingConfig {
     pub(crate) edge: EdgeLimits,
 }
 
-/// A Spin application that is ready to answer.
+/// A Spin application, ready to serve.
 pub(crate) struct Hosted {
     pub(crate) edge: Edge<SpinUpstream>,
     pub(crate) stopper: Stopper,
@@ -51,7 +51,7 @@ pub(crate) struct HostingMetrics {
 }
 
 impl HostingMetrics {
-    /// Registers them at 0.
+    /// Registers the metrics at 0.
     pub(crate) fn register(registry: &Registry) -> Self {
         Self {
             edge: EdgeMetrics::register(registry),
@@ -62,11 +62,11 @@ impl HostingMetrics {
 }
 
 impl Hosted {
-    /// Loads the application. Its counters go to `counts`; `otlp` is this process' own OTLP listener, where the
-    /// application must not send its telemetry.
+    /// Loads the application, whose requests count in `counts`. `otlp` is the OTLP listener of this process: the
+    /// application must not send its telemetry there.
     ///
     /// # Errors
-    /// If the application cannot be hosted.
+    /// Fails if the application cannot be hosted.
     pub(crate) async fn load(
         config: HostingConfig,
         otlp: SocketAddr,
@@ -77,7 +77,7 @@ impl Hosted {
     ) -> Result<Self> {
         let mut variables = config.variables;
         if !variables.iter().any(|(name, _)| name == TELEMETRY) {
-            // The edge counts, so the component is told to leave it to the edge.
+            // The edge counts, so the component must not.
             variables.push((TELEMETRY.to_owned(), INLINE.to_owned()));
         }
         let manifest = Manifest::load(&config.manifest, &variables).map_err(|source| {
@@ -171,7 +171,7 @@ impl Upstream for SpinUpstream {
     }
 }
 
-/// Counts instances and the traps among them.
+/// Observer that counts instances and traps.
 struct InstanceObserver {
     counts: Arc<EdgeCounts>,
     metrics: HostingMetrics,
@@ -192,7 +192,7 @@ impl Observer for InstanceObserver {
     }
 }
 
-/// Returns the `host:port` to which the application sends its telemetry over OTLP, if it does.
+/// Returns the `host:port` that the application sends OTLP telemetry to, if any.
 fn otlp_target(manifest: &Manifest) -> Option<&str> {
     let otlp = manifest.variables.get(TELEMETRY)? == "otlp";
     let target = manifest.variables.get("telemetry_host");

@@ -1,8 +1,8 @@
-//! One JSON object per event, on stderr.
+//! The log: one JSON object per event, on stderr.
 
 use crate::args::LogFilter;
 
-/// Starts logging the events that pass `filter`.
+/// Starts to log the events that pass `filter`.
 pub(crate) fn start(filter: &LogFilter) {
     tracing_subscriber::fmt()
         .json()

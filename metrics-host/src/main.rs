@@ -1,14 +1,14 @@
-//! `metrics-host`: hosts Spin applications or receives telemetry about them, and shows every request, counted once.
+//! `metrics-host`: hosts a Spin application or receives its telemetry, and exposes exact request metrics to Prometheus.
 //!
 //! ```text
-//! client → http-server → edge → spin-host                serve: the edge counts what the client reads
+//! client → http-server → edge → spin-host                serve: the edge counts each request
 //!                          └→ edge-counts ─────────┐
 //! component ─ OTLP → http-server → ingest → journal ─┴→ exposition → Prometheus
 //! ```
 //!
-//! This crate is the wiring: arguments ([`args`]) → configuration ([`config`]) → [`app::App`] → run. The subsystems are
-//! crates of their own, beside this one; each knows only those to its right. Without the feature `serve` the binary is a
-//! sidecar and links no Wasmtime.
+//! This crate only wires: arguments ([`args`]) → configuration ([`config`]) → [`app::App`] → run. Each subsystem is a
+//! crate of its own, in a directory beside this one, and knows only those to its right. Without the feature `serve` the
+//! binary is a sidecar and does not link Wasmtime.
 
 mod app;
 mod args;
@@ -39,7 +39,7 @@ fn main() -> ExitCode {
     match run(args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // One line, even where a part of the chain has several.
+            // One line, even if an error in the chain spans several.
             let chain = format!("{error:#}");
             let words: Vec<_> = chain.split_whitespace().collect();
             eprintln!("metrics-host: {}", words.join(" "));

@@ -1,4 +1,4 @@
-//! The components of a manifest, and which of them answers where.
+//! The components of an application, and the routing of requests to them.
 
 use crate::{
     Observer,
@@ -24,67 +24,68 @@ use std::{
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use wasmtime_wasi_http::handler::ExpirationError;
 
-/// How much longer than the guest's deadline the host waits, so that the guest's comes first.
+/// Time that the host waits beyond the deadline of the guest, so that the guest's own timeout comes first.
 const GRACE: Duration = Duration::from_millis(250);
-/// How long the reason of a trap is awaited. It follows the trap at once.
+/// Longest wait for the reason of a trap. It follows the trap at once.
 const REASON_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The components of a manifest, ready to answer.
+/// The components of an application, ready to serve.
 pub struct Application {
     triggers: Vec<Trigger>,
-    /// SHA-256 of each component by its id.
+    /// SHA-256 of each component, with its id.
     digests: Vec<(String, [u8; 32])>,
     request_timeout: Duration,
     stop: watch::Sender<bool>,
     alive: watch::Sender<()>,
 }
 
-/// A route and the component that answers it.
+/// A route and its component.
 pub struct Trigger {
     route: TriggerRoute,
     instances: Arc<Pool>,
 }
 
 impl Trigger {
-    /// Returns the route as the manifest has it.
+    /// Returns the route as written in the manifest.
     pub fn route(&self) -> &str {
         self.route.as_str()
     }
 }
 
-/// What became of a request.
+/// Outcome of a request.
 pub struct Responded {
-    /// The response, complete or too long to wait for, or the reason why there is none.
+    /// The response, complete unless it is too long to buffer, or the failure.
     pub response: Result<Response<ResponseBody>, Failure>,
     /// Name of the instance that took the request.
     pub instance: Option<Arc<str>>,
 }
 
-/// Why a component did not answer.
+/// The reason why a component returned no response.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
-    /// It took too long.
+    /// The component took too long.
     #[error("the component did not answer in time")]
     Timeout,
-    /// The engine has no room, or the component does not start.
+    /// The engine has no free slot, or the component does not start.
     #[error("no instance of the component could be created: {0}")]
     Instantiation(String),
-    /// The instance trapped, during this request or another.
+    /// The instance trapped, in this request or another.
     #[error("the component trapped")]
     Trap {
-        /// The reason with the guest's backtrace.
+        /// Reason of the trap, with the guest's backtrace.
         backtrace: Option<Arc<str>>,
     },
     /// The component returned an error.
-    #[error("the component gave an error instead of a response: {0}")]
+    #[error("the component returned an error instead of a response: {0}")]
     Handler(String),
 }
 
 impl Application {
-    /// Compiles and links the components and opens their databases. Databases and compiled code are kept in `state`.
+    /// Compiles and links the components and opens their databases. The directory `state` holds databases and compiled
+    /// code.
     ///
     /// # Errors
-    /// If a component cannot be hosted; the message names it and says why.
+    /// Fails if a component cannot be hosted. The message names the component and the reason.
     pub async fn load(
         manifest: &Manifest,
         limits: HostLimits,
@@ -129,7 +130,7 @@ impl Application {
                 stop.subscribe(),
                 alive.clone(),
             );
-            // An error that every request would meet is an error here.
+            // Find out now what would fail every request.
             let instance = pool.instantiate().await.map_err(anyhow::Error::from);
             drop(instance.with_context(|| format!("component {id:?}: cannot create an instance"))?);
             pools.insert(id, Arc::new(pool));
@@ -152,7 +153,7 @@ impl Application {
         })
     }
 
-    /// Returns the SHA-256 of each component's file by the component's id.
+    /// Returns the id of each component with the SHA-256 of its file.
     pub fn digests(&self) -> &[(String, [u8; 32])] {
         &self.digests
     }
@@ -169,8 +170,8 @@ impl Application {
             .find(|trigger| trigger.route.matches(path))
     }
 
-    /// Has the component of `trigger` answer `request`. The permit is given back once the guest has answered or its
-    /// time is up, even if the caller left.
+    /// Sends `request` to the component of `trigger` and returns the outcome. The permit is released once the guest has
+    /// answered or timed out, even if the caller left earlier.
     pub async fn respond(
         &self,
         trigger: &Trigger,
@@ -217,7 +218,7 @@ impl Failure {
         }
     }
 
-    /// Returns why an instance failed in the middle of a request.
+    /// Classifies the failure of an instance in the middle of a request.
     async fn of_instance(taken_by: Option<&Arc<InstanceOutcome>>) -> Self {
         let reason = async { taken_by?.failure().await };
         let backtrace = tokio::time::timeout(REASON_TIMEOUT, reason)
@@ -232,22 +233,21 @@ impl Failure {
     }
 }
 
-/// Stops the instances of an application.
+/// Handle that stops the instances of an application.
 pub struct Stopper {
     stop: watch::Sender<bool>,
     alive: watch::Sender<()>,
 }
 
 impl Stopper {
-    /// Ends every instance once it has finished the work after its responses, such as sending telemetry. Waits at most
-    /// `grace`.
+    /// Ends every instance once its background work, such as sending telemetry, is done. Waits at most `grace`.
     pub async fn stop(self, grace: Duration) {
         self.stop.send_replace(true);
         if tokio::time::timeout(grace, self.alive.closed())
             .await
             .is_err()
         {
-            tracing::warn!("giving up instances that still work after {grace:?}");
+            tracing::warn!("abandoning instances that are still busy after {grace:?}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Generated from `wit/`.
+//! Bindings generated from `wit/`.
 
 wasmtime::component::bindgen!({
     path: "wit",

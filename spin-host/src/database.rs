@@ -1,9 +1,9 @@
 //! One SQLite file, shared by all instances of the components that may open it.
 //!
-//! In WAL mode readers work beside one writer. Reads run where they are called, on a pooled connection, and
-//! move to a blocking thread when they take long. Writes go to the one writing thread, which commits all that
-//! wait for it in one transaction, and so with one `fsync`, before it answers any of them. What needs a
-//! connection of its own (`BEGIN`, `PRAGMA`, temporary tables) gets one for the rest of its session.
+//! In WAL mode, readers work beside one writer. Reads run inline on a pooled connection and move to a blocking thread
+//! when they take long. Writes go to one writer thread. It commits all waiting writes in one transaction, and so with
+//! one `fsync`, before it reports any of them done. Statements that change the connection's state (`BEGIN`, `PRAGMA`,
+//! temporary tables) give their session a connection of its own.
 
 mod connection;
 mod session;
@@ -23,12 +23,12 @@ use std::{
 };
 use writer::Writer;
 
-/// The databases that a component may open, by the names it knows them by.
+/// The databases of a component, by the names in its manifest.
 pub(super) type Databases = HashMap<String, Arc<Database>>;
 
-/// What a statement answered.
+/// Result of a statement.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Answer {
+pub(super) struct StatementResult {
     /// Names of the columns.
     pub columns: Vec<String>,
     /// Rows, each with a value per column.
@@ -39,19 +39,19 @@ pub(super) struct Answer {
     pub changes: u64,
 }
 
-/// Why a statement was not executed.
+/// The reason why a statement failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum DatabaseError {
-    /// Disk or database is full.
+    /// The disk or the database is full.
     #[error("database or disk is full")]
     Full,
-    /// The guest asked for a file of its choice.
+    /// The statement would open another file.
     #[error("access denied")]
     AccessDenied,
-    /// It ran out of its time.
+    /// The statement ran out of time.
     #[error("statement took longer than {0:?}")]
     Timeout(Duration),
-    /// What SQLite said.
+    /// Another error of SQLite.
     #[error("{0}")]
     Sqlite(String),
 }
@@ -65,23 +65,22 @@ pub(super) struct Database {
     writer: Writer,
 }
 
-/// Connections kept for reading; more are opened when more reads run at one time, and closed after.
+/// Idle connections kept for reading. Concurrent reads beyond them open more, which are closed afterwards.
 const MAX_IDLE_READERS: usize = 16;
 
 impl Database {
-    /// Opens the file, creating it where it is missing. A statement may take `statement_timeout` and answer
-    /// `max_answer` bytes.
+    /// Opens the file, or creates it. A statement may take `statement_timeout` and return `max_result_size` bytes.
     ///
     /// # Errors
-    /// If the file cannot be opened or is no database.
+    /// Fails if the file cannot be opened or is not a database.
     pub(super) fn open(
         path: &Path,
         statement_timeout: Duration,
-        max_answer: usize,
+        max_result_size: usize,
     ) -> Result<Arc<Self>, DatabaseError> {
         let limits = Limits {
             statement_timeout,
-            max_answer,
+            max_result_size,
         };
         Ok(Arc::new(Self {
             writer: Writer::start(connection::open(path)?, limits),

@@ -1,4 +1,4 @@
-//! The Wasm engine, and how a file becomes a component that is ready to be instantiated.
+//! The Wasm engine, and the loading of components.
 
 use crate::{bindings, instance::HostState, limits::HostLimits};
 use anyhow::{Context, Result, bail};
@@ -9,13 +9,13 @@ use wasmtime::{
 };
 use wasmtime_wasi_http::{handler::ProxyPre, p2, p3};
 
-/// How often a guest that computes is interrupted.
+/// Interval at which a computing guest is interrupted.
 const EPOCH: Duration = Duration::from_millis(10);
 
-/// Creates the engine. Compiled code is kept in `cache`.
+/// Creates the engine. The directory `cache` holds compiled code.
 ///
 /// # Errors
-/// If the cache cannot be used, or the system lacks the address space that `limits` ask for.
+/// Fails if the cache cannot be used, or the system lacks the address space for `limits`.
 pub(crate) fn create(limits: &HostLimits, cache: &Path) -> Result<Engine> {
     let mut cache_config = CacheConfig::new();
     cache_config.with_directory(cache);
@@ -39,11 +39,11 @@ pub(crate) fn create(limits: &HostLimits, cache: &Path) -> Result<Engine> {
     Ok(engine)
 }
 
-/// Slots for twice the instances that full load needs, since one that ends is replaced before it is gone.
-/// They cost address space, not memory.
+/// Reserves slots for twice the instances of full load, since an instance that ends is replaced before it is gone.
+/// Slots cost address space, not memory.
 fn pool(limits: &HostLimits) -> PoolingAllocationConfig {
     let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
-    // An instance that is used up keeps its slot until it has delivered its telemetry.
+    // A used-up instance keeps its slot until it has sent its telemetry.
     let requests_at_once = limits.instance_concurrency.min(limits.instance_reuse);
     let instances = 2 * limits.max_concurrent_requests.div_ceil(requests_at_once) + 16;
     let mut pool = PoolingAllocationConfig::default();
@@ -56,10 +56,10 @@ fn pool(limits: &HostLimits) -> PoolingAllocationConfig {
     pool
 }
 
-/// Compiles the component at `path`, or takes it from the cache, and links it with all that is implemented.
+/// Compiles the component at `path`, or loads it from the cache, and links it with the host's interfaces.
 ///
 /// # Errors
-/// If the file cannot be read, is no component that serves HTTP, or imports something that is not implemented.
+/// Fails if the file cannot be read, is not a component that serves HTTP, or imports an interface that the host lacks.
 pub(crate) fn load(
     engine: &Engine,
     path: &Path,
@@ -84,7 +84,7 @@ pub(crate) fn load(
         .map_err(anyhow::Error::from)
         .with_context(|| {
             format!(
-                "{} needs something that metrics-host does not implement",
+                "{} imports an interface that metrics-host does not implement",
                 path.display()
             )
         })?;

@@ -1,4 +1,4 @@
-//! The store of an instance: what the component may use, and what the host keeps for it.
+//! The store of an instance: the host's state and the limits of the guest.
 
 use crate::{
     database::Databases,
@@ -12,7 +12,7 @@ use wasmtime::{Engine, Store, StoreLimits, StoreLimitsBuilder, component::Resour
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
-/// The part that all instances of a component share.
+/// Settings that all instances of a component share.
 #[derive(Debug)]
 pub(crate) struct Component {
     pub id: Arc<str>,
@@ -23,7 +23,7 @@ pub(crate) struct Component {
     pub limits: HostLimits,
 }
 
-/// State of the host for one instance.
+/// The host's state for one instance.
 pub(crate) struct HostState {
     wasi: WasiCtx,
     http: WasiHttpCtx,
@@ -34,7 +34,7 @@ pub(crate) struct HostState {
 }
 
 impl Component {
-    /// Creates the store of an instance that is called `name` in the log.
+    /// Creates the store of an instance; `name` is the instance's name in the log.
     pub(crate) fn store(self: &Arc<Self>, engine: &Engine, name: &Arc<str>) -> Store<HostState> {
         let output = |stream| GuestOutput::new(Arc::clone(&self.id), Arc::clone(name), stream);
         let mut wasi = WasiCtxBuilder::new();
@@ -60,7 +60,7 @@ impl Component {
             },
         );
         store.limiter(|state| &mut state.memory);
-        // A guest that computes lets others go on at every tick, and so can be stopped.
+        // A guest that computes yields at every tick, so that others progress and it can be stopped.
         store.set_epoch_deadline(1);
         store.epoch_deadline_async_yield_and_update(1);
         store

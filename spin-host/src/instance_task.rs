@@ -1,14 +1,15 @@
-//! The task of one instance: takes requests from the queue, has the guest answer them, and ends the instance.
+//! The task of one instance: it takes requests from the queue, passes them to the guest, and ends the instance.
 //!
-//! Requests are accepted inside the store's event loop. A guest that computes, or waits in a synchronous call, holds
-//! that loop up, so the task takes requests and watches the time outside of it. Both sides meet at the [`Mailbox`].
+//! Requests are accepted inside the store's event loop. A guest that computes, or blocks in a synchronous call, stalls
+//! this loop. The task therefore takes requests and enforces deadlines outside of the loop, and hands requests over
+//! through the [`Mailbox`].
 
 use crate::{
     instance::HostState,
     limits::HostLimits,
     message,
     outcome::{End, InstanceOutcome},
-    pool::{Fresh, Live, NoResponse, Pool},
+    pool::{Live, NewInstance, NoResponse, Pool},
     queue::{InstanceId, Pending},
 };
 use futures::{
@@ -30,21 +31,22 @@ use wasmtime_wasi_http::{
     handler::{Prepared, Proxy},
 };
 
-/// How long an instance without work is kept.
-const IDLE: Duration = Duration::from_secs(10);
-/// Requests expire inside the event loop. The instance is stopped this much later, in case it is so busy that the loop
-/// never gets to that.
-const SECOND_LINE: Duration = Duration::from_secs(1);
-/// Least time for work after the responses, however short the request timeout: telemetry is sent for two seconds, and
-/// then written to a database that may be busy.
-const AFTERWARDS: Duration = Duration::from_secs(10);
+/// Time after which an idle instance ends.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Delay between the deadline of a request, which the event loop enforces, and the stop of the whole instance, in case
+/// the guest stalls the loop.
+const WATCHDOG_DELAY: Duration = Duration::from_secs(1);
+/// Shortest time that a guest gets for work after its responses, however short the request timeout. Sending telemetry
+/// takes up to two seconds, and writing it to a busy database takes longer.
+const MIN_BACKGROUND_TIME: Duration = Duration::from_secs(10);
 
-/// Has `instance` answer `first`, and then the requests of the queue, until it is used up, fails, or was idle for long.
-pub(crate) async fn run(pool: Arc<Pool>, instance: Fresh, first: Option<Pending>) {
+/// Serves `first` and then requests of the queue with `instance`, until the instance is used up, fails, or stays idle
+/// too long.
+pub(crate) async fn run(pool: Arc<Pool>, instance: NewInstance, first: Option<Pending>) {
     let limits = pool.component.limits;
     let mailbox = Mailbox::new(first);
     let mut expiration = Expiration::new(limits.request_timeout, pool.stopping.clone());
-    let mut ending = Ending {
+    let mut ending = EndGuard {
         pool: &pool,
         id: instance.id,
         mailbox: &mailbox,
@@ -58,7 +60,7 @@ pub(crate) async fn run(pool: Arc<Pool>, instance: Fresh, first: Option<Pending>
         serve(accessor, proxy, &mailbox, outcome, limits).await
     }));
     let result = poll_fn(|cx| {
-        // Ready work of the guest comes first: if it traps, a request taken before that would be lost.
+        // The guest's ready work comes first: a trap in it would lose a request taken before.
         let was_busy = mailbox.is_busy();
         if was_busy && let Poll::Ready(result) = event_loop.as_mut().poll(cx) {
             return Poll::Ready(result.flatten());
@@ -83,7 +85,7 @@ pub(crate) async fn run(pool: Arc<Pool>, instance: Fresh, first: Option<Pending>
         if expiration.poll(cx, status, since).is_ready() {
             return Poll::Ready(match status {
                 Status::Idle => Ok(()),
-                Status::Requests | Status::Afterwards => {
+                Status::Requests | Status::Background => {
                     outcome.expire();
                     Err(wasmtime::format_err!("guest timed out"))
                 }
@@ -92,7 +94,7 @@ pub(crate) async fn run(pool: Arc<Pool>, instance: Fresh, first: Option<Pending>
         if !mailbox.has_room() {
             pool.withdraw(instance.id);
         } else if (has_taken || !has_room) && !pool.wait(instance.id, cx.waker()) {
-            // Other instances may have their turn before it takes the next request.
+            // Yield to other instances before taking the next request.
             cx.waker().wake_by_ref();
         }
         Poll::Pending
@@ -101,7 +103,7 @@ pub(crate) async fn run(pool: Arc<Pool>, instance: Fresh, first: Option<Pending>
     ending.result = result;
 }
 
-/// Accepts requests inside the event loop and has the guest answer them.
+/// Accepts requests inside the event loop and passes them to the guest.
 async fn serve(
     accessor: &Accessor<HostState>,
     proxy: &Proxy,
@@ -115,25 +117,25 @@ async fn serve(
     };
     let mut requests = FuturesUnordered::new();
     let mut accepted = 0;
-    // A guest that let a request expire may be stuck. It takes no more and finishes what it can.
+    // After an expired request the guest may be stuck. It finishes what it has and gets no more.
     let mut expired = false;
     poll_fn(|cx| {
         loop {
-            while let Poll::Ready(Some(answered)) = requests.poll_next_unpin(cx) {
-                let answered: wasmtime::Result<bool> = answered;
-                match answered {
+            while let Poll::Ready(Some(handled)) = requests.poll_next_unpin(cx) {
+                let handled: wasmtime::Result<bool> = handled;
+                match handled {
                     Ok(in_time) => expired |= !in_time,
                     Err(error) => return Poll::Ready(Err(error)),
                 }
                 if requests.is_empty() {
-                    mailbox.enter(Status::Afterwards);
+                    mailbox.enter(Status::Background);
                 }
             }
             let Some(pending) = mailbox.accept() else {
                 break;
             };
             accepted += 1;
-            requests.push(answer(
+            requests.push(handle(
                 accessor,
                 proxy,
                 pending,
@@ -159,8 +161,8 @@ async fn serve(
     .await
 }
 
-/// Has the guest answer a request and sends the response to its caller. Returns whether it came in time.
-fn answer<'a>(
+/// Passes a request to the guest and sends the response to the caller. Returns whether the guest met the deadline.
+fn handle<'a>(
     accessor: &'a Accessor<HostState>,
     proxy: &'a Proxy,
     pending: Pending,
@@ -172,7 +174,7 @@ fn answer<'a>(
         request,
         response: mut caller,
     } = pending;
-    // A context belongs to one request, so nobody else has set it.
+    // A request is accepted once, so the cell is still empty.
     _ = context.taken_by.set(Arc::clone(outcome));
     let (sender, response) = oneshot::channel();
     let prepared = accessor.with(|mut store| {
@@ -191,39 +193,38 @@ fn answer<'a>(
             tokio::time::sleep(timeout).await;
         };
         let in_time = prepared?.run(accessor, time_is_up).await?;
-        let whole = pin!(async {
+        let complete = pin!(async {
             let response = response.await.map_err(|_| NoResponse::InstanceFailed)??;
             message::from_guest(response, outcome).await
         });
-        let gone = caller.cancellation();
-        if let Either::Left((whole, _)) = futures::future::select(whole, gone).await {
-            _ = caller.send(whole);
+        let left = caller.cancellation();
+        if let Either::Left((complete, _)) = futures::future::select(complete, left).await {
+            _ = caller.send(complete);
         }
         Ok(in_time)
     }
 }
 
-/// The work of an instance.
+/// The activity of an instance.
 #[derive(Clone, Copy, PartialEq)]
 enum Status {
-    /// None.
     Idle,
-    /// It answers requests.
+    /// Requests await a response.
     Requests,
-    /// It goes on after its responses.
-    Afterwards,
+    /// All responses are sent, and the guest still works, such as on telemetry.
+    Background,
 }
 
-/// Where both sides of the event loop meet. One task uses it, so its lock is never waited for.
+/// Shared state of the task and the event loop inside it. Both run on the same task, so the lock is never contended.
 struct Mailbox(Mutex<Content>);
 
 struct Content {
-    /// A request for the guest.
+    /// A request that the event loop has not accepted yet.
     request: Option<Pending>,
-    /// Whether the guest can take one more.
+    /// Whether the guest can take another request.
     room: bool,
     status: Status,
-    /// Start of the status; while it answers requests, of the last one.
+    /// Start of the status, or of the last request while there are any.
     since: Instant,
 }
 
@@ -278,7 +279,7 @@ impl Mailbox {
         Some(pending)
     }
 
-    /// Returns the request that the guest did not begin; then it has no room for another.
+    /// Removes the request that the event loop did not accept, and notes that the guest is full.
     fn take_back(&self) -> Option<Pending> {
         let mut content = self.content();
         let pending = content.request.take()?;
@@ -287,12 +288,12 @@ impl Mailbox {
     }
 }
 
-/// Decides when an instance ends.
+/// Deadline of an instance.
 struct Expiration {
     request_timeout: Duration,
-    /// Fires no later than the instance has to end. It often fires earlier, and is then set again.
+    /// Fires at the deadline or earlier, and is then set again.
     timer: Pin<Box<Sleep>>,
-    /// Completes when instances are to end as soon as they are idle.
+    /// Completes on shutdown. `None` after that: the instance then ends as soon as it is idle.
     stop: Option<Pin<Box<dyn Future<Output = ()> + Send + Sync>>>,
 }
 
@@ -300,9 +301,9 @@ impl Expiration {
     fn new(request_timeout: Duration, mut stopping: watch::Receiver<bool>) -> Self {
         Self {
             request_timeout,
-            timer: Box::pin(tokio::time::sleep(IDLE)),
+            timer: Box::pin(tokio::time::sleep(IDLE_TIMEOUT)),
             stop: Some(Box::pin(async move {
-                // An error means that the application is gone, which ends its instances, too.
+                // An error means that the application was dropped, which is a shutdown, too.
                 _ = stopping.wait_for(|stop| *stop).await;
             })),
         }
@@ -317,11 +318,13 @@ impl Expiration {
         let deadline = since
             + match status {
                 Status::Idle if self.stop.is_none() => Duration::ZERO,
-                Status::Idle => IDLE,
-                Status::Requests => self.request_timeout + SECOND_LINE,
-                Status::Afterwards => self.request_timeout.max(AFTERWARDS) + SECOND_LINE,
+                Status::Idle => IDLE_TIMEOUT,
+                Status::Requests => self.request_timeout + WATCHDOG_DELAY,
+                Status::Background => {
+                    self.request_timeout.max(MIN_BACKGROUND_TIME) + WATCHDOG_DELAY
+                }
             };
-        // A later deadline is checked when the timer fires: setting the timer for every request would cost more.
+        // A later deadline is checked when the timer fires. Setting the timer for every request would cost more.
         if deadline < self.timer.deadline().into_std() {
             self.timer.as_mut().reset(deadline.into());
         }
@@ -335,8 +338,8 @@ impl Expiration {
     }
 }
 
-/// Ends an instance, for whatever reason its task ends.
-struct Ending<'a> {
+/// Guard that ends the instance, however its task ends.
+struct EndGuard<'a> {
     pool: &'a Arc<Pool>,
     id: InstanceId,
     mailbox: &'a Mailbox,
@@ -347,7 +350,7 @@ struct Ending<'a> {
     _live: Live,
 }
 
-impl Drop for Ending<'_> {
+impl Drop for EndGuard<'_> {
     fn drop(&mut self) {
         if let Some(pending) = self.mailbox.take_back() {
             self.pool.put_back(pending);

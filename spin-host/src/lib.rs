@@ -4,14 +4,17 @@
 //! request → Application::respond → Queue → an instance's task → Response | Failure
 //! ```
 //!
-//! A request is queued for the component of its trigger. An instance takes it, at most
-//! [`HostLimits::instance_concurrency`] of them at one time, and answers. Small bodies are complete before the response
-//! is returned, so a trap in the middle of one is a failure and not a cut response. A request that an instance did not
-//! begin before it failed goes to another instance.
+//! `metrics-host serve` runs it behind the crate `edge`. It promises:
 //!
-//! This crate knows nothing of metrics. [`Application::respond`] returns what became of a request, and an [`Observer`]
-//! hears of every instance that starts and ends. Components use what their manifest allows and no more; the crate
-//! `spin-manifest` reads it.
+//! - Requests queue for the component of their trigger until one of its instances takes them. An instance handles at
+//!   most [`HostLimits::instance_concurrency`] requests at one time.
+//! - A request goes to another instance if its first one fails before the request begins.
+//! - A body of up to 64 KiB is complete before the response is returned. A trap in the middle of it is a [`Failure`],
+//!   never a truncated response.
+//! - Components can use only what their manifest allows; the crate `spin-manifest` reads it.
+//!
+//! This crate knows nothing of metrics. [`Application::respond`] returns the outcome of each request, and an
+//! [`Observer`] is told of every instance that starts, traps or ends.
 
 mod application;
 mod bindings;

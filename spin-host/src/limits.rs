@@ -1,17 +1,17 @@
-//! Limits on what components may use.
+//! Limits on the resources of components.
 
 use std::time::Duration;
 
-/// Limits on what components may use.
+/// Limits on the resources of components.
 #[derive(Clone, Copy, Debug)]
 pub struct HostLimits {
-    /// From the arrival of a request to its response.
+    /// Longest time from the arrival of a request to its response.
     pub request_timeout: Duration,
-    /// Requests inside components at one time. The caller holds to it; the engine has room for as many.
+    /// Requests inside components at one time. The caller enforces it; the engine reserves slots for that many.
     pub max_concurrent_requests: usize,
-    /// Requests per instance, in its life.
+    /// Requests per instance in its lifetime.
     pub instance_reuse: usize,
-    /// Requests per instance, at one time.
+    /// Requests per instance at one time.
     pub instance_concurrency: usize,
     /// Linear memory per instance, in bytes.
     pub instance_memory: usize,

@@ -1,4 +1,4 @@
-//! Requests on their way into a guest, and responses on their way out.
+//! Translation of requests into a guest and of responses out of it.
 
 use crate::outcome::InstanceOutcome;
 use bytes::{Bytes, BytesMut};
@@ -15,21 +15,21 @@ use std::{
 };
 use wasmtime_wasi_http::{Error, WasiBody};
 
-/// Longest body, in bytes, that is complete before its head goes out, so that a trap while it is produced becomes a 500
-/// and not a cut 200. A longer body streams.
-const BUFFER: usize = 64 << 10;
+/// Longest body, in bytes, that is buffered whole before the response is returned. A trap before its end can then
+/// become a 500 instead of a truncated 200. A longer body streams.
+const MAX_BUFFERED: usize = 64 << 10;
 
-/// Body of a request. Its errors reach the guest.
+/// Body of a request. The guest sees its errors.
 pub type RequestBody = WasiBody;
 
-/// Body of a response. It fails if the instance fails before the body is complete.
+/// Body of a response. It ends with an error if the instance fails before the body is complete.
 pub type ResponseBody = Either<Full<Bytes>, Streamed>;
 
-/// The start of a long body, and where the rest comes from.
+/// A long body: the buffered start and the stream of the rest.
 pub struct Streamed {
     start: Option<Bytes>,
     rest: WasiBody,
-    /// Outcome of the instance that sends it.
+    /// Outcome of the instance that produces the body.
     outcome: Arc<InstanceOutcome>,
 }
 
@@ -46,7 +46,7 @@ impl Body for Streamed {
             None => Pin::new(&mut self.rest)
                 .poll_frame(cx)
                 .map(|frame| match frame {
-                    // It looks complete but was cut short: the client has to see that.
+                    // The body looks complete but is truncated. The client has to see an error.
                     None if self.outcome.has_failed() => Some(Err(Error::HttpResponseIncomplete)),
                     frame => frame,
                 }),
@@ -54,7 +54,7 @@ impl Body for Streamed {
     }
 }
 
-/// Completes the URI of a request: clients send a path, and the host in a header.
+/// Makes the URI of a request absolute: clients send only a path, and the host in a header.
 pub(crate) fn to_guest(request: Request<RequestBody>) -> Request<WasiBody> {
     let (mut head, body) = request.into_parts();
     head.uri = absolute(head.uri, &head.headers);
@@ -76,17 +76,17 @@ fn absolute(uri: Uri, headers: &HeaderMap) -> Uri {
     Uri::from_parts(parts).expect("a URI with scheme, authority and path is complete")
 }
 
-/// Waits until a response is complete or too long to wait for. Called where the failure of the instance ends the call:
-/// a body that it cuts short looks complete.
+/// Waits until a response is complete or too long to buffer. A body that a trap truncates looks complete, so the caller
+/// must drop this future when the instance fails.
 ///
 /// # Errors
-/// If the guest gives an error in place of the rest.
+/// Fails if the guest ends the body with an error.
 pub(crate) async fn from_guest(
     response: Response<WasiBody>,
     outcome: &Arc<InstanceOutcome>,
 ) -> wasmtime::Result<Response<ResponseBody>> {
     let (mut head, mut body) = response.into_parts();
-    // How the message is framed is for the host to say.
+    // The host decides about the framing.
     head.headers.remove(header::TRANSFER_ENCODING);
     head.headers.remove(header::CONNECTION);
     let mut collected = Collected::default();
@@ -94,7 +94,7 @@ pub(crate) async fn from_guest(
         if let Ok(data) = frame?.into_data() {
             collected.push(data);
         }
-        if collected.len() > BUFFER {
+        if collected.len() > MAX_BUFFERED {
             let streamed = Streamed {
                 start: Some(collected.into_bytes()),
                 rest: body,
@@ -110,7 +110,7 @@ pub(crate) async fn from_guest(
     Ok(Response::from_parts(head, Either::Left(Full::new(content))))
 }
 
-/// Most bodies come in one piece, which is then not copied.
+/// A body in memory. Most bodies come in one piece, which is not copied.
 #[derive(Default)]
 struct Collected {
     first: Bytes,

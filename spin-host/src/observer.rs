@@ -1,13 +1,13 @@
-//! What a host reports about its instances.
+//! Reports about the life of instances.
 
-/// Hears of every instance. The calls are made on the way of a request: they must not block.
+/// Receiver of events about instances. Calls happen while requests are handled, so they must not block.
 pub trait Observer: Send + Sync + 'static {
     /// An instance of `component` was created.
     fn instance_started(&self, component: &str);
 
-    /// An instance of `component` trapped. The call is made before the requests in it are answered.
+    /// An instance of `component` trapped. The requests in it are answered after this call.
     fn instance_trapped(&self, component: &str);
 
-    /// An instance of `component` is gone, for whatever reason.
+    /// An instance of `component` ended, for any reason.
     fn instance_ended(&self, component: &str);
 }

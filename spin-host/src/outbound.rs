@@ -1,5 +1,5 @@
-//! Requests and sockets that a guest opens: only where its manifest allows, and not for longer than a request
-//! may take.
+//! Outgoing requests and sockets. The manifest decides where a guest may connect, and the request timeout bounds each
+//! step.
 
 use http::uri::Scheme;
 use http_body_util::BodyExt;
@@ -8,7 +8,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use wasmtime_wasi::{WasiCtxBuilder, sockets::SocketAddrUse};
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks, default_send_request};
 
-/// Checks and sends what a guest sends.
+/// Hooks that check and send the outgoing requests of an instance.
 #[derive(Debug)]
 pub(crate) struct Outbound {
     component: Arc<str>,
@@ -20,7 +20,7 @@ type Reply = (http::Response<WasiBody>, Transfer);
 type Transfer = Box<dyn Future<Output = Result<(), Error>> + Send>;
 
 impl Outbound {
-    /// Creates the hooks of an instance; no step of a request it sends may take longer than `longest_wait`.
+    /// Creates the hooks. No step of an outgoing request may take longer than `longest_wait`.
     pub(crate) fn new(
         component: Arc<str>,
         allowed: Arc<AllowedHosts>,
@@ -81,7 +81,7 @@ impl WasiHttpHooks for Outbound {
     }
 }
 
-/// Lets a guest open the sockets and look up the names that its manifest allows, and no others.
+/// Restricts sockets and name look-ups to those that the manifest allows.
 pub(crate) fn allow_sockets(wasi: &mut WasiCtxBuilder, allowed: &Arc<AllowedHosts>) {
     let name_lookup = allowed.allows_name_lookup();
     let allowed = Arc::clone(allowed);

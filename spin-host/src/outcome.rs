@@ -1,4 +1,4 @@
-//! How an instance ended, for the requests that were in it.
+//! The outcome of an instance, shared with the requests it handled.
 
 use std::sync::{
     Arc,
@@ -6,28 +6,28 @@ use std::sync::{
 };
 use tokio::sync::watch;
 
-/// Tells the requests of an instance how it ended.
+/// The outcome of an instance, unset while it runs.
 #[derive(Debug)]
 pub(crate) struct InstanceOutcome {
     /// Name of the instance in the log.
     pub instance: Arc<str>,
-    /// Set before the instance is stopped because it took too long.
+    /// Set before the instance is stopped for taking too long.
     expired: AtomicBool,
-    /// Set before the store is dropped: that ends the bodies under way as if they were complete.
+    /// Set before the store is dropped. The drop ends unfinished bodies as if they were complete.
     end: watch::Sender<Option<End>>,
 }
 
-/// How an instance ended.
+/// The end of an instance.
 #[derive(Clone, Debug)]
 pub(crate) enum End {
-    /// It had no more work.
+    /// The instance had no more work.
     Done,
-    /// It trapped or was stopped: the reason, for a trap with the guest's backtrace.
+    /// The instance trapped or was stopped. Holds the reason, with the guest's backtrace after a trap.
     Failed(Arc<str>),
 }
 
 impl InstanceOutcome {
-    /// Creates the outcome of an instance that runs.
+    /// Creates the outcome of a running instance.
     pub(crate) fn new(instance: Arc<str>) -> Self {
         Self {
             instance,
@@ -36,17 +36,17 @@ impl InstanceOutcome {
         }
     }
 
-    /// Notes that the instance is about to be stopped because it took too long.
+    /// Notes that the instance is about to be stopped for taking too long.
     pub(crate) fn expire(&self) {
         self.expired.store(true, Relaxed);
     }
 
-    /// Sets how the instance ended and wakes everybody who waits for it.
+    /// Sets the end and wakes all who wait for it.
     pub(crate) fn set(&self, end: End) {
         self.end.send_replace(Some(end));
     }
 
-    /// Returns whether the instance was stopped because it took too long.
+    /// Returns whether the instance was stopped for taking too long.
     pub(crate) fn is_expired(&self) -> bool {
         self.expired.load(Relaxed)
     }

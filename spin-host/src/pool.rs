@@ -1,4 +1,4 @@
-//! The instances of one component: creates them, and hands requests to them through the [`Queue`].
+//! The instances of one component. The pool creates them and hands them requests through the [`Queue`].
 
 use crate::{
     Observer,
@@ -23,8 +23,8 @@ use tokio::{runtime::Handle, sync::watch};
 use wasmtime::{Engine, PoolConcurrencyLimitError, Store};
 use wasmtime_wasi_http::handler::{Proxy, ProxyPre};
 
-/// Pause before another instance is tried to be started where there are as many as there may be.
-const PAUSE: Duration = Duration::from_millis(2);
+/// Pause before another attempt to create an instance while all slots of the engine are taken.
+const RETRY_PAUSE: Duration = Duration::from_millis(2);
 
 /// The instances of one component.
 pub(crate) struct Pool {
@@ -33,17 +33,17 @@ pub(crate) struct Pool {
     pub component: Arc<Component>,
     pub observer: Arc<dyn Observer>,
     created: AtomicU64,
-    /// Turns true when instances without work are to end at once.
+    /// Becomes true on shutdown: idle instances then end at once.
     pub stopping: watch::Receiver<bool>,
-    /// Every instance holds a receiver, so that its closing tells that none is left.
+    /// Every instance holds a receiver, so the channel closes once the last instance has ended.
     alive: watch::Sender<()>,
     runtime: Handle,
     max_starting: usize,
     queue: Queue,
 }
 
-/// An instance before its first request.
-pub(crate) struct Fresh {
+/// An instance that has not had a request yet.
+pub(crate) struct NewInstance {
     pub id: InstanceId,
     pub store: Store<HostState>,
     pub proxy: Proxy,
@@ -64,7 +64,7 @@ impl Drop for Live {
     }
 }
 
-/// Why a request has no response from its component.
+/// The reason why a component returned no response.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum NoResponse {
     #[error("no instance of the component could be created: {0}")]
@@ -74,7 +74,7 @@ pub(crate) enum NoResponse {
 }
 
 impl Pool {
-    /// Creates a pool without instances, which it will start in the current runtime.
+    /// Creates an empty pool. It spawns its instances on the current runtime.
     pub(crate) fn new(
         engine: Engine,
         proxy: ProxyPre<HostState>,
@@ -97,12 +97,12 @@ impl Pool {
         }
     }
 
-    /// Has an instance answer `request`, and waits as long as it is polled. The response is complete, or too long to
-    /// wait for.
+    /// Queues `request` and awaits its response, which is complete unless it is too long to buffer. Dropping the future
+    /// cancels the request.
     ///
     /// # Errors
-    /// [`NoResponse`], `ExpirationError` of `wasmtime_wasi_http` if the guest took too long, or the error that the
-    /// guest gave instead of a response.
+    /// Returns [`NoResponse`], an `ExpirationError` of `wasmtime_wasi_http` on a timeout, or the error that the guest
+    /// returned.
     pub(crate) async fn handle(
         self: &Arc<Self>,
         context: RequestContext,
@@ -127,14 +127,14 @@ impl Pool {
     /// Creates an instance.
     ///
     /// # Errors
-    /// If there is no room for it, or its component does not start.
-    pub(crate) async fn instantiate(&self) -> wasmtime::Result<Fresh> {
+    /// Fails if the engine has no free slot or the component does not start.
+    pub(crate) async fn instantiate(&self) -> wasmtime::Result<NewInstance> {
         let number = self.created.fetch_add(1, Relaxed);
         let name: Arc<str> = format!("{}-{number}", self.component.id).into();
         let mut store = self.component.store(&self.engine, &name);
         let proxy = self.proxy.instantiate_async(&mut store).await?;
         self.observer.instance_started(&self.component.id);
-        Ok(Fresh {
+        Ok(NewInstance {
             id: InstanceId(number),
             store,
             proxy,
@@ -147,22 +147,22 @@ impl Pool {
         })
     }
 
-    /// Takes a request for the instance `id`, or lists it as idle and wakes it when there is one.
+    /// Takes a request for the instance `id`, or lists the instance as idle: it is woken when a request comes.
     pub(crate) fn take_or_wait(&self, id: InstanceId, waker: &Waker) -> Option<Pending> {
         self.queue.take_or_wait(id, waker)
     }
 
-    /// Lists the instance `id` as idle. Returns false if it is to take a request instead.
+    /// Lists the instance `id` as idle and returns true, or returns false if a request waits for it to take.
     pub(crate) fn wait(&self, id: InstanceId, waker: &Waker) -> bool {
         self.queue.wait(id, waker)
     }
 
-    /// Puts back a request that its instance did not begin.
+    /// Puts a request that its instance did not begin back at the front of the queue.
     pub(crate) fn put_back(self: &Arc<Self>, pending: Pending) {
         self.start(self.queue.put_back(pending, self.max_starting));
     }
 
-    /// Notes that the instance `id` can take no request now.
+    /// Notes that the instance `id` cannot take a request now.
     pub(crate) fn withdraw(self: &Arc<Self>, id: InstanceId) {
         self.start(self.queue.withdraw(id, self.max_starting));
     }
@@ -189,13 +189,13 @@ impl Pool {
         }
     }
 
-    /// Creates an instance once there is room for it, or fails when nobody waits for it any more.
-    async fn instantiate_for_queue(&self) -> wasmtime::Result<Fresh> {
+    /// Creates an instance, waiting for a free slot as long as requests wait.
+    async fn instantiate_for_queue(&self) -> wasmtime::Result<NewInstance> {
         loop {
             match self.instantiate().await {
                 Err(error) if error.is::<PoolConcurrencyLimitError>() => {
-                    tokio::time::sleep(PAUSE).await;
-                    // An instance that became idle may have taken the request.
+                    tokio::time::sleep(RETRY_PAUSE).await;
+                    // Another instance may have taken the request meanwhile.
                     if !self.queue.is_waiting() {
                         return Err(error);
                     }
@@ -206,7 +206,7 @@ impl Pool {
     }
 }
 
-/// Takes a request off the queue if its caller leaves.
+/// Removes the request from the queue when its caller leaves.
 struct Caller<'a> {
     queue: &'a Queue,
     responded: oneshot::Receiver<wasmtime::Result<Response<ResponseBody>>>,

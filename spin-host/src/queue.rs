@@ -1,9 +1,16 @@
-//! Requests that wait for an instance of one component, in the order they came.
+//! The queue of one component: requests that wait for an instance, in order of arrival.
 //!
-//! One lock guards the queue and the list of idle handles. Whoever changes either of them calls [`State::dispatch`],
-//! which keeps the invariant: while requests wait, at least as many instances are woken or starting, or as many as may
-//! start at one time. So no request waits for an instance that never comes, and no instance is started while one that
-//! is idle could take the request.
+//! One lock guards the queue and the list of idle handles. The list holds two kinds of instances: those asleep until
+//! their waker is called, and those woken for a request that they have not taken yet. While requests wait,
+//!
+//! ```text
+//! woken + starting ≥ waiting, or no listed instance is asleep and starting = max_starting
+//! ```
+//!
+//! So no request waits for an instance that never comes, and no instance is started while an idle one could take the
+//! request. An instance goes to sleep only when nothing waits, and no operation lowers `woken + starting - waiting` by
+//! more than one. Every operation that may lower it ends with [`State::dispatch`], which restores the invariant with a
+//! single wake or start.
 
 use crate::{
     message::{RequestBody, ResponseBody},
@@ -25,10 +32,10 @@ pub(crate) struct Pending {
     pub response: oneshot::Sender<wasmtime::Result<Response<ResponseBody>>>,
 }
 
-/// What travels with a request to its instance.
+/// Data that travels with a request to its instance.
 #[derive(Debug)]
 pub(crate) struct RequestContext {
-    /// Given back once the guest has answered or its time is up, even if the client left.
+    /// Released once the guest has answered or timed out, even if the client left earlier.
     pub permit: OwnedSemaphorePermit,
     /// Tells the caller which instance took the request.
     pub taken_by: Arc<OnceLock<Arc<InstanceOutcome>>>,
@@ -45,21 +52,21 @@ pub(crate) struct Queue(Mutex<State>);
 #[derive(Default)]
 struct State {
     waiting: VecDeque<Pending>,
-    /// Instances that can take a request, the one that was idle last at the end: its memory is in the processor's
-    /// cache.
+    /// Instances that can take a request. The one that became idle last is at the end and is woken first: its memory
+    /// is still in the processor's cache.
     idle: Vec<IdleHandle>,
-    /// Instances that are being started, each of which takes a request when it is ready.
+    /// Instances being started. Each takes a request when it is ready.
     starting: usize,
 }
 
 /// An instance that can take a request.
 struct IdleHandle {
     id: InstanceId,
-    /// `None` once it was woken for a request.
+    /// `None` once the instance was woken for a request.
     waker: Option<Waker>,
 }
 
-/// Asks the caller to start an instance, which is to call [`Queue::started`].
+/// Asks the caller to start an instance, and to call [`Queue::started`] once that has succeeded or failed.
 #[must_use]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct StartInstance;
@@ -72,14 +79,14 @@ impl Queue {
         state.dispatch(max_starting)
     }
 
-    /// Puts back a request that its instance did not begin.
+    /// Puts a request that its instance did not begin back at the front.
     pub(crate) fn put_back(&self, pending: Pending, max_starting: usize) -> Option<StartInstance> {
         let mut state = self.lock();
         state.waiting.push_front(pending);
         state.dispatch(max_starting)
     }
 
-    /// Takes the request that has waited longest for the instance `id`, or lists the instance as idle.
+    /// Removes the first request for the instance `id`, or lists the instance as idle if none waits.
     pub(crate) fn take_or_wait(&self, id: InstanceId, waker: &Waker) -> Option<Pending> {
         let mut state = self.lock();
         let pending = state.pop();
@@ -90,24 +97,24 @@ impl Queue {
         pending
     }
 
-    /// Lists the instance `id` as idle. Returns false if it is to take a request instead.
+    /// Lists the instance `id` as idle and returns true, or returns false if a request waits for it to take.
     pub(crate) fn wait(&self, id: InstanceId, waker: &Waker) -> bool {
         let mut state = self.lock();
-        let none = state.waiting.is_empty();
-        if none {
+        let is_empty = state.waiting.is_empty();
+        if is_empty {
             state.list(id, waker);
         }
-        none
+        is_empty
     }
 
-    /// Takes the instance `id` off the list: it has no room or has ended. Others take the request it was woken for.
+    /// Unlists the instance `id`, which is full or has ended. If it was woken for a request, another instance takes it.
     pub(crate) fn withdraw(&self, id: InstanceId, max_starting: usize) -> Option<StartInstance> {
         let mut state = self.lock();
         state.unlist(id);
         state.dispatch(max_starting)
     }
 
-    /// Takes the request for which an instance was started, whether it could be or not.
+    /// Notes that an instance has started or failed to, and removes the first request for it.
     pub(crate) fn started(&self, max_starting: usize) -> (Option<Pending>, Option<StartInstance>) {
         let mut state = self.lock();
         state.starting -= 1;
@@ -120,7 +127,7 @@ impl Queue {
         !self.lock().waiting.is_empty()
     }
 
-    /// Removes the requests whose callers left.
+    /// Removes requests whose callers have left.
     pub(crate) fn forget_canceled(&self) {
         let mut state = self.lock();
         state
@@ -134,7 +141,7 @@ impl Queue {
 }
 
 impl State {
-    /// Removes the first request whose caller still waits.
+    /// Removes the first request whose caller has not left.
     fn pop(&mut self) -> Option<Pending> {
         loop {
             let pending = self.waiting.pop_front()?;
@@ -161,7 +168,7 @@ impl State {
         self.idle.retain(|handle| handle.id != id);
     }
 
-    /// Wakes an idle instance, or asks for a new one, if fewer are on their way than requests wait.
+    /// Wakes an idle instance, or else asks for a new one, if fewer are woken or starting than requests wait.
     fn dispatch(&mut self, max_starting: usize) -> Option<StartInstance> {
         let woken = self
             .idle
@@ -171,12 +178,12 @@ impl State {
         if woken + self.starting >= self.waiting.len() {
             return None;
         }
-        let mut sleeping = self
+        let mut asleep = self
             .idle
             .iter_mut()
             .rev()
             .filter_map(|handle| handle.waker.take());
-        if let Some(waker) = sleeping.next() {
+        if let Some(waker) = asleep.next() {
             waker.wake();
             return None;
         }
@@ -186,3 +193,6 @@ impl State {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

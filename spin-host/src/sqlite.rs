@@ -4,7 +4,7 @@ use crate::{
     bindings::spin::sqlite::sqlite::{
         Error, Host, HostConnection, HostConnectionWithStore, QueryResult, RowResult, Value,
     },
-    database::{Answer, DatabaseError, Session},
+    database::{DatabaseError, Session, StatementResult},
     instance::HostState,
 };
 use rusqlite::types::Value as SqlValue;
@@ -16,7 +16,7 @@ use wasmtime::{
 
 impl HostState {
     fn open(&mut self, name: &str) -> Result<Result<Resource<Session>, Error>> {
-        // Spin says the same of a database that is not there and of one that is not for this component.
+        // Spin gives the same error for a missing database and for one that the component may not open.
         let Some(database) = self.component.databases.get(name) else {
             return Ok(Err(Error::AccessDenied));
         };
@@ -28,7 +28,11 @@ impl HostState {
     }
 }
 
-async fn execute(session: Session, sql: String, parameters: Vec<Value>) -> Result<Answer, Error> {
+async fn execute(
+    session: Session,
+    sql: String,
+    parameters: Vec<Value>,
+) -> Result<StatementResult, Error> {
     let parameters = parameters.into_iter().map(to_sql).collect();
     Ok(session.execute(sql, parameters).await?)
 }
@@ -49,9 +53,9 @@ impl HostConnection for HostState {
         let session = self.session(&connection)?;
         Ok(execute(session, sql, parameters)
             .await
-            .map(|answer| QueryResult {
-                rows: answer.rows.into_iter().map(from_row).collect(),
-                columns: answer.columns,
+            .map(|result| QueryResult {
+                rows: result.rows.into_iter().map(from_row).collect(),
+                columns: result.columns,
             }))
     }
 
@@ -93,15 +97,15 @@ impl<T: 'static> HostConnectionWithStore<T> for HasSelf<HostState> {
         >,
     > {
         let session = store.with(|mut access| access.get().session(&connection))?;
-        let answer = match execute(session, sql, parameters).await {
-            Ok(answer) => answer,
+        let result = match execute(session, sql, parameters).await {
+            Ok(result) => result,
             Err(error) => return Ok(Err(error)),
         };
-        let rows: Vec<_> = answer.rows.into_iter().map(from_row).collect();
+        let rows: Vec<_> = result.rows.into_iter().map(from_row).collect();
         store.with(|mut access| {
             let rows = StreamReader::new(&mut access, rows)?;
             let done = FutureReader::new(&mut access, async { wasmtime::error::Ok(Ok(())) })?;
-            Ok(Ok((answer.columns, rows, done)))
+            Ok(Ok((result.columns, rows, done)))
         })
     }
 

@@ -1,4 +1,4 @@
-//! What a guest writes to stdout and stderr, as lines of the host's log.
+//! Output of guests on stdout and stderr, as lines of the host's log.
 
 use std::{
     io,
@@ -9,7 +9,7 @@ use std::{
 use tokio::io::AsyncWrite;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 
-/// A longer line is logged in pieces.
+/// Longest line, in bytes. A longer one is logged in pieces.
 const MAX_LINE: usize = 8 << 10;
 
 /// One of an instance's two output streams.

@@ -21,7 +21,7 @@ impl<T> HostWithStore<T> for HasSelf<HostState> {
     }
 }
 
-/// Spin's rule: begins with a lower-case letter, goes on with those, digits and single underscores.
+/// Applies Spin's rule: a lower-case letter, then lower-case letters, digits and single underscores.
 fn is_name(name: &str) -> bool {
     name.starts_with(|first: char| first.is_ascii_lowercase())
         && name

@@ -1,4 +1,4 @@
-//! The route catalogue: the one request that the host itself sends, so that series exist at 0 before the first request.
+//! The route catalogue. The host requests it at start-up, so that series exist at 0 before the first client request.
 
 use crate::{RequestBody, Upstream};
 use edge_counts::EdgeCounts;
@@ -10,11 +10,11 @@ use tokio::sync::Semaphore;
 
 /// Longest catalogue, in bytes.
 const MAX_CATALOGUE: usize = 256 << 10;
-/// Statuses with which the host may answer in the component's place.
+/// Statuses of the host's own responses.
 const HOST_STATUSES: [u16; 4] = [499, 500, 503, 504];
 
-/// Makes every series that is known beforehand exist at 0: those of the routes that the targets list, or else of the
-/// targets' own routes. Only an application that counts inline is asked.
+/// Creates every series known in advance, at 0: one per route that a target lists, or else one for the target's own
+/// route. Only applications that count inline are asked.
 pub(crate) async fn declare_series<U: Upstream>(
     upstream: &U,
     counts: &EdgeCounts,
@@ -44,13 +44,13 @@ pub(crate) async fn declare_series<U: Upstream>(
     }
 }
 
-/// Returns the routes that `target` lists; `None` if it does not.
+/// Returns the routes that `target` lists, or `None` if it lists none.
 async fn routes<U: Upstream>(
     upstream: &U,
     target: &U::Target,
     timeout: Duration,
 ) -> Option<Vec<Route>> {
-    match tokio::time::timeout(timeout, ask(upstream, target)).await {
+    match tokio::time::timeout(timeout, request_catalogue(upstream, target)).await {
         Ok(Ok(catalogue)) => return catalogue.map(|catalogue| catalogue.routes),
         Ok(Err(error)) => tracing::warn!(error, "the component failed to list its routes"),
         Err(_) => tracing::warn!("the component did not list its routes within {timeout:?}"),
@@ -58,18 +58,18 @@ async fn routes<U: Upstream>(
     None
 }
 
-async fn ask<U: Upstream>(
+async fn request_catalogue<U: Upstream>(
     upstream: &U,
     target: &U::Target,
 ) -> Result<Option<RouteCatalogue>, Box<dyn Error + Send + Sync>> {
     let permit = Arc::new(Semaphore::new(1)).try_acquire_owned()?;
     let request = request(upstream.route(target))?;
     let response = upstream.respond(target, request, permit).await.response?;
-    let says_so = response
+    let is_catalogue = response
         .headers()
         .get(header::CONTENT_TYPE)
         .is_some_and(|content_type| content_type == RouteCatalogue::CONTENT_TYPE);
-    if response.status() != StatusCode::OK || !says_so {
+    if response.status() != StatusCode::OK || !is_catalogue {
         return Ok(None);
     }
     let body = Limited::new(response.into_body(), MAX_CATALOGUE)

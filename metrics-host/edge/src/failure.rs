@@ -1,4 +1,4 @@
-//! The reasons why the host answers in the application's place.
+//! Failures for which the host itself responds.
 
 use bytes::Bytes;
 use http::{Response, StatusCode};
@@ -8,15 +8,15 @@ use request_counts::ComponentFailure;
 use serde_json::json;
 use std::sync::Arc;
 
-/// Why a request has no response from the application.
+/// The reason why a request has no response from the application.
 #[derive(Debug, thiserror::Error)]
-#[expect(missing_docs, reason = "each message says it all")]
+#[expect(missing_docs, reason = "the messages explain the variants")]
 pub enum Failure {
     #[error("no trigger has a route for this path")]
     NoRoute,
     #[error("request body exceeds {0} bytes")]
     TooLarge(usize),
-    #[error("too many requests at one time")]
+    #[error("too many concurrent requests")]
     Overload,
     #[error("the component did not answer in time")]
     Timeout,
@@ -24,12 +24,12 @@ pub enum Failure {
     Instantiation(String),
     #[error("the component trapped")]
     Trap { backtrace: Option<Arc<str>> },
-    #[error("the component gave an error instead of a response: {0}")]
+    #[error("the component returned an error instead of a response: {0}")]
     Handler(String),
 }
 
 impl Failure {
-    /// Returns the status that the client gets.
+    /// Returns the status of the response.
     pub fn status(&self) -> StatusCode {
         match self {
             Self::NoRoute => StatusCode::NOT_FOUND,
@@ -40,8 +40,8 @@ impl Failure {
         }
     }
 
-    /// Returns the reason under which each such request counts in `app_component_failures_total`. Traps count there
-    /// once for each instance instead.
+    /// Returns the label `reason` under which the request counts in `app_component_failures_total`. Traps count there
+    /// per instance instead.
     pub(crate) fn component_failure(&self) -> Option<ComponentFailure> {
         match self {
             Self::Overload => Some(ComponentFailure::Overload),
@@ -63,7 +63,7 @@ impl Failure {
         }
     }
 
-    /// Returns the response. It says no more about the failure than a client may know.
+    /// Returns the response, without details that clients must not see.
     pub(crate) fn response(&self, request_id: &str) -> Response<Full<Bytes>> {
         let status = self.status();
         match self {

@@ -1,19 +1,19 @@
-//! The one place that counts a request that is answered here.
+//! The listener of a hosted application. It counts every request exactly once.
 //!
-//! [`Edge`] is the listener of an application. It stands in front of an [`Upstream`] that answers the requests, takes
-//! the inline contract (`telemetry-*` headers, [`telemetry::inline`]) off what comes back, and counts each request
-//! exactly once in [`EdgeCounts`]:
+//! [`Edge`] forwards requests to an [`Upstream`], strips the headers of the inline contract (`telemetry-*`,
+//! [`telemetry::inline`]) from the response, and records the request in [`EdgeCounts`]:
 //!
 //! ```text
 //! client → Edge ─ Upstream::target → limits → Upstream::respond ─→ Response | Failure
 //!            └──────────────── EdgeCounts::record ←──────────────────────┘
 //! ```
 //!
-//! A request is counted once its response is complete (or too long to wait for) and before the head of the response
-//! goes out, so: responses that clients read ≤ requests counted ≤ requests sent, also through `kill -9`. A client that
-//! leaves earlier is counted once, as 499. An error that hyper answers by itself is counted right after it.
+//! The count happens once the response is complete (or too long to buffer) and before its head is sent. So responses
+//! read by clients ≤ requests counted ≤ requests sent, even across `kill -9`. A request whose client leaves earlier
+//! counts as 499. A malformed request, which hyper rejects by itself, counts right after the rejection.
 //!
-//! An upstream knows nothing of counters: it says what became of a request and never counts one.
+//! `metrics-host serve` implements [`Upstream`] with the crate `spin-host`. An upstream reports the outcome of each
+//! request and knows nothing of counters.
 
 mod catalogue;
 mod failure;

@@ -10,7 +10,7 @@ pub struct EdgeMetrics {
 }
 
 impl EdgeMetrics {
-    /// Registers them at 0.
+    /// Registers the metrics at 0.
     pub fn register(registry: &Registry) -> Self {
         Self {
             in_flight: registry.gauge(metric::IN_FLIGHT),
@@ -18,14 +18,14 @@ impl EdgeMetrics {
         }
     }
 
-    /// Shows a request in `metrics_host_requests_in_flight` until the value is dropped.
+    /// Counts a request in `metrics_host_requests_in_flight` until the guard is dropped.
     pub(crate) fn enter(&self) -> InFlight<'_> {
         self.in_flight.inc();
         InFlight(&self.in_flight)
     }
 }
 
-/// A request in flight.
+/// Guard of a request in flight.
 pub(crate) struct InFlight<'a>(&'a IntGauge);
 
 impl Drop for InFlight<'_> {

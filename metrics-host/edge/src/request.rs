@@ -1,4 +1,4 @@
-//! Requests as an upstream gets them: a bounded body, and no header of the inline contract that a client made up.
+//! Preparation of requests for an upstream: the body is bounded, and forged headers of the inline contract are removed.
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, Request};
@@ -15,7 +15,7 @@ use std::{
 };
 use telemetry::inline;
 
-/// Body of a request; it fails once it exceeds the limit.
+/// Body of a request. Reading it fails once it exceeds the limit.
 #[derive(Debug)]
 pub struct RequestBody(Option<FromClient>);
 
@@ -27,19 +27,19 @@ struct FromClient {
 }
 
 impl RequestBody {
-    /// Creates the body of a request that the host itself sends.
+    /// Creates the empty body of a request that the host itself sends.
     pub(crate) fn empty() -> Self {
         Self(None)
     }
 }
 
-/// Why the body of a request ended early.
+/// The reason why reading a body failed.
 #[derive(Debug, thiserror::Error)]
 pub enum RequestBodyError {
     /// The client sent more than the limit.
     #[error("request body exceeds {0} bytes")]
     TooLarge(usize),
-    /// The connection broke, or the client broke the protocol.
+    /// The connection broke, or the client violated the protocol.
     #[error(transparent)]
     Connection(hyper::Error),
 }
@@ -84,7 +84,7 @@ impl Body for RequestBody {
     }
 }
 
-/// Prepares a request for the upstream. The flag tells whether the client sent more than `limit` bytes.
+/// Prepares a request for the upstream. The flag is set when the body exceeds `limit` bytes.
 pub(crate) fn prepare(
     request: Request<Incoming>,
     limit: usize,

@@ -1,16 +1,16 @@
-//! The application's response, with the inline contract taken off.
+//! Responses of the application, split from the headers of the inline contract.
 
 use crate::request::remove_contract;
 use http::{HeaderValue, Response};
 use telemetry::inline;
 
-/// A response and what the application said about it.
+/// A response and the application's report about it.
 #[derive(Debug)]
 pub(crate) struct Reported<B> {
     pub(crate) response: Response<B>,
-    /// Class of the internal exception that the response hides.
+    /// Class of the internal exception behind the response.
     pub(crate) error: Option<HeaderValue>,
-    /// Route that the application named.
+    /// Route named by the application.
     pub(crate) route: Option<HeaderValue>,
 }
 

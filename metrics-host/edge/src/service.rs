@@ -1,4 +1,4 @@
-//! The listener of an application.
+//! The service of the application's listener.
 
 use crate::{EdgeMetrics, Failure, RequestBody, Upstream, catalogue, request, response::Reported};
 use bytes::Bytes;
@@ -18,15 +18,15 @@ use std::{
 use telemetry::{attribute, method};
 use tokio::sync::Semaphore;
 
-/// Status of a request whose client left, as nginx counts it; never sent.
+/// Status that counts for a request whose client left, as in nginx. It is never sent.
 const CLIENT_CLOSED_REQUEST: u16 = 499;
-/// Response header with the id of the log line of an internal exception, beside a body that is the component's.
+/// Response header with the id of the log line about an internal exception. The component's body stays unchanged.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Body of a response: the host's own or the upstream's.
+/// Body of a response, from the host or the upstream.
 pub type EdgeBody<U> = Either<Full<Bytes>, <U as Upstream>::Body>;
 
-/// Limits on what clients may use.
+/// Limits for clients.
 #[derive(Clone, Copy, Debug)]
 pub struct EdgeLimits {
     /// Requests inside the upstream at one time.
@@ -35,7 +35,7 @@ pub struct EdgeLimits {
     pub max_body_size: usize,
 }
 
-/// The listener of an application that `U` answers.
+/// The listener of an application behind the upstream `U`.
 pub struct Edge<U>(Arc<Inner<U>>);
 
 struct Inner<U> {
@@ -44,7 +44,7 @@ struct Inner<U> {
     metrics: EdgeMetrics,
     permits: Arc<Semaphore>,
     max_body_size: usize,
-    /// Distinguishes the request ids of this process from those of others.
+    /// Process id, which keeps request ids distinct across restarts.
     process: u32,
     failures: AtomicU64,
 }
@@ -56,9 +56,8 @@ impl<U> Clone for Edge<U> {
 }
 
 impl<U: Upstream> Edge<U> {
-    /// Creates a listener that has requests answered by `upstream` and counts them in `counts`. Every series that is
-    /// known beforehand exists at 0 when it returns: the upstream is asked for its route catalogue, for at most
-    /// `timeout` per target.
+    /// Creates a listener in front of `upstream` that counts in `counts`. Requests the route catalogue first, for at
+    /// most `timeout` per target, so that every series known in advance exists at 0.
     pub async fn start(
         upstream: U,
         counts: Arc<EdgeCounts>,
@@ -118,13 +117,13 @@ impl<U: Upstream> Edge<U> {
         }
     }
 
-    /// Returns an id that leads from the response to a failed request to its log line.
+    /// Returns an id that connects the response of a failed request with its log line.
     fn request_id(&self) -> String {
         let number = self.0.failures.fetch_add(1, Relaxed);
         format!("{:x}-{number:x}", self.0.process)
     }
 
-    /// Logs an internal exception that the component reports, and gives the response the id of the log line.
+    /// Logs an internal exception that the component reports, and puts the id of the log line into the response.
     fn log_exception(
         &self,
         reported: &mut Reported<U::Body>,
@@ -149,8 +148,8 @@ impl<U: Upstream> Edge<U> {
         }
     }
 
-    /// Counts and logs a failure, and returns the response to it.
-    fn answer_failure(
+    /// Counts and logs a failure, and returns its response.
+    fn respond_to_failure(
         &self,
         failure: &Failure,
         request: &Description,
@@ -160,7 +159,7 @@ impl<U: Upstream> Edge<U> {
             self.0.counts.record_failure(reason);
         }
         let request_id = self.request_id();
-        // A client could fill the log with failures that it alone causes.
+        // Failures that a client can cause alone are not logged: it could fill the log.
         if failure.status().is_server_error() {
             tracing::error!(
                 method = request.method.as_str(),
@@ -177,7 +176,7 @@ impl<U: Upstream> Edge<U> {
     }
 }
 
-/// What became of a request, with the route of its target.
+/// Outcome of a request, with the route of its target.
 struct Responded<'a, B> {
     result: Result<(Reported<B>, &'a str), Failure>,
     instance: Option<Arc<str>>,
@@ -224,7 +223,7 @@ impl<U: Upstream> Service for Edge<U> {
                 reported.response.map(Either::Right)
             }
             Err(failure) => {
-                let response = self.answer_failure(&failure, &description, instance.as_deref());
+                let response = self.respond_to_failure(&failure, &description, instance.as_deref());
                 count.finish(
                     attribute::UNREPORTED,
                     failure.status().as_u16(),
@@ -259,7 +258,7 @@ impl<U: Upstream> Service for Edge<U> {
     }
 }
 
-/// Counts a request exactly once: when it is finished or, if its client leaves before, when it is dropped.
+/// Counts a request exactly once: when it finishes or, if the client leaves earlier, when it is dropped.
 struct Count<'a> {
     counts: &'a EdgeCounts,
     method: &'static str,

@@ -1,4 +1,4 @@
-//! Whatever answers the requests behind an edge.
+//! The interface between an edge and the application behind it.
 
 use crate::{Failure, RequestBody};
 use bytes::Bytes;
@@ -6,30 +6,30 @@ use http::{Request, Response};
 use std::{error::Error, sync::Arc};
 use tokio::sync::OwnedSemaphorePermit;
 
-/// Answers requests for an [`crate::Edge`].
+/// An application behind an [`Edge`](crate::Edge).
 pub trait Upstream: Send + Sync + 'static {
-    /// The part of the upstream that answers a path, such as a trigger with its component.
+    /// The part of the upstream that serves a path, such as a trigger with its component.
     type Target: Send + Sync;
-    /// Body of the responses. An error while it is sent must reach the client as a cut connection.
+    /// Body of responses. If it fails while it is sent, the connection is closed so that the client notices.
     type Body: http_body::Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>>
         + Send
         + 'static;
 
-    /// Returns the target that answers `path`; `None` is a 404.
+    /// Returns the target for `path`. `None` becomes a 404.
     fn target(&self, path: &str) -> Option<&Self::Target>;
 
     /// Returns all targets, for the route catalogue.
     fn targets(&self) -> &[Self::Target];
 
-    /// Returns the route of `target`, such as `/items/...`. Requests count under it unless the response names another.
+    /// Returns the route of `target`, such as `/items/...`. Requests count under it unless the response names a route.
     fn route<'a>(&self, target: &'a Self::Target) -> &'a str;
 
-    /// Returns whether the application understands the host's questions (`telemetry-describe`). Any other would answer
-    /// them, and count them, as a request.
+    /// Returns whether the application understands the host's `telemetry-describe` requests. Other applications would
+    /// treat and count them as client requests.
     fn is_inline(&self) -> bool;
 
-    /// Has `target` answer `request`. The permit is given back once the request occupies nothing any more, even if its
-    /// client left before.
+    /// Sends `request` to `target` and returns the outcome. The permit is released once the request holds no resources,
+    /// even if its client left earlier.
     fn respond(
         &self,
         target: &Self::Target,
@@ -38,9 +38,9 @@ pub trait Upstream: Send + Sync + 'static {
     ) -> impl Future<Output = Outcome<Self::Body>> + Send;
 }
 
-/// What became of a request.
+/// Outcome of a request.
 pub struct Outcome<B> {
-    /// The response, complete or too long to wait for, or the reason why there is none.
+    /// The response, complete unless it is too long to buffer, or the failure.
     pub response: Result<Response<B>, Failure>,
     /// Name of the instance that took the request, for the log.
     pub instance: Option<Arc<str>>,

@@ -1,4 +1,4 @@
-//! Responses for browsers. Pages need no script, no frame and nothing from another server, so all of that is forbidden.
+//! Responses for browsers. Pages use no scripts, no frames and nothing from other servers, so the policy forbids these.
 
 use askama::Template;
 use bytes::Bytes;
@@ -6,11 +6,11 @@ use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use http_body_util::Full;
 use http_server::reply;
 
-/// A page may use this server's style sheet and icon.
+/// Allows only this server's style sheet and icon.
 const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; \
     base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// Returns the page that `template` makes.
+/// Renders `template` as a page.
 pub(crate) fn page(status: StatusCode, template: &impl Template) -> Response<Full<Bytes>> {
     match template.render() {
         Ok(page) => asset(status, "text/html; charset=utf-8", page),
@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn text_and_lines_can_be_read_in_light_and_dark() {
+    fn text_and_lines_have_enough_contrast_in_light_and_dark() {
         let style = include_str!("../templates/style.css");
         let themes: Vec<BTreeMap<_, _>> = style
             .split(":root {")

@@ -1,15 +1,16 @@
-//! The endpoint for operators, Prometheus and Alertmanager.
+//! The HTTP endpoint for operators, Prometheus and Alertmanager.
 //!
 //! | request | response |
 //! |---|---|
-//! | `GET /metrics` | the page of the crate `exposition` |
+//! | `GET /metrics` | the metrics, rendered by the crate `exposition` |
 //! | `GET /` | the status page: the last 15 minutes, endpoints, alerts, telemetry, storage |
-//! | `GET /runbooks/`, `/runbooks/{alert}` | the runbooks, built in |
-//! | `POST /api/v1/alerts` | Alertmanager's webhook |
-//! | `GET /-/healthy`, `/-/ready` | 200; 200 or 503 |
+//! | `GET /runbooks/`, `/runbooks/{alert}` | the runbooks, embedded in the binary |
+//! | `POST /api/v1/alerts` | the webhook for Alertmanager |
+//! | `GET /-/healthy` | 200 |
+//! | `GET /-/ready` | 200, or 503 during start-up and shutdown |
 //!
-//! The pages show what this process knows and ask nobody: no script, no frame, nothing from another server. The binary
-//! serves this endpoint on a thread of its own, so that monitoring stays up while components are busy.
+//! The pages show only data of this process. They need no script and load nothing from other servers. The binary
+//! `metrics-host` serves [`Operations`] on a thread of its own, so that monitoring stays up while components are busy.
 
 mod html;
 mod notifications;
@@ -25,11 +26,11 @@ pub use service::Operations;
 pub use status::{Addresses, Links, Status, sampler};
 pub use web_url::{ParseWebUrlError, WebUrl};
 
-/// The build that the pages name.
+/// Version and commit, shown on the pages.
 #[derive(Clone, Copy, Debug)]
 pub struct Build {
     /// Version of the package.
     pub version: &'static str,
-    /// Commit.
+    /// Commit of the build.
     pub revision: &'static str,
 }

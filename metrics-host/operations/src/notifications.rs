@@ -1,12 +1,12 @@
-//! What Alertmanager told of its alerts: the last state of each, kept over restarts.
+//! Notifications from Alertmanager: the last state of each alert, persisted across restarts.
 //!
 //! ```text
 //! POST /api/v1/alerts → Webhook: check, read → message → Notifications → status page
-//!                                                              └→ kept: a file
+//!                                                              └→ storage: a file
 //! ```
 
-mod kept;
 mod message;
+mod storage;
 mod webhook;
 
 pub(crate) use message::{Alert, State};
@@ -22,15 +22,15 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-/// Alerts that are remembered; beyond, those that were resolved go first, then those that changed longest ago.
+/// Most alerts that are kept. Beyond it, resolved alerts are dropped first, then those that changed longest ago.
 const MAX_ALERTS: usize = 200;
 
 /// The last state of each alert.
 #[derive(Debug)]
 pub struct Notifications {
-    /// By fingerprint.
+    /// Last notification per fingerprint.
     known: Mutex<HashMap<String, Notification>>,
-    /// Where they are kept; locked from a change until it is written, so that a later one is not overwritten.
+    /// Path of the file. Locked from a change until it is written, so that the last change is also the last write.
     file: Mutex<PathBuf>,
     metrics: NotificationMetrics,
 }
@@ -44,8 +44,8 @@ struct NotificationMetrics {
 }
 
 impl NotificationMetrics {
-    /// Registers them. Every series starts at 0: `increase()` cannot see the first event of a series that starts with
-    /// it.
+    /// Registers the metrics. Every series starts at 0, because `increase()` misses the first event of a series that
+    /// appears with it.
     fn register(registry: &Registry) -> Self {
         let metrics = Self {
             delivered: registry.counter_vec(metric::NOTIFICATIONS),
@@ -62,21 +62,20 @@ impl NotificationMetrics {
     }
 }
 
-/// An alert as it was last told.
+/// The last notification about an alert.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Notification {
-    /// What was told.
+    /// The alert.
     pub alert: Alert,
-    /// When it was told last.
+    /// Time of the notification.
     pub received: Timestamp,
 }
 
 impl Notifications {
-    /// Begins with what `file` holds. A file that cannot be read is no reason not to start: that is logged and
-    /// counted.
+    /// Loads `file`. An unreadable file does not prevent the start: it is logged and counted.
     pub fn open(file: PathBuf, registry: &Registry) -> Self {
         let metrics = NotificationMetrics::register(registry);
-        let known = kept::read(&file).unwrap_or_else(|error| {
+        let known = storage::read(&file).unwrap_or_else(|error| {
             metrics.file_failures.inc();
             tracing::warn!(
                 %error,
@@ -94,22 +93,22 @@ impl Notifications {
         }
     }
 
-    /// Notes what was told at `received`, and waits for the disk. What the disk refuses is shown all the same, until
-    /// the process ends.
-    pub fn note(&self, alerts: Vec<Alert>, received: Timestamp) {
+    /// Records the alerts of a notification and waits for the disk. If the write fails, the alerts are shown until the
+    /// process ends.
+    pub fn record(&self, alerts: Vec<Alert>, received: Timestamp) {
         let file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        self.remember(alerts, received);
-        if let Err(error) = kept::write(&file, &self.all()) {
+        self.insert(alerts, received);
+        if let Err(error) = storage::write(&file, &self.all()) {
             self.metrics.file_failures.inc();
             tracing::warn!(
                 %error,
-                "notifications will not outlive this process: cannot write {}",
+                "notifications will be lost at the next restart: cannot write {}",
                 file.display()
             );
         }
     }
 
-    fn remember(&self, alerts: Vec<Alert>, received: Timestamp) {
+    fn insert(&self, alerts: Vec<Alert>, received: Timestamp) {
         let mut known = self.lock();
         for alert in alerts {
             let fingerprint = alert.fingerprint.clone();
@@ -122,7 +121,7 @@ impl Notifications {
         }
     }
 
-    /// Returns all that is remembered: first what fires, in each part the latest change first.
+    /// Returns all alerts: firing ones first, and then the latest change first.
     pub fn all(&self) -> Vec<Notification> {
         let mut all: Vec<_> = self.lock().values().cloned().collect();
         all.sort_by(|a, b| (a.rank(), &a.alert.name).cmp(&(b.rank(), &b.alert.name)));
@@ -175,11 +174,11 @@ mod tests {
     }
 
     #[test]
-    fn each_alert_is_shown_once_as_it_was_told_last_and_what_fires_first() {
+    fn each_alert_has_its_last_state_and_firing_ones_come_first() {
         let folder = tempfile::tempdir().unwrap();
         let notifications = open(&folder);
         let now = Timestamp::from_second(100).unwrap();
-        notifications.note(
+        notifications.record(
             vec![
                 alert("a", State::Firing, 1),
                 alert("b", State::Firing, 2),
@@ -187,19 +186,19 @@ mod tests {
             ],
             Timestamp::from_second(50).unwrap(),
         );
-        notifications.note(vec![alert("b", State::Resolved, 9)], now);
+        notifications.record(vec![alert("b", State::Resolved, 9)], now);
         assert_eq!(fingerprints(&notifications), ["c", "a", "b"]);
         assert_eq!(notifications.all()[2].received, now);
     }
 
     #[test]
-    fn only_so_many_are_remembered_and_what_fires_stays_longest() {
+    fn the_number_of_alerts_is_bounded_and_firing_ones_stay_longest() {
         let folder = tempfile::tempdir().unwrap();
         let notifications = open(&folder);
         let most = i64::try_from(MAX_ALERTS).unwrap();
         let resolved = (0..most).map(|n| alert(&format!("r{n}"), State::Resolved, n));
-        notifications.note(resolved.collect(), Timestamp::UNIX_EPOCH);
-        notifications.note(vec![alert("old", State::Firing, -9)], Timestamp::UNIX_EPOCH);
+        notifications.record(resolved.collect(), Timestamp::UNIX_EPOCH);
+        notifications.record(vec![alert("old", State::Firing, -9)], Timestamp::UNIX_EPOCH);
         let kept = fingerprints(&notifications);
         assert_eq!(kept.len(), MAX_ALERTS);
         assert_eq!(kept[0], "old");
@@ -207,11 +206,11 @@ mod tests {
     }
 
     #[test]
-    fn what_was_told_is_known_after_a_restart() {
+    fn notifications_survive_a_restart() {
         let folder = tempfile::tempdir().unwrap();
         let before = open(&folder);
         let told = vec![alert("a", State::Firing, 1), alert("b", State::Resolved, 2)];
-        before.note(told, Timestamp::from_second(50).unwrap());
+        before.record(told, Timestamp::from_second(50).unwrap());
         let after = open(&folder);
         assert_eq!(after.all(), before.all());
         assert_eq!(after.all().len(), 2);
@@ -222,7 +221,7 @@ mod tests {
     fn a_damaged_file_is_counted_and_replaced_with_the_next_notification() {
         let folder = tempfile::tempdir().unwrap();
         let before = open(&folder);
-        before.note(vec![alert("a", State::Firing, 1)], Timestamp::UNIX_EPOCH);
+        before.record(vec![alert("a", State::Firing, 1)], Timestamp::UNIX_EPOCH);
         let file = folder.path().join("notifications.json");
         let text = fs::read(&file).unwrap();
         for damaged in [&text[..text.len() / 2], b"", b"{}", b"\xff"] {
@@ -230,17 +229,17 @@ mod tests {
             let after = open(&folder);
             assert_eq!(fingerprints(&after), [""; 0]);
             assert_eq!(after.metrics.file_failures.get(), 1);
-            after.note(vec![alert("b", State::Firing, 1)], Timestamp::UNIX_EPOCH);
+            after.record(vec![alert("b", State::Firing, 1)], Timestamp::UNIX_EPOCH);
             assert_eq!(fingerprints(&open(&folder)), ["b"]);
         }
     }
 
     #[test]
-    fn what_the_disk_refuses_is_shown_and_counted() {
+    fn notifications_that_cannot_be_written_are_shown_and_counted() {
         let folder = tempfile::tempdir().unwrap();
         let notifications = open(&folder);
         fs::create_dir(folder.path().join("notifications.unfinished")).unwrap();
-        notifications.note(vec![alert("a", State::Firing, 1)], Timestamp::UNIX_EPOCH);
+        notifications.record(vec![alert("a", State::Firing, 1)], Timestamp::UNIX_EPOCH);
         assert_eq!(fingerprints(&notifications), ["a"]);
         assert_eq!(notifications.metrics.file_failures.get(), 1);
     }

@@ -1,16 +1,16 @@
-//! Whether the process is ready for traffic.
+//! Readiness of the process for traffic.
 
 use std::sync::{
     Arc,
     atomic::{AtomicBool, Ordering::Relaxed},
 };
 
-/// Shared by whoever shows readiness and whoever decides it; not ready at first.
+/// Shared readiness flag, false at first.
 #[derive(Clone, Debug, Default)]
 pub struct Readiness(Arc<AtomicBool>);
 
 impl Readiness {
-    /// Declares the process ready, or, when it begins to stop, no longer ready.
+    /// Sets the flag: true after start-up, false when the shutdown begins.
     pub fn set(&self, ready: bool) {
         self.0.store(ready, Relaxed);
     }

@@ -1,4 +1,4 @@
-//! The pages that alerts link to: `alerts/runbooks/*.md`, embedded when the binary is built.
+//! Pages for the runbooks that alerts link to. The build embeds `alerts/runbooks/*.md`.
 
 use crate::{Build, html};
 use askama::Template;
@@ -7,7 +7,7 @@ use http::{Response, StatusCode};
 use http_body_util::Full;
 use pulldown_cmark::{Event, Options, Parser};
 
-/// Name and text of each, in the order of their names.
+/// Name and text of each runbook, sorted by name.
 const RUNBOOKS: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/runbooks.rs"));
 
 #[derive(Template)]
@@ -15,7 +15,7 @@ const RUNBOOKS: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/runbooks.r
 struct Index<'a> {
     build: Build,
     names: Vec<&'static str>,
-    /// Name that was asked for and does not exist.
+    /// Requested name, if no such runbook exists.
     missing: Option<&'a str>,
 }
 
@@ -24,21 +24,21 @@ struct Index<'a> {
 struct Page<'a> {
     build: Build,
     name: &'a str,
-    /// HTML.
+    /// Rendered HTML.
     text: String,
 }
 
-/// Returns whether there is a runbook for the alert `name`.
-pub(crate) fn has(name: &str) -> bool {
+/// Returns whether the alert `name` has a runbook.
+pub(crate) fn exists(name: &str) -> bool {
     text(name).is_some()
 }
 
-/// Returns the list of all.
+/// Returns the list of all runbooks.
 pub(crate) fn index(build: Build) -> Response<Full<Bytes>> {
     list(StatusCode::OK, None, build)
 }
 
-/// Returns the runbook for the alert `name`.
+/// Returns the runbook of the alert `name`, or the list with status 404.
 pub(crate) fn page(name: &str, build: Build) -> Response<Full<Bytes>> {
     match text(name) {
         Some(markdown) => html::page(
@@ -70,7 +70,7 @@ fn text(name: &str) -> Option<&'static str> {
     found.map(|(_, text)| *text)
 }
 
-/// Turns Markdown into HTML; HTML in it is shown as text.
+/// Renders Markdown as HTML. HTML inside the Markdown is shown as text.
 fn render(markdown: &str) -> String {
     let events = Parser::new_ext(markdown, Options::ENABLE_TABLES).map(|event| match event {
         Event::Html(html) | Event::InlineHtml(html) => Event::Text(html),

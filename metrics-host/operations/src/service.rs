@@ -1,4 +1,4 @@
-//! Routes of the endpoint for operators.
+//! Routing of the operators' endpoint.
 
 use crate::{Build, Readiness, Status, Webhook, html, runbooks};
 use bytes::Bytes;
@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use serde_json::json;
 use std::{io, sync::Arc, time::Instant};
 
-/// The endpoint for operators.
+/// The operators' endpoint.
 #[derive(Clone, Debug)]
 pub struct Operations(Arc<Inner>);
 
@@ -24,7 +24,7 @@ struct Inner {
     build: Build,
 }
 
-/// A resource by its path.
+/// A resource, chosen by its path.
 enum Resource<'a> {
     Status,
     Style,
@@ -54,7 +54,7 @@ impl<'a> Resource<'a> {
 }
 
 impl Operations {
-    /// Creates an endpoint that shows `sources` and `status`, and feeds `webhook`.
+    /// Creates an endpoint that serves `sources` and `status`, and passes notifications to `webhook`.
     pub fn new(
         sources: Sources,
         readiness: Readiness,
@@ -131,10 +131,10 @@ impl Service for Operations {
             Resource::Webhook => reply::method_not_allowed("POST"),
             Resource::Status => {
                 let status = Arc::clone(&self.0.status);
-                // A reader can stop the page from reloading.
+                // A link on the page stops it from reloading.
                 let refreshes = request.uri().query() != Some("refresh=off");
-                let answer = move || Ok(status.answer(Instant::now(), Timestamp::now(), refreshes));
-                on_blocking_thread(answer).await
+                let page = move || Ok(status.page(Instant::now(), Timestamp::now(), refreshes));
+                on_blocking_thread(page).await
             }
         }
     }
@@ -144,7 +144,7 @@ impl Service for Operations {
     }
 }
 
-/// Renders where it may wait for the disk.
+/// Renders on a blocking thread, since rendering may wait for the disk.
 async fn on_blocking_thread(
     render: impl FnOnce() -> io::Result<Response<Full<Bytes>>> + Send + 'static,
 ) -> Response<Full<Bytes>> {

@@ -31,10 +31,10 @@ use std::{
     time::Instant,
 };
 
-/// The addresses in use.
+/// The bound addresses.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Addresses {
-    /// The application, if it is hosted here.
+    /// The application, if this process hosts one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub api: Option<SocketAddr>,
     /// `/metrics` and this page.
@@ -43,14 +43,14 @@ pub struct Addresses {
     pub otlp: SocketAddr,
 }
 
-/// Addresses of the servers around this process, as far as they are configured.
+/// Configured URLs of neighbouring servers.
 #[derive(Clone, Debug, Default)]
 pub struct Links {
-    /// Scrapes `/metrics`.
+    /// Prometheus, which scrapes `/metrics`.
     pub prometheus: Option<WebUrl>,
-    /// Posts to the webhook.
+    /// Alertmanager, which posts to the webhook.
     pub alertmanager: Option<WebUrl>,
-    /// Shows the dashboards.
+    /// Grafana, which shows the dashboards.
     pub grafana: Option<WebUrl>,
 }
 
@@ -67,7 +67,7 @@ pub struct Status {
 }
 
 impl Status {
-    /// Creates a page about `sources` whose history begins at `now`.
+    /// Creates a status page about `sources`. Its history begins at `now`.
     pub fn new(
         sources: Sources,
         readiness: Readiness,
@@ -90,15 +90,15 @@ impl Status {
         status
     }
 
-    /// Adds what is counted at `now` to the history.
+    /// Adds a sample of the counters at `now` to the history.
     pub fn sample(&self, now: Instant) {
         let sample = Sample::new(now, &self.sources.latest_counts());
         let mut history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
         history.record(sample);
     }
 
-    /// Returns the page as of `now`, which is `wall` for people; it loads itself again if it `refreshes`.
-    pub fn answer(&self, now: Instant, wall: Timestamp, refreshes: bool) -> Response<Full<Bytes>> {
+    /// Renders the page as of `now`, with the wall-clock time `wall`. The page reloads itself if it `refreshes`.
+    pub fn page(&self, now: Instant, wall: Timestamp, refreshes: bool) -> Response<Full<Bytes>> {
         let counts = self.sources.latest_counts();
         let sample = Sample::new(now, &counts);
         let notifications = self.notifications.all();

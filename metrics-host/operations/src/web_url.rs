@@ -1,18 +1,18 @@
-//! Addresses that a page may link to.
+//! URLs that are safe to link to.
 
 use http::Uri;
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
 
-/// Bytes of the longest.
-const LONGEST: usize = 2000;
+/// Longest URL, in bytes.
+const MAX_LEN: usize = 2000;
 
-/// An absolute URL of `http` or `https`: a browser that follows it opens a page, and runs nothing here.
+/// An absolute URL of `http` or `https`. Following it opens a page and runs no script here.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct WebUrl(String);
 
-/// A text that is none.
+/// The error for a text that is not such a URL.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("expected a URL such as http://127.0.0.1:9090 or https://grafana.example.com/path")]
 pub struct ParseWebUrlError;
@@ -22,12 +22,12 @@ impl FromStr for WebUrl {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let uri: Uri = text.parse().map_err(|_| ParseWebUrlError)?;
-        // A name or password in a link would be shown to all who see the page.
+        // Anyone who can see the page would see a user name or password in a link.
         let authority = uri.authority().map(http::uri::Authority::as_str);
         let has_host = authority.is_some_and(|authority| !authority.contains('@'))
             && uri.host().is_some_and(|host| !host.is_empty());
         let is_web = matches!(uri.scheme_str(), Some("http" | "https"));
-        (is_web && has_host && text.len() <= LONGEST)
+        (is_web && has_host && text.len() <= MAX_LEN)
             .then(|| Self(text.to_owned()))
             .ok_or(ParseWebUrlError)
     }
@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_absolute_urls_of_the_web_are_taken() {
+    fn only_absolute_web_urls_are_accepted() {
         for url in [
             "http://127.0.0.1:9090",
             "https://grafana.example.com/d/app-overview?viewPanel=2&from=now-1h",
@@ -66,7 +66,7 @@ mod tests {
         ] {
             assert_eq!(url.parse::<WebUrl>().unwrap().to_string(), url);
         }
-        let long = format!("http://a/{}", "b".repeat(LONGEST));
+        let long = format!("http://a/{}", "b".repeat(MAX_LEN));
         for other in [
             "",
             "/d/app-overview",

@@ -1,14 +1,14 @@
-//! Where a component may send requests: `allowed_outbound_hosts` of its manifest.
+//! `allowed_outbound_hosts`: the destinations that a component may connect to.
 
 use std::{net::IpAddr, ops::RangeInclusive};
 
-/// What `allowed_outbound_hosts` allows; nothing by default.
+/// The allowed destinations of a component. By default there are none.
 #[derive(Clone, Debug, Default)]
 pub struct AllowedHosts(Vec<Rule>);
 
 #[derive(Clone, Debug)]
 struct Rule {
-    /// `None` allows any.
+    /// `None` allows any scheme.
     scheme: Option<String>,
     host: Host,
     ports: RangeInclusive<u16>,
@@ -18,11 +18,11 @@ struct Rule {
 enum Host {
     Any,
     Name(String),
-    /// Every name that ends with a dot and this.
-    Below(String),
+    /// All subdomains. Holds the parent domain with a dot before it.
+    Subdomains(String),
 }
 
-/// Why an entry is not understood.
+/// An entry that cannot be parsed.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "{entry:?}: {reason}; expected scheme://host[:port], such as https://example.com or http://127.0.0.1:4318"
@@ -33,10 +33,10 @@ pub struct AllowedHostsError {
 }
 
 impl AllowedHosts {
-    /// Reads the entries of a manifest, their templates filled in.
+    /// Parses the entries of a manifest after template expansion.
     ///
     /// # Errors
-    /// If an entry is not understood.
+    /// Fails if an entry cannot be parsed.
     pub fn parse(entries: &[String]) -> Result<Self, AllowedHostsError> {
         let rule = |entry: &String| {
             Rule::parse(entry).map_err(|reason| AllowedHostsError {
@@ -47,7 +47,7 @@ impl AllowedHosts {
         entries.iter().map(rule).collect::<Result<_, _>>().map(Self)
     }
 
-    /// Returns whether a request with `scheme` may go to `host` (a name or an address, without brackets).
+    /// Returns whether a request with `scheme` may go to `host`, a name or an address without brackets.
     pub fn allows(&self, scheme: &str, host: &str, port: u16) -> bool {
         self.0.iter().any(|rule| {
             rule.scheme
@@ -58,15 +58,15 @@ impl AllowedHosts {
         })
     }
 
-    /// Returns whether a socket may be opened to an address; the scheme is `tcp` or `udp`. Only addresses are
-    /// compared: a name in the manifest says nothing about where it leads.
+    /// Returns whether a socket may connect to an address; `scheme` is `tcp` or `udp`. Names in the manifest do not
+    /// match, except `localhost`: any address could hide behind them.
     pub fn allows_address(&self, scheme: &str, address: IpAddr, port: u16) -> bool {
         self.allows(scheme, &address.to_string(), port)
             || (address.is_loopback() && self.allows(scheme, "localhost", port))
     }
 
-    /// Returns whether names may be looked up: only where sockets to anywhere are allowed, since a look-up
-    /// itself carries data out.
+    /// Returns whether the component may look up names. That needs permission for sockets to any host, because a
+    /// look-up itself sends data out.
     pub fn allows_name_lookup(&self) -> bool {
         self.0.iter().any(|rule| {
             let sockets = rule
@@ -83,9 +83,9 @@ impl Rule {
         let (scheme, rest) = entry.split_once("://").ok_or("no scheme")?;
         let authority = rest.strip_suffix('/').unwrap_or(rest);
         if authority.contains(['/', '?', '#', '@']) {
-            return Err("more than a host and a port");
+            return Err("parts other than a host and a port");
         }
-        // The colons of an IPv6 address are within brackets.
+        // The colons of an IPv6 address are inside brackets.
         let (host, port) = match authority.rsplit_once(':') {
             Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
             _ => (authority, None),
@@ -107,10 +107,10 @@ impl Host {
         match name.strip_prefix("*.") {
             _ if name == "*" => Ok(Self::Any),
             _ if name == "self" || name.ends_with(".spin.internal") => {
-                Err("requests among components are not supported")
+                Err("requests between components are not supported")
             }
             Some(parent) if !parent.is_empty() && !parent.contains('*') => {
-                Ok(Self::Below(format!(".{parent}")))
+                Ok(Self::Subdomains(format!(".{parent}")))
             }
             None if !name.is_empty() && !name.contains('*') => Ok(Self::Name(name.to_owned())),
             _ => Err("no host"),
@@ -121,7 +121,7 @@ impl Host {
         match self {
             Self::Any => true,
             Self::Name(name) => name.eq_ignore_ascii_case(host),
-            Self::Below(suffix) => host
+            Self::Subdomains(suffix) => host
                 .len()
                 .checked_sub(suffix.len())
                 .and_then(|start| host.get(start..))
@@ -131,19 +131,19 @@ impl Host {
 }
 
 fn parse_ports(scheme: &str, port: Option<&str>) -> Result<RangeInclusive<u16>, &'static str> {
-    let number = |text: &str| text.parse::<u16>().map_err(|_| "no port");
+    let number = |text: &str| text.parse::<u16>().map_err(|_| "invalid port");
     match (port, scheme) {
         (Some("*"), _) | (None, "*") => Ok(0..=u16::MAX),
         (Some(range), _) => match range.split_once("..") {
-            // The end of a range is not in it.
+            // A range excludes its end.
             Some((start, end)) => {
-                Ok(number(start)?..=number(end)?.checked_sub(1).ok_or("no port")?)
+                Ok(number(start)?..=number(end)?.checked_sub(1).ok_or("invalid port")?)
             }
             None => number(range).map(|port| port..=port),
         },
         (None, "http") => Ok(80..=80),
         (None, "https") => Ok(443..=443),
-        (None, _) => Err("no port, and the scheme has no usual one"),
+        (None, _) => Err("no port, and the scheme has no default port"),
     }
 }
 
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_allows_what_it_names_and_nothing_else() {
+    fn an_entry_allows_only_the_destinations_it_names() {
         let cases = [
             ("http://127.0.0.1:4318", ("http", "127.0.0.1", 4318), true),
             ("http://127.0.0.1:4318", ("http", "127.0.0.1", 4319), false),
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_understood_is_refused() {
+    fn malformed_entries_are_refused() {
         for entry in [
             "example.com",
             "http://",

@@ -1,4 +1,4 @@
-//! `spin.toml`, version 2, as it is written.
+//! The document `spin.toml`, version 2, before variables are expanded.
 
 use crate::ManifestError;
 use serde::Deserialize;
@@ -79,11 +79,11 @@ pub(crate) struct Build {
     pub command: Option<String>,
 }
 
-/// Keys of a component that mean nothing at run time.
-const MEANINGLESS: [&str; 4] = ["description", "exclude_files", "targets", "tool"];
+/// Keys of a component that have no effect at run time.
+const IGNORED: [&str; 4] = ["description", "exclude_files", "targets", "tool"];
 
 impl Document {
-    /// Refuses what would matter and is not honoured. A key whose value is empty asks for nothing.
+    /// Refuses keys that would have an effect but are not supported. An empty value has no effect.
     pub(crate) fn check(&self) -> Result<(), ManifestError> {
         if self.spin_manifest_version != 2 {
             return Err(ManifestError::Version(self.spin_manifest_version));
@@ -98,7 +98,7 @@ impl Document {
             let unsupported = component
                 .other
                 .iter()
-                .find(|(key, value)| !MEANINGLESS.contains(&key.as_str()) && !is_empty(value));
+                .find(|(key, value)| !IGNORED.contains(&key.as_str()) && !is_empty(value));
             if let Some((key, _)) = unsupported {
                 return Err(ManifestError::Unsupported {
                     place: format!("component {id:?}"),

@@ -1,8 +1,10 @@
 //! Reads a Spin manifest (`spin.toml`, version 2): triggers, components, and what each component may use.
 //!
-//! [`Manifest::load`] returns an application whose variables are filled in. Everything that would matter at run time
-//! and is not supported is an error that names the key; keys that only concern other tools are skipped. No Wasmtime
-//! and no file but the manifest is touched, so the fuzz targets can use it alone.
+//! [`Manifest::load`] returns an application with its variables expanded. A key that would have an effect at run time
+//! but is not supported is an error that names the key. Keys that only concern other tools are skipped. The crate
+//! `spin-host` runs the result.
+//!
+//! The crate needs no Wasmtime and opens no file but the manifest, so its tests and fuzz targets build in seconds.
 
 mod allowed_hosts;
 mod document;
@@ -17,52 +19,51 @@ use std::{
     collections::{BTreeMap, HashMap},
     path::{Path, PathBuf},
 };
-use template::expand;
 
-/// An application, its variables put in their places.
+/// An application with its variables expanded.
 #[derive(Debug)]
 pub struct Manifest {
     /// Name of the application.
     pub name: String,
     /// Version of the application.
     pub version: String,
-    /// Which component answers where.
+    /// Routes with their components.
     pub triggers: Vec<Trigger>,
-    /// The components that a trigger names, by id.
+    /// Components that a trigger names, by id.
     pub components: BTreeMap<String, ComponentManifest>,
     /// The application's variables.
     pub variables: HashMap<String, String>,
 }
 
-/// Which component answers where.
+/// A route and the component that serves it.
 #[derive(Debug)]
 pub struct Trigger {
-    /// Paths it answers.
+    /// Paths of the trigger.
     pub route: TriggerRoute,
     /// Id of the component.
     pub component: String,
 }
 
-/// A component and what it may use.
+/// A component and its permissions.
 #[derive(Debug)]
 pub struct ComponentManifest {
     /// Path of the Wasm file.
     pub source: PathBuf,
-    /// Command that builds it, if the manifest names one.
+    /// Command that builds the file, if the manifest names one.
     pub build_command: Option<String>,
     /// Values of `spin:variables`.
     pub variables: HashMap<String, String>,
-    /// Where it may send requests.
+    /// Destinations that the component may connect to.
     pub allowed_hosts: AllowedHosts,
-    /// Names of the databases it may open.
+    /// Names of the databases that the component may open.
     pub databases: Vec<String>,
-    /// Environment variables it sees.
+    /// Environment variables of the component.
     pub environment: Vec<(String, String)>,
 }
 
-/// Why a manifest cannot be hosted.
+/// The reason why a manifest cannot be hosted.
 #[derive(Debug, thiserror::Error)]
-#[expect(missing_docs, reason = "each message says it all")]
+#[expect(missing_docs, reason = "the messages explain the variants")]
 pub enum ManifestError {
     #[error("cannot be read")]
     Unreadable(#[source] std::io::Error),
@@ -84,7 +85,7 @@ pub enum ManifestError {
     },
     #[error("two triggers have the route {0:?}")]
     DuplicateRoute(String),
-    #[error("trigger.http route {route:?} names component {component:?}, which is not there")]
+    #[error("trigger.http route {route:?} names component {component:?}, which does not exist")]
     NoComponent { route: String, component: String },
     #[error("variable {name:?} is required: set {environment}", environment = environment_name(name))]
     VariableRequired { name: String },
@@ -105,7 +106,7 @@ pub enum ManifestError {
         source: AllowedHostsError,
     },
     #[error(
-        "component {component:?}, sqlite_databases: {database:?} is no name; expected letters, digits, - and _"
+        "component {component:?}, sqlite_databases: {database:?} is not a name; expected letters, digits, - and _"
     )]
     DatabaseName { component: String, database: String },
 }
@@ -115,11 +116,11 @@ fn environment_name(variable: &str) -> String {
 }
 
 impl Manifest {
-    /// Reads the manifest at `path`. `overrides` are values of variables, by name in lower case, that win over
-    /// those of the manifest.
+    /// Reads the manifest at `path`. `overrides` are names of variables, in lower case, with values that take
+    /// precedence over the defaults.
     ///
     /// # Errors
-    /// If it cannot be read, or the application cannot be hosted as it says.
+    /// Fails if the file cannot be read, or the application cannot be hosted as written.
     pub fn load(path: &Path, overrides: &[(String, String)]) -> Result<Self, ManifestError> {
         let text = std::fs::read_to_string(path).map_err(ManifestError::Unreadable)?;
         Self::parse(&text, path.parent().unwrap_or(Path::new("")), overrides)
@@ -177,7 +178,7 @@ impl Manifest {
     }
 }
 
-/// The parser's own rendering takes several lines.
+/// Puts an error of the parser on one line; its own rendering takes several.
 fn malformed(text: &str, error: &toml::de::Error) -> ManifestError {
     let before = error
         .span()
@@ -217,8 +218,8 @@ fn resolve_component(
     directory: &Path,
     variables: &HashMap<String, String>,
 ) -> Result<ComponentManifest, ManifestError> {
-    let fill = |key: &str, text: &String| {
-        expand(text, variables).map_err(|source| ManifestError::Template {
+    let expand = |key: &str, text: &String| {
+        template::expand(text, variables).map_err(|source| ManifestError::Template {
             component: id.to_owned(),
             key: key.to_owned(),
             text: text.clone(),
@@ -228,7 +229,7 @@ fn resolve_component(
     let hosts = declared
         .allowed_outbound_hosts
         .iter()
-        .map(|host| fill("allowed_outbound_hosts", host))
+        .map(|host| expand("allowed_outbound_hosts", host))
         .collect::<Result<Vec<_>, _>>()?;
     let is_name = |name: &&String| {
         !name.is_empty()
@@ -251,7 +252,7 @@ fn resolve_component(
         variables: declared
             .variables
             .iter()
-            .map(|(name, text)| Ok((name.clone(), fill("variables", text)?)))
+            .map(|(name, text)| Ok((name.clone(), expand("variables", text)?)))
             .collect::<Result<_, ManifestError>>()?,
         allowed_hosts: AllowedHosts::parse(&hosts).map_err(|source| {
             ManifestError::AllowedHosts {
@@ -301,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn an_application_is_read_with_its_variables_in_place() {
+    fn an_application_is_read_with_its_variables_expanded() {
         let manifest = parse(MANIFEST, &[("telemetry_host", "127.0.0.1:9")]).unwrap();
         let component = &manifest.components["items"];
         assert_eq!(component.source, Path::new("app/items.wasm"));
@@ -321,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_honoured_is_named() {
+    fn an_unsupported_key_or_value_is_named() {
         let cases = [
             (
                 "key_value_stores = []",
@@ -340,7 +341,7 @@ mod tests {
             (
                 "component = \"items\"",
                 "component = \"other\"",
-                "\"other\", which is not there",
+                "\"other\", which does not exist",
             ),
             (
                 "{{ telemetry_host }}",

@@ -1,8 +1,8 @@
-//! Routes of triggers: which paths a trigger answers.
+//! Routes of triggers, and the paths they match.
 
 use std::{fmt, str::FromStr};
 
-/// A trigger's route: `/exact`, `/with/:parameter`, or, with `/...` at its end, all paths below.
+/// The route of a trigger: `/exact`, `/with/:parameter`, or a prefix that ends with `/...`.
 #[derive(Clone, Debug)]
 pub struct TriggerRoute {
     text: String,
@@ -16,13 +16,13 @@ enum Segment {
     Parameter,
 }
 
-/// Why a text is not a route.
-#[expect(missing_docs, reason = "each message says it all")]
+/// The reason why a text is not a route.
+#[expect(missing_docs, reason = "the messages explain the variants")]
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RouteError {
     #[error("does not begin with /")]
     NoSlash,
-    #[error("has ... elsewhere than at its end")]
+    #[error("has ... before its end")]
     MisplacedWildcard,
     #[error("has a parameter without a name")]
     NamelessParameter,
@@ -53,7 +53,7 @@ impl FromStr for TriggerRoute {
 }
 
 impl TriggerRoute {
-    /// Returns whether the route answers `path`.
+    /// Returns whether the route matches `path`.
     pub fn matches(&self, path: &str) -> bool {
         let mut parts = split(path);
         self.segments.iter().all(|segment| {
@@ -64,7 +64,7 @@ impl TriggerRoute {
         }) && (self.wildcard || parts.next().is_none())
     }
 
-    /// Returns what sorts routes so that the first that matches is the most specific one.
+    /// Returns a sort key. The more specific of two matching routes has the greater key.
     pub fn specificity(&self) -> impl Ord + use<> {
         let literals = self
             .segments
@@ -74,14 +74,14 @@ impl TriggerRoute {
         (!self.wildcard, self.segments.len(), literals)
     }
 
-    /// Returns the route as it is written.
+    /// Returns the route as written.
     pub fn as_str(&self) -> &str {
         &self.text
     }
 }
 
 impl PartialEq for TriggerRoute {
-    /// Routes are equal that answer the same paths.
+    /// Routes are equal if they match the same paths.
     fn eq(&self, other: &Self) -> bool {
         self.segments == other.segments && self.wildcard == other.wildcard
     }
@@ -102,7 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn routes_answer_the_paths_they_describe() {
+    fn routes_match_the_paths_they_describe() {
         let cases = [
             ("/...", "/", true),
             ("/...", "/any/thing", true),
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn other_texts_are_refused() {
+    fn malformed_routes_are_refused() {
         assert_eq!(
             "x".parse::<TriggerRoute>().unwrap_err(),
             RouteError::NoSlash

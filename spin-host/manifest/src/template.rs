@@ -1,9 +1,9 @@
-//! `{{ name }}` in a manifest's texts.
+//! Expansion of `{{ name }}` in the values of a manifest.
 
 use std::collections::HashMap;
 
-/// Why a text cannot be filled in.
-#[expect(missing_docs, reason = "each message says it all")]
+/// The reason why a text cannot be expanded.
+#[expect(missing_docs, reason = "the messages explain the variants")]
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TemplateError {
     #[error("{{{{ without }}}}")]
@@ -12,10 +12,10 @@ pub enum TemplateError {
     Undeclared(String),
 }
 
-/// Replaces each `{{ name }}` in `text` by the variable's value.
+/// Replaces each `{{ name }}` in `text` with the value of the variable.
 ///
 /// # Errors
-/// If a variable is not declared, or `{{` is not closed.
+/// Fails if a variable is not declared or `{{` is not closed.
 pub(crate) fn expand(
     text: &str,
     variables: &HashMap<String, String>,

@@ -1,6 +1,6 @@
-//! One connection: how it is set up, and how a statement runs on it within its limits.
+//! One connection: its set-up, and the execution of a statement within limits.
 
-use super::{Answer, DatabaseError};
+use super::{DatabaseError, StatementResult};
 use rusqlite::{
     Connection, ErrorCode,
     config::DbConfig,
@@ -13,22 +13,22 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// What a statement may use.
+/// Limits of a statement.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
     pub statement_timeout: Duration,
-    /// Bytes of all values of an answer together.
-    pub max_answer: usize,
+    /// Total size of all values of a result, in bytes.
+    pub max_result_size: usize,
 }
 
-/// How long a connection waits for another's transaction.
+/// Longest wait for the transaction of another connection.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Statements kept prepared per connection.
 const STATEMENT_CACHE: usize = 64;
-/// Steps of SQLite's virtual machine between looks at the clock.
-const STEPS_PER_LOOK: i32 = 10_000;
+/// Steps of SQLite's virtual machine between checks of the deadline.
+const STEPS_PER_CHECK: i32 = 10_000;
 
-/// Opens a connection that may write, and creates the database where it is missing.
+/// Opens a connection that may write. Creates the database if it is missing.
 pub(super) fn open(path: &Path) -> Result<Connection, DatabaseError> {
     let mut connection = Connection::open(path)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
@@ -36,9 +36,9 @@ pub(super) fn open(path: &Path) -> Result<Connection, DatabaseError> {
     connection.pragma_update(None, "journal_mode", "wal")?;
     // Every commit is on disk before it is acknowledged.
     connection.pragma_update(None, "synchronous", "full")?;
-    // Otherwise a statement with `LIMIT ?` is prepared anew for every value: an eighth of the time of `GET /items`.
+    // Without it, SQLite prepares `LIMIT ?` anew for every value, which takes an eighth of the time of `GET /items`.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
-    // A guest must not reach other files of the host.
+    // Keeps guests away from other files of the host.
     connection.authorizer(Some(|context: AuthContext<'_>| match context.action {
         AuthAction::Attach { .. } | AuthAction::Detach { .. } => Authorization::Deny,
         AuthAction::Function {
@@ -56,28 +56,30 @@ pub(super) fn open_reader(path: &Path) -> Result<Connection, DatabaseError> {
     Ok(connection)
 }
 
-/// Executes `sql`; it may take `time`.
+/// Executes `sql` for at most `time`.
 pub(super) fn execute(
     connection: &mut Connection,
     sql: &str,
     parameters: &[Value],
     time: Duration,
-    max_answer: usize,
-) -> Result<Answer, DatabaseError> {
+    max_result_size: usize,
+) -> Result<StatementResult, DatabaseError> {
     let deadline = Instant::now() + time;
-    connection.progress_handler(STEPS_PER_LOOK, Some(move || Instant::now() > deadline))?;
-    run(connection, sql, parameters, max_answer).map_err(|error| match error {
+    connection.progress_handler(STEPS_PER_CHECK, Some(move || Instant::now() > deadline))?;
+    run(connection, sql, parameters, max_result_size).map_err(|error| match error {
         Failure::Sqlite(error)
             if error.sqlite_error_code() == Some(ErrorCode::OperationInterrupted) =>
         {
             DatabaseError::Timeout(time)
         }
         Failure::Sqlite(error) => error.into(),
-        Failure::TooLarge => DatabaseError::Sqlite(format!("answer exceeds {max_answer} bytes")),
+        Failure::TooLarge => {
+            DatabaseError::Sqlite(format!("result exceeds {max_result_size} bytes"))
+        }
     })
 }
 
-/// Returns whether `sql` cannot change anything.
+/// Returns whether `sql` only reads.
 pub(super) fn is_read_only(connection: &Connection, sql: &str) -> Result<bool, DatabaseError> {
     Ok(connection.prepare_cached(sql)?.readonly())
 }
@@ -97,8 +99,8 @@ fn run(
     connection: &Connection,
     sql: &str,
     parameters: &[Value],
-    max_answer: usize,
-) -> Result<Answer, Failure> {
+    max_result_size: usize,
+) -> Result<StatementResult, Failure> {
     let mut statement = connection.prepare_cached(sql)?;
     let columns: Vec<String> = statement.column_names().map(str::to_owned).collect();
     let mut cursor = statement.query(params_from_iter(parameters))?;
@@ -114,12 +116,12 @@ fn run(
             Ok(Value::try_from(value).map_err(|_| rusqlite::Error::InvalidQuery)?)
         });
         rows.push(values.collect::<Result<_, Failure>>()?);
-        if bytes > max_answer {
+        if bytes > max_result_size {
             return Err(Failure::TooLarge);
         }
     }
     drop(cursor);
-    Ok(Answer {
+    Ok(StatementResult {
         columns,
         rows,
         last_insert_rowid: connection.last_insert_rowid(),

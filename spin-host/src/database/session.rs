@@ -1,7 +1,7 @@
 //! A guest's connection to a database.
 
 use super::{
-    Answer, Database, DatabaseError, connection,
+    Database, DatabaseError, StatementResult, connection,
     statement::{Need, need},
 };
 use rusqlite::{Connection, types::Value};
@@ -13,10 +13,10 @@ use std::{
     time::Duration,
 };
 
-/// How long a read may hold up the thread it is called on before it moves to a blocking one.
+/// Time for which a read may block its thread before it moves to a blocking thread.
 const INLINE_READ: Duration = Duration::from_millis(2);
 
-/// What a guest opened. Statements of one session may run at one time, as the requests of an instance do.
+/// A guest's open connection. The requests of an instance share it, so its statements may run concurrently.
 #[derive(Clone, Debug)]
 #[expect(unreachable_pub, reason = "the generated bindings re-export it")]
 pub struct Session(Arc<Inner>);
@@ -40,16 +40,16 @@ impl Session {
         }))
     }
 
-    /// Executes a statement; what it wrote is on disk when this returns, unless the guest began a transaction.
+    /// Executes a statement. Its writes are on disk when this returns, except inside a transaction of the guest.
     ///
     /// # Errors
-    /// If SQLite refuses, or a limit is reached.
+    /// Fails if SQLite reports an error or a limit is reached.
     pub(crate) async fn execute(
         &self,
         sql: String,
         parameters: Vec<Value>,
-    ) -> Result<Answer, DatabaseError> {
-        let answer = match (self.0.own.get(), need(&sql)) {
+    ) -> Result<StatementResult, DatabaseError> {
+        let result = match (self.0.own.get(), need(&sql)) {
             (Some(own), _) => {
                 self.execute_on_own(Arc::clone(own), sql, parameters)
                     .await?
@@ -64,9 +64,9 @@ impl Session {
         };
         self.0
             .last_insert_rowid
-            .store(answer.last_insert_rowid, Relaxed);
-        self.0.changes.store(answer.changes, Relaxed);
-        Ok(answer)
+            .store(result.last_insert_rowid, Relaxed);
+        self.0.changes.store(result.changes, Relaxed);
+        Ok(result)
     }
 
     /// Returns the rowid of the session's last insert, 0 before the first.
@@ -79,10 +79,14 @@ impl Session {
         self.0.changes.load(Relaxed)
     }
 
-    async fn read(&self, sql: String, parameters: Vec<Value>) -> Result<Answer, DatabaseError> {
+    async fn read(
+        &self,
+        sql: String,
+        parameters: Vec<Value>,
+    ) -> Result<StatementResult, DatabaseError> {
         let database = &self.0.database;
         let mut reader = database.take_reader()?;
-        // `WITH` begins reads and writes alike.
+        // Both reads and writes can begin with `WITH`.
         if !connection::is_read_only(&reader, &sql)? {
             database.put_back(reader);
             return database.writer.execute(sql, parameters).await;
@@ -93,7 +97,7 @@ impl Session {
             &sql,
             &parameters,
             INLINE_READ,
-            limits.max_answer,
+            limits.max_result_size,
         ) {
             Err(DatabaseError::Timeout(_)) => {}
             result => {
@@ -104,7 +108,7 @@ impl Session {
         let long = move || {
             let time = limits.statement_timeout;
             let result =
-                connection::execute(&mut reader, &sql, &parameters, time, limits.max_answer);
+                connection::execute(&mut reader, &sql, &parameters, time, limits.max_result_size);
             (reader, result)
         };
         let (reader, result) = on_blocking_thread(long).await?;
@@ -117,7 +121,7 @@ impl Session {
         own: Arc<Mutex<Connection>>,
         sql: String,
         parameters: Vec<Value>,
-    ) -> Result<Answer, DatabaseError> {
+    ) -> Result<StatementResult, DatabaseError> {
         let limits = self.0.database.limits;
         on_blocking_thread(move || {
             let mut own = own.lock().unwrap_or_else(PoisonError::into_inner);
@@ -126,7 +130,7 @@ impl Session {
                 &sql,
                 &parameters,
                 limits.statement_timeout,
-                limits.max_answer,
+                limits.max_result_size,
             )
         })
         .await?
@@ -161,20 +165,20 @@ mod tests {
         session
             .execute(sql.into(), vec![])
             .await
-            .map(|answer| answer.rows)
+            .map(|result| result.rows)
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn concurrent_writes_are_all_kept_and_each_gets_its_own_answer() {
+    async fn concurrent_writes_are_all_kept_and_each_gets_its_own_result() {
         let (_dir, database) = database().await;
         let writes = (0..500).map(|n| {
             let session = Session::open(Arc::clone(&database));
             tokio::spawn(async move {
                 let sql = "INSERT INTO t (n) VALUES (?) RETURNING id, n".to_owned();
-                let answer = session.execute(sql, vec![Value::Integer(n)]).await.unwrap();
-                assert_eq!(answer.rows[0][1], Value::Integer(n));
+                let result = session.execute(sql, vec![Value::Integer(n)]).await.unwrap();
+                assert_eq!(result.rows[0][1], Value::Integer(n));
                 assert_eq!(
-                    answer.rows[0][0],
+                    result.rows[0][0],
                     Value::Integer(session.last_insert_rowid())
                 );
                 session.last_insert_rowid()
@@ -253,7 +257,7 @@ mod tests {
             Err(DatabaseError::Timeout(SECOND))
         );
         let large = run(&session, "SELECT zeroblob(2000000)").await.unwrap_err();
-        assert_eq!(large.to_string(), "answer exceeds 1048576 bytes");
+        assert_eq!(large.to_string(), "result exceeds 1048576 bytes");
         let other = format!("ATTACH '{}' AS other", dir.path().join("other").display());
         assert_eq!(
             run(&session, &other).await,

@@ -1,17 +1,17 @@
-//! What a statement needs, told from its first words.
+//! The kind of connection that a statement needs, judged by its first words.
 
-/// How a statement is executed.
+/// The kind of connection that a statement needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Need {
-    /// Any connection: it only reads, unless SQLite says otherwise.
+    /// Any reading connection, unless SQLite finds that the statement writes.
     Reader,
-    /// The writer, in a transaction with others.
+    /// The writer thread, in a transaction with other writes.
     Writer,
-    /// A connection of its own from now on, since it changes the connection's state.
+    /// A connection of the session's own from now on, since the statement changes the connection's state.
     OwnConnection,
 }
 
-/// Returns what `sql` needs.
+/// Returns the connection that `sql` needs.
 pub(super) fn need(sql: &str) -> Need {
     let mut words = Words(sql);
     let mut word = || words.next().unwrap_or_default().to_ascii_lowercase();
@@ -23,7 +23,7 @@ pub(super) fn need(sql: &str) -> Need {
     }
 }
 
-/// The words of a statement, without white space and comments before them.
+/// The words of a statement, without white space and comments between them.
 struct Words<'a>(&'a str);
 
 impl<'a> Iterator for Words<'a> {

@@ -1,17 +1,17 @@
-//! The one thread that writes: all that wait for it share a transaction.
+//! The writer thread. All writes that wait for it share a transaction.
 
 use super::{
-    Answer, DatabaseError,
+    DatabaseError, StatementResult,
     connection::{self, Limits},
 };
 use rusqlite::{Connection, types::Value};
 use std::thread::{self, JoinHandle};
 use tokio::sync::{mpsc, oneshot};
 
-/// Writes that may wait, and most that share a transaction.
+/// Most writes that can wait, and most that share a transaction.
 const QUEUE: usize = 1024;
 
-/// Hands writes to the thread; the thread ends when this is dropped, after the writes that wait.
+/// Handle to the writer thread. Dropping it finishes the waiting writes and joins the thread.
 #[derive(Debug)]
 pub(super) struct Writer {
     queue: Option<mpsc::Sender<Write>>,
@@ -21,7 +21,7 @@ pub(super) struct Writer {
 struct Write {
     sql: String,
     parameters: Vec<Value>,
-    answer: oneshot::Sender<Result<Answer, DatabaseError>>,
+    result: oneshot::Sender<Result<StatementResult, DatabaseError>>,
 }
 
 impl Writer {
@@ -46,17 +46,17 @@ impl Writer {
         &self,
         sql: String,
         parameters: Vec<Value>,
-    ) -> Result<Answer, DatabaseError> {
-        let (answer, answered) = oneshot::channel();
+    ) -> Result<StatementResult, DatabaseError> {
+        let (result, executed) = oneshot::channel();
         let write = Write {
             sql,
             parameters,
-            answer,
+            result,
         };
-        let stopped = || DatabaseError::Sqlite("the writing thread stopped".into());
+        let stopped = || DatabaseError::Sqlite("the writer thread stopped".into());
         let queue = self.queue.as_ref().ok_or_else(stopped)?;
         queue.send(write).await.map_err(|_| stopped())?;
-        answered.await.map_err(|_| stopped())?
+        executed.await.map_err(|_| stopped())?
     }
 }
 
@@ -66,12 +66,12 @@ impl Drop for Writer {
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
         {
-            tracing::error!("the writing thread of a database panicked");
+            tracing::error!("the writer thread of a database panicked");
         }
     }
 }
 
-/// Executes `writes`, commits them, and answers each.
+/// Executes and commits `writes`, then sends each its result.
 fn commit(connection: &mut Connection, limits: Limits, writes: Vec<Write>) {
     let results = match together(connection, limits, &writes) {
         Some(results) => results,
@@ -81,17 +81,17 @@ fn commit(connection: &mut Connection, limits: Limits, writes: Vec<Write>) {
             .collect(),
     };
     for (write, result) in writes.into_iter().zip(results) {
-        // Nobody waits for the answer of a request that was given up.
-        _ = write.answer.send(result);
+        // An error means that the request was canceled.
+        _ = write.result.send(result);
     }
 }
 
-/// Executes `writes` in one transaction; `None` if one of them ended it, which undid those before.
+/// Executes `writes` in one transaction. Returns `None` if one of them ended it and so undid those before.
 fn together(
     connection: &mut Connection,
     limits: Limits,
     writes: &[Write],
-) -> Option<Vec<Result<Answer, DatabaseError>>> {
+) -> Option<Vec<Result<StatementResult, DatabaseError>>> {
     if writes.len() == 1 {
         return None;
     }
@@ -110,7 +110,7 @@ fn together(
         }
     }
     if let Err(error) = connection.execute_batch("COMMIT") {
-        // A commit that failed for want of space leaves the transaction open.
+        // A commit that fails for lack of space leaves the transaction open.
         if !connection.is_autocommit()
             && let Err(error) = connection.execute_batch("ROLLBACK")
         {
@@ -125,12 +125,12 @@ fn execute(
     connection: &mut Connection,
     limits: Limits,
     write: &Write,
-) -> Result<Answer, DatabaseError> {
+) -> Result<StatementResult, DatabaseError> {
     connection::execute(
         connection,
         &write.sql,
         &write.parameters,
         limits.statement_timeout,
-        limits.max_answer,
+        limits.max_result_size,
     )
 }

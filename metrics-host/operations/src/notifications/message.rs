@@ -1,4 +1,4 @@
-//! Alertmanager's webhook message, version 4, as far as it is shown.
+//! The parts of Alertmanager's webhook message, version 4, that the status page shows.
 //!
 //! Source: <https://prometheus.io/docs/alerting/latest/configuration/#webhook_config>
 
@@ -7,26 +7,26 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// The version that is understood.
+/// The supported version.
 const VERSION: &str = "4";
-/// Characters of a text that are kept.
-const LONGEST: usize = 300;
+/// Longest text that is kept, in characters.
+const MAX_CHARS: usize = 300;
 
-/// What an alert does.
+/// State of an alert.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
-    /// Its condition holds.
+    /// The condition of the alert holds.
     Firing,
-    /// Its condition held.
+    /// The condition no longer holds.
     Resolved,
 }
 
 impl State {
-    /// Both.
+    /// Both states.
     pub const ALL: [Self; 2] = [Self::Firing, Self::Resolved];
 
-    /// Returns its name in the message, and the value of the label `status`.
+    /// Returns the name in the message, which is also the value of the label `status`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Firing => "firing",
@@ -35,31 +35,31 @@ impl State {
     }
 }
 
-/// One alert of a message.
+/// An alert of a message.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Alert {
-    /// Its identity: a hash of its labels.
+    /// Identity of the alert: a hash of its labels.
     pub fingerprint: String,
     /// Label `alertname`.
     pub name: String,
-    /// What it does.
+    /// State of the alert.
     pub state: State,
-    /// Label `severity`; empty where there is none.
+    /// Label `severity`, or empty.
     pub severity: String,
-    /// The other labels, as `name="value"`, that tell it from others of its name.
+    /// The other labels, as `name="value"`.
     pub labels: String,
-    /// Annotation `summary`; empty where there is none.
+    /// Annotation `summary`, or empty.
     pub summary: String,
-    /// Annotation `dashboard_url`, if it is a page of the web.
+    /// Annotation `dashboard_url`, if it is a web URL.
     pub dashboard: Option<WebUrl>,
-    /// When it began to fire.
+    /// Start of the firing state.
     pub starts_at: Timestamp,
-    /// When it ceased to, once it has.
+    /// End of the firing state. Meaningless while the alert fires.
     pub ends_at: Timestamp,
 }
 
 impl Alert {
-    /// Returns when it came into its state.
+    /// Returns the start of the current state.
     pub fn since(&self) -> Timestamp {
         match self.state {
             State::Firing => self.starts_at,
@@ -68,17 +68,17 @@ impl Alert {
     }
 }
 
-/// Why a body is no message.
+/// The reason why a message was rejected.
 #[derive(Debug, thiserror::Error)]
 pub enum MessageError {
-    /// Not JSON, or not that of the webhook.
+    /// The body is not a webhook message in JSON.
     #[error("malformed message of Alertmanager's webhook: {0}")]
     Malformed(#[from] serde_json::Error),
-    /// Another version.
+    /// The version is not supported.
     #[error("expected version {VERSION:?} of Alertmanager's webhook, got {0:?}")]
     Version(String),
-    /// An alert that cannot be told from others.
-    #[error("expected a fingerprint of 1 to {LONGEST} characters, got {0:?}")]
+    /// An alert has no usable fingerprint.
+    #[error("expected a fingerprint of 1 to {MAX_CHARS} characters, got {0:?}")]
     Fingerprint(String),
 }
 
@@ -100,25 +100,25 @@ struct AlertAsSent {
     fingerprint: String,
 }
 
-/// Reads a message.
+/// Parses a message.
 ///
 /// # Errors
-/// If it is none, or of another version.
+/// Fails if the message is malformed or of another version.
 pub(super) fn parse(body: &[u8]) -> Result<Vec<Alert>, MessageError> {
     let message: Message = serde_json::from_slice(body)?;
     if message.version != VERSION {
-        return Err(MessageError::Version(clipped(&message.version)));
+        return Err(MessageError::Version(truncated(&message.version)));
     }
     message.alerts.into_iter().map(alert).collect()
 }
 
 fn alert(sent: AlertAsSent) -> Result<Alert, MessageError> {
-    let fingerprint = clipped(&sent.fingerprint);
+    let fingerprint = truncated(&sent.fingerprint);
     if fingerprint.is_empty() || fingerprint != sent.fingerprint {
         return Err(MessageError::Fingerprint(fingerprint));
     }
     let text = |of: &BTreeMap<String, String>, name: &str| {
-        clipped(of.get(name).map_or("", String::as_str))
+        truncated(of.get(name).map_or("", String::as_str))
     };
     let others: Vec<_> = sent
         .labels
@@ -131,7 +131,7 @@ fn alert(sent: AlertAsSent) -> Result<Alert, MessageError> {
         name: text(&sent.labels, "alertname"),
         state: sent.status,
         severity: text(&sent.labels, "severity"),
-        labels: clipped(&others.join(" ")),
+        labels: truncated(&others.join(" ")),
         summary: text(&sent.annotations, "summary"),
         dashboard: (sent.annotations.get("dashboard_url")).and_then(|url| url.parse().ok()),
         starts_at: sent.starts_at,
@@ -139,8 +139,8 @@ fn alert(sent: AlertAsSent) -> Result<Alert, MessageError> {
     })
 }
 
-fn clipped(text: &str) -> String {
-    match text.char_indices().nth(LONGEST) {
+fn truncated(text: &str) -> String {
+    match text.char_indices().nth(MAX_CHARS) {
         None => text.to_owned(),
         Some((end, _)) => format!("{}…", &text[..end]),
     }
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn an_alert_is_read_with_what_tells_it_from_others() {
+    fn an_alert_is_read_with_its_distinguishing_labels() {
         let [alert] = &parse(&sent()).unwrap()[..] else {
             panic!()
         };
@@ -197,11 +197,11 @@ mod tests {
     }
 
     #[test]
-    fn what_is_kept_of_a_text_is_bounded() {
+    fn long_texts_are_truncated() {
         let mut message = sent();
         message["alerts"][0]["annotations"]["summary"] = "ä".repeat(10_000).into();
         let alert = parse(&message).unwrap().remove(0);
-        assert_eq!(alert.summary.chars().count(), LONGEST + 1);
+        assert_eq!(alert.summary.chars().count(), MAX_CHARS + 1);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! `POST /api/v1/alerts`: where Alertmanager delivers its notifications.
+//! `POST /api/v1/alerts`: the webhook that Alertmanager posts its notifications to.
 
 use super::{Notifications, message};
 use bytes::Bytes;
@@ -13,19 +13,19 @@ use jiff::Timestamp;
 use serde_json::json;
 use std::{sync::Arc, time::Duration};
 
-/// A message of a thousand alerts fits.
+/// Limits that a message of a thousand alerts fits in.
 const LIMITS: BodyLimits = BodyLimits {
     max_size: 2 << 20,
     max_decompressed_size: 2 << 20,
     read_timeout: Duration::from_secs(10),
     memory: 8 << 20,
 };
-/// Memory that a message needs by the time it is read, as a multiple of its size.
+/// Memory needed to parse a message, as a multiple of its size.
 const EXPANSION: usize = 4;
-/// Seconds after which Alertmanager may come again.
+/// Seconds after which Alertmanager should retry.
 const RETRY_AFTER: u32 = 1;
 
-/// Takes notifications.
+/// Receiver of notifications.
 #[derive(Debug)]
 pub struct Webhook {
     notifications: Arc<Notifications>,
@@ -33,25 +33,25 @@ pub struct Webhook {
     bodies: Bodies,
 }
 
-/// Why a notification was refused.
+/// The reason why a notification was rejected.
 #[derive(Debug, thiserror::Error)]
 pub enum WebhookError {
-    /// Called by another name.
+    /// The request used a host name that is not allowed.
     #[error("this host name is not allowed to reach the webhook; name it with --allowed-host")]
     Host,
-    /// Not JSON.
+    /// The content type is not JSON.
     #[error("expected content-type application/json, got {0:?}")]
     ContentType(String),
-    /// Too large, too slow, broken off, or one too many.
+    /// The body could not be read within the limits.
     #[error(transparent)]
     Body(#[from] BodyError),
-    /// Not Alertmanager's message.
+    /// The body is not a message of Alertmanager.
     #[error(transparent)]
     Message(#[from] message::MessageError),
 }
 
 impl WebhookError {
-    /// Returns the status; Alertmanager comes again after a 5xx and no other.
+    /// Returns the status of the response. Alertmanager retries only after a 5xx.
     pub fn status(&self) -> StatusCode {
         match self {
             Self::Host => StatusCode::MISDIRECTED_REQUEST,
@@ -71,7 +71,7 @@ impl WebhookError {
         }
     }
 
-    /// Returns all that [`Self::reason`] returns.
+    /// Returns all values of [`Self::reason`].
     pub(super) fn reasons() -> impl Iterator<Item = &'static str> {
         ["host", "content_type", "malformed"]
             .into_iter()
@@ -80,7 +80,7 @@ impl WebhookError {
 }
 
 impl Webhook {
-    /// Creates a webhook that feeds `notifications` and may be reached by `hosts`.
+    /// Creates a webhook that records in `notifications`. Requests must use one of `hosts`.
     pub fn new(notifications: Arc<Notifications>, hosts: HostNames) -> Self {
         Self {
             notifications,
@@ -89,9 +89,9 @@ impl Webhook {
         }
     }
 
-    /// Answers a POST.
+    /// Handles a POST.
     pub async fn call(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
-        match self.take(request).await {
+        match self.receive(request).await {
             Ok(alerts) => reply::json(StatusCode::OK, &json!({ "alerts": alerts })),
             Err(error) => {
                 let (status, reason) = (error.status(), error.reason());
@@ -108,8 +108,8 @@ impl Webhook {
         }
     }
 
-    /// Notes what a request tells and returns of how many alerts.
-    async fn take(&self, request: Request<Incoming>) -> Result<usize, WebhookError> {
+    /// Records the alerts of a request and returns their number.
+    async fn receive(&self, request: Request<Incoming>) -> Result<usize, WebhookError> {
         self.check(request.headers())?;
         let (body, _reserved) = self.bodies.read(request, EXPANSION).await?;
         let alerts = message::parse(&body)?;
@@ -121,9 +121,9 @@ impl Webhook {
         }
         let found = alerts.len();
         let notifications = Arc::clone(&self.notifications);
-        let note = move || notifications.note(alerts, Timestamp::now());
-        let noted = tokio::task::spawn_blocking(note).await;
-        noted.expect("nothing in it panics, and the runtime does not end under a request");
+        let record = move || notifications.record(alerts, Timestamp::now());
+        let recorded = tokio::task::spawn_blocking(record).await;
+        recorded.expect("recording does not panic, and the runtime outlives the request");
         Ok(found)
     }
 

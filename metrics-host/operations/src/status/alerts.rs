@@ -1,4 +1,4 @@
-//! What Alertmanager told of late, as the page shows it.
+//! The list of alerts on the page.
 
 use super::words;
 use crate::{
@@ -9,13 +9,13 @@ use crate::{
 use jiff::Timestamp;
 use std::time::Duration;
 
-/// Alerts that are shown.
-const MOST: usize = 20;
+/// Most alerts that are shown.
+const MAX_SHOWN: usize = 20;
 
-/// The alerts, what fires first.
+/// The alerts, firing ones first.
 pub(super) struct List {
     pub(super) shown: Vec<Shown>,
-    /// Alerts that are not shown.
+    /// Number of alerts that are not shown.
     pub(super) more: usize,
 }
 
@@ -23,28 +23,28 @@ pub(super) struct List {
 pub(super) struct Shown {
     pub(super) firing: bool,
     pub(super) name: String,
-    /// Whether there is a page for it.
+    /// Whether the alert has a runbook.
     pub(super) has_runbook: bool,
-    /// Where its panel is.
+    /// URL of the panel on a dashboard.
     pub(super) dashboard: Option<WebUrl>,
     pub(super) severity: String,
     pub(super) labels: String,
     pub(super) summary: String,
-    /// How long it has been in its state, in words.
+    /// Time in the current state, in words.
     pub(super) age: String,
-    /// When it came into it.
+    /// Start of the current state.
     pub(super) since: String,
-    /// How long ago Alertmanager told that it fires: one that died tells no more.
+    /// Age of the last notification while the alert fires. It grows if Alertmanager dies.
     pub(super) told: Option<String>,
 }
 
 impl List {
-    /// Shows what there is to say at `now` of `notifications`, which begin with what fires.
+    /// Lists `notifications` as of `now`. Firing ones must come first.
     pub(super) fn new(notifications: &[Notification], now: Timestamp) -> Self {
-        let most = notifications.iter().take(MOST);
+        let most = notifications.iter().take(MAX_SHOWN);
         Self {
             shown: most.map(|known| Shown::new(known, now)).collect(),
-            more: notifications.len().saturating_sub(MOST),
+            more: notifications.len().saturating_sub(MAX_SHOWN),
         }
     }
 }
@@ -54,9 +54,9 @@ impl Shown {
         let firing = alert.state == State::Firing;
         Self {
             firing,
-            has_runbook: runbooks::has(&alert.name),
+            has_runbook: runbooks::exists(&alert.name),
             name: if alert.name.is_empty() {
-                "(without a name)".into()
+                "(unnamed)".into()
             } else {
                 alert.name.clone()
             },
@@ -71,15 +71,15 @@ impl Shown {
     }
 }
 
-/// Returns how many alerts call for somebody: those that fire, but for what fires always, whose severity is `none`.
-pub(super) fn calling(notifications: &[Notification]) -> usize {
-    let calls = |alert: &&Notification| {
+/// Counts the firing alerts that need attention. Severity `none` marks an alert that always fires.
+pub(super) fn needing_attention(notifications: &[Notification]) -> usize {
+    let needs_attention = |alert: &&Notification| {
         alert.alert.state == State::Firing && alert.alert.severity != "none"
     };
-    notifications.iter().filter(calls).count()
+    notifications.iter().filter(needs_attention).count()
 }
 
-/// Another machine's clock may be ahead.
+/// Returns the time from `then` to `now`, or zero if the other machine's clock is ahead.
 fn age(then: Timestamp, now: Timestamp) -> Duration {
     now.duration_since(then).try_into().unwrap_or_default()
 }
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn a_firing_alert_shows_when_it_was_last_told() {
+    fn a_firing_alert_shows_the_age_of_its_last_notification() {
         let list = list(&[
             notification(State::Firing, 400, 760),
             notification(State::Firing, 400, 1001),
@@ -136,8 +136,8 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_shown_is_counted() {
-        let list = list(&vec![notification(State::Firing, 1, 2); MOST + 3]);
-        assert_eq!((list.shown.len(), list.more), (MOST, 3));
+    fn alerts_that_are_not_shown_are_counted() {
+        let list = list(&vec![notification(State::Firing, 1, 2); MAX_SHOWN + 3]);
+        assert_eq!((list.shown.len(), list.more), (MAX_SHOWN, 3));
     }
 }

@@ -1,7 +1,7 @@
-//! Lines over the last quarter of an hour, as SVG.
+//! Line charts of the last 15 minutes, as SVG.
 //!
-//! The colours are those of the light theme; the style sheet finds them by their value and, in the dark, replaces
-//! them. It also gives each line its own dashes, so that colour alone tells nothing.
+//! Charts are drawn in the colours of the light theme. The style sheet matches these values and replaces them in the
+//! dark theme. It also gives each line its own dashes, so that no information depends on colour alone.
 
 use super::{history::WINDOW, words};
 use plotters::{
@@ -10,11 +10,11 @@ use plotters::{
 };
 use std::{error::Error, ops::Range};
 
-/// Units of the drawing per pixel of its size on a phone: coordinates are whole numbers.
+/// Drawing units per pixel on a phone. Coordinates are whole numbers, so more units give smoother lines.
 const SCALE: u32 = 4;
-/// Size of a drawing, in its units; also in `status.html`.
+/// Size of a chart in drawing units. Keep it equal to the `viewBox` in `status.html`.
 const SIZE: (u32, u32) = (344 * SCALE, 180 * SCALE);
-/// Of lines, in their order.
+/// Colours of the lines, in order.
 const SERIES: [RGBColor; 3] = [
     RGBColor(0x1a, 0x50, 0xc8),
     RGBColor(0xa8, 0x48, 0x0a),
@@ -22,18 +22,18 @@ const SERIES: [RGBColor; 3] = [
 ];
 const GRID: RGBColor = RGBColor(0xd9, 0xdf, 0xe8);
 const TEXT: RGBColor = RGBColor(0x56, 0x61, 0x73);
-/// Seconds at both ends of the axis of latencies: the least and the largest bound of the histogram.
+/// Ends of the latency axis, in seconds: the lowest and the highest bound of the histogram.
 const LATENCIES: (f64, f64) = (0.000_5, 10.0);
 
-/// Values over time, oldest first: seconds before now, and a value where there is one.
+/// Points over time, oldest first: seconds before now, and the value or a gap.
 pub(super) type Line = Vec<(f64, Option<f64>)>;
 
-/// What a chart's values are.
+/// Unit and scale of the values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Axis {
     /// Events per second.
     Rate,
-    /// A share of 1.
+    /// A ratio between 0 and 1.
     Ratio,
     /// Seconds, on a logarithmic scale.
     Latency,
@@ -69,7 +69,7 @@ impl Axis {
     }
 }
 
-/// Draws `lines`, at most three; returns what belongs inside of an `svg` element.
+/// Draws up to three `lines`. Returns the content of an `svg` element.
 pub(super) fn draw(axis: Axis, lines: &[Line]) -> String {
     let mut svg = String::with_capacity(16 << 10);
     let drawn = draw_on(
@@ -81,7 +81,7 @@ pub(super) fn draw(axis: Axis, lines: &[Line]) -> String {
         tracing::error!(error, "cannot draw a chart");
         return String::new();
     }
-    // The page has an element of its own around it, with a description.
+    // The page provides the `svg` element itself, with a description.
     let inside = svg.split_once('>').map_or("", |(_, inside)| inside);
     let inside = inside.trim_end();
     inside.strip_suffix("</svg>").unwrap_or(inside).to_owned()
@@ -111,7 +111,7 @@ fn draw_on(
         .axis_style(GRID.stroke_width(SCALE))
         .x_labels(4)
         .y_labels(5)
-        // The first label of each axis would touch the other.
+        // Without it, the first labels of both axes would touch.
         .set_tick_mark_size(LabelAreaPosition::Bottom, 8 * SCALE)
         .label_style(("sans-serif", 17 * SCALE).into_font().color(&TEXT))
         .x_label_formatter(&|minutes| match minutes.round() {
@@ -138,7 +138,7 @@ fn draw_on(
     area.present().map_err(|error| text(&error))
 }
 
-/// A label of an axis: no more digits than it needs.
+/// Formats a label of an axis without trailing zeros.
 fn trimmed(number: f64, unit: &str) -> String {
     let number = if number >= 1000.0 {
         words::count(number.round() as u64)

@@ -1,4 +1,4 @@
-//! The table of endpoints: of late, and since counting began.
+//! The table of endpoints, with recent and total numbers.
 
 use super::{
     history::{History, Sample, WINDOW},
@@ -7,36 +7,38 @@ use super::{
 };
 use std::time::Duration;
 
-/// Rows; an application has few routes, and whoever sends telemetry may have many.
-const MOST: usize = 50;
+/// Most rows. Hosted applications have few routes, but senders of telemetry may have many.
+const MAX_ROWS: usize = 50;
 
 /// The table, the busiest endpoints first.
 pub(super) struct Table {
-    /// How long "of late" is.
+    /// Length of the recent window, in words.
     pub(super) window: String,
     pub(super) rows: Vec<Row>,
     pub(super) total: Row,
-    /// Endpoints that are not shown.
+    /// Number of endpoints that are not shown.
     pub(super) more: usize,
 }
 
-/// One endpoint, or all of them.
+/// One endpoint, or the sum of all.
 pub(super) struct Row {
     pub(super) endpoint: String,
+    /// Numbers of the recent window.
     pub(super) late: Cells,
+    /// Numbers since counting began.
     pub(super) ever: Cells,
 }
 
-/// What there is to say of some requests.
+/// The numbers of a row in one period.
 pub(super) struct Cells {
     pub(super) requests: u64,
     pub(super) failed: u64,
-    /// Seconds.
+    /// 95th percentile of the latency, in seconds.
     pub(super) p95: Option<f64>,
 }
 
 impl Table {
-    /// Compares `now` with the oldest sample of `history`.
+    /// Compares `now` with the sample of `history` from the start of the window.
     pub(super) fn new(history: &History, now: &Sample) -> Self {
         let start = history.before(now.at, WINDOW).unwrap_or(now);
         let mut all = (Totals::default(), Totals::default());
@@ -51,11 +53,11 @@ impl Table {
         rows.sort_by_key(|(_, late, ever)| std::cmp::Reverse((late.requests, ever.requests)));
         Self {
             window: words::span(since(start, now).min(WINDOW)),
-            more: rows.len().saturating_sub(MOST),
+            more: rows.len().saturating_sub(MAX_ROWS),
             total: row("All", all.0, all.1),
             rows: rows
                 .into_iter()
-                .take(MOST)
+                .take(MAX_ROWS)
                 .map(|(endpoint, late, ever)| row(endpoint, late, ever))
                 .collect(),
         }
@@ -83,25 +85,25 @@ impl Cells {
         }
     }
 
-    /// Returns the requests in words.
+    /// Formats the number of requests.
     pub(super) fn requests_text(&self) -> String {
         words::count(self.requests)
     }
 
-    /// Returns the share of requests that failed, in words.
+    /// Formats the ratio of failed requests.
     pub(super) fn error_text(&self) -> String {
         match self.requests {
-            0 => words::NONE.into(),
+            0 => words::NO_VALUE.into(),
             requests => words::percent(self.failed as f64 / requests as f64),
         }
     }
 
-    /// Returns the latency in words.
+    /// Formats the latency for people.
     pub(super) fn p95_text(&self) -> String {
-        self.p95.map_or(words::NONE.into(), words::latency)
+        self.p95.map_or(words::NO_VALUE.into(), words::latency)
     }
 
-    /// Returns the latency in seconds, as a number that can be read back.
+    /// Formats the latency in seconds, at full precision.
     pub(super) fn p95_exact(&self) -> String {
         match self.p95 {
             Some(f64::INFINITY) => "+Inf".into(),
@@ -131,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_have_both_what_came_of_late_and_what_came_ever() {
+    fn rows_have_recent_and_total_numbers() {
         let start = Instant::now();
         let mut history = History::default();
         history.record(sample(

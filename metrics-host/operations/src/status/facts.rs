@@ -1,5 +1,4 @@
-//! Single numbers: the application, how it is hosted, and how its telemetry arrives. Each names the sample of
-//! `/metrics` that it equals.
+//! Single numbers about the application, the host and the telemetry. Each equals a sample of `/metrics` and names it.
 
 use super::{Addresses, words};
 use exposition::Sources;
@@ -8,22 +7,22 @@ use metric::Family;
 use request_counts::{ComponentFailure, RequestCounts};
 use std::time::Duration;
 
-/// A number with its name.
+/// A number with its label.
 pub(super) struct Fact {
     pub(super) label: &'static str,
-    /// As people read it.
+    /// Formatted for people.
     pub(super) value: String,
-    /// As it is.
+    /// Full precision.
     pub(super) exact: String,
-    /// The sample of `/metrics`.
+    /// The equal sample of `/metrics`.
     pub(super) sample: String,
-    /// Whether somebody should look into it.
+    /// Whether the number indicates a problem.
     pub(super) worrying: bool,
 }
 
-/// All of them, by what they are about.
+/// All facts, by topic.
 pub(super) struct Facts {
-    /// Name, version and digest of each application.
+    /// Name, version and component digest of each application.
     pub(super) applications: Vec<[String; 3]>,
     pub(super) answering: Vec<Fact>,
     pub(super) telemetry: Vec<Fact>,
@@ -32,12 +31,12 @@ pub(super) struct Facts {
     pub(super) in_flight: u64,
     pub(super) in_flight_limit: u64,
     pub(super) senders: u64,
-    /// How long ago telemetry came last.
+    /// Age of the last telemetry.
     pub(super) last_batch: Option<Duration>,
 }
 
 impl Facts {
-    /// Collects them; `counts` are the requests, at `now`.
+    /// Collects the facts as of `now`; `counts` are the request counters.
     pub(super) fn gather(
         sources: &Sources,
         counts: &RequestCounts,
@@ -46,7 +45,7 @@ impl Facts {
     ) -> Self {
         let own = sources.registry().snapshot();
         let counted = |label, family| number(label, family, own.count(family));
-        let failures = |label, family| worry(label, family, own.count(family));
+        let failures = |label, family| problem(label, family, own.count(family));
         let (lost, senders, otlp_series) = {
             let state = sources.journal.state();
             (
@@ -59,9 +58,13 @@ impl Facts {
         let in_flight = own.count(metric::IN_FLIGHT);
         let in_flight_limit = own.count(metric::IN_FLIGHT_LIMIT);
 
-        let mut answering = vec![worry("Internal exceptions", metric::ERRORS, counts.errors)];
+        let mut answering = vec![problem(
+            "Internal exceptions",
+            metric::ERRORS,
+            counts.errors,
+        )];
         for (failure, failures) in &counts.component_failures {
-            let mut fact = worry(label(*failure), metric::COMPONENT_FAILURES, *failures);
+            let mut fact = problem(label(*failure), metric::COMPONENT_FAILURES, *failures);
             fact.sample += &format!("{{reason=\"{}\"}}", failure.as_str());
             answering.push(fact);
         }
@@ -84,10 +87,10 @@ impl Facts {
         let telemetry = vec![
             last_fact,
             counted("Batches counted", metric::BATCHES),
-            counted("Batches sent again, not counted again", metric::DUPLICATES),
-            failures("Batches that senders skipped", metric::GAPS),
-            failures("Posts refused", metric::REJECTED),
-            worry(
+            counted("Duplicate batches, not counted again", metric::DUPLICATES),
+            failures("Missing batches", metric::GAPS),
+            failures("OTLP requests rejected", metric::REJECTED),
+            problem(
                 "Requests that components could not report",
                 metric::LOST_REQUESTS,
                 lost,
@@ -104,9 +107,9 @@ impl Facts {
         let storage = vec![
             journal,
             size,
-            failures("Scrapes while the disk refused", metric::SYNC_FAILURES),
+            failures("Scrapes with a disk failure", metric::SYNC_FAILURES),
             failures(
-                "Failures of the file of notifications",
+                "Failures of the notification file",
                 metric::NOTIFICATION_FILE_FAILURES,
             ),
             number(
@@ -115,8 +118,8 @@ impl Facts {
                 counts.series() as u64,
             ),
             number("Series of other senders", metric::OTLP_SERIES, otlp_series),
-            worry(
-                "Requests that fit no series",
+            problem(
+                "Requests beyond the series limit",
                 metric::OVERFLOWED,
                 counts.overflowed,
             ),
@@ -141,14 +144,14 @@ impl Facts {
 
 fn label(failure: ComponentFailure) -> &'static str {
     match failure {
-        ComponentFailure::Trap => "Instances lost to a trap",
-        ComponentFailure::Timeout => "Requests that timed out",
-        ComponentFailure::Instantiation => "Requests without an instance",
-        ComponentFailure::Overload => "Requests without a place",
+        ComponentFailure::Trap => "Instances trapped",
+        ComponentFailure::Timeout => "Requests timed out",
+        ComponentFailure::Instantiation => "Requests refused: no instance",
+        ComponentFailure::Overload => "Requests refused: host at capacity",
     }
 }
 
-/// A number that is as good as another.
+/// Returns a fact whose value never indicates a problem.
 fn number(label: &'static str, family: Family, number: u64) -> Fact {
     Fact {
         label,
@@ -159,8 +162,8 @@ fn number(label: &'static str, family: Family, number: u64) -> Fact {
     }
 }
 
-/// A number that should be 0.
-fn worry(label: &'static str, family: Family, found: u64) -> Fact {
+/// Returns a fact whose value should be 0.
+fn problem(label: &'static str, family: Family, found: u64) -> Fact {
     Fact {
         worrying: found > 0,
         ..number(label, family, found)

@@ -1,4 +1,4 @@
-//! What was counted of late: every few seconds the totals per endpoint, for a quarter of an hour.
+//! Recent history: the totals per endpoint, sampled every 5 seconds and kept for 15 minutes.
 
 use super::totals::Totals;
 use request_counts::{OTHER, RequestCounts, Status};
@@ -8,59 +8,61 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long a sample is kept.
+/// Age up to which samples are kept.
 pub(super) const WINDOW: Duration = Duration::from_secs(15 * 60);
 /// Time between samples.
 pub(super) const INTERVAL: Duration = Duration::from_secs(5);
-/// Samples that a point of a chart spans: single seconds of little traffic would only flicker.
-const SPAN: usize = 3;
-/// Less time than this between two samples makes no rate.
-const SHORTEST: Duration = Duration::from_secs(1);
-/// Endpoints that are told apart, which bounds the memory (with [`WINDOW`], to some 6 MB); the rest is "other".
+/// Sampling intervals per point of a chart. Shorter periods would flicker at low traffic.
+const INTERVALS_PER_POINT: usize = 3;
+/// Shortest time between two samples that gives a meaningful rate.
+const MIN_PERIOD: Duration = Duration::from_secs(1);
+/// Most endpoints with totals of their own; the rest counts as "other". With [`WINDOW`], it bounds the memory to about
+/// 6 MB.
 const MAX_ENDPOINTS: usize = 200;
 
 /// Totals per endpoint at one time.
 #[derive(Clone, Debug)]
 pub(super) struct Sample {
-    /// When.
+    /// Time of the sample.
     pub(super) at: Instant,
-    /// Since counting began.
+    /// Totals since counting began.
     pub(super) endpoints: BTreeMap<Arc<str>, Totals>,
 }
 
-/// What happened between two samples.
+/// The period between two samples.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Stretch {
-    /// How long before now it ended.
+pub(super) struct Period {
+    /// Time since the end of the period.
     pub(super) age: Duration,
-    /// How long it was.
     pub(super) length: Duration,
-    /// What came in it, to endpoints that users call.
+    /// Requests to user-facing endpoints.
     pub(super) totals: Totals,
 }
 
-/// The samples of the last quarter of an hour.
+/// The samples of the last 15 minutes.
 #[derive(Debug, Default)]
 pub(super) struct History(VecDeque<Sample>);
 
 impl Sample {
-    /// Adds up `counts` by endpoint.
+    /// Sums `counts` per endpoint.
     pub(super) fn new(at: Instant, counts: &RequestCounts) -> Self {
         let mut endpoints: BTreeMap<&str, Totals> = BTreeMap::new();
         let known: Vec<_> = counts.latency.keys().take(MAX_ENDPOINTS).collect();
-        let told_apart = |endpoint| match known.binary_search(&endpoint) {
+        let known_or_other = |endpoint| match known.binary_search(&endpoint) {
             Ok(index) => known[index].as_str(),
             Err(_) => OTHER,
         };
         for (labels, count) in &counts.requests {
-            let totals = endpoints.entry(told_apart(&labels.endpoint)).or_default();
+            let totals = endpoints
+                .entry(known_or_other(&labels.endpoint))
+                .or_default();
             totals.requests += count;
             if labels.status.class() == Status::Class(5) {
                 totals.failed += count;
             }
         }
         for (endpoint, histogram) in &counts.latency {
-            let totals = endpoints.entry(told_apart(endpoint)).or_default();
+            let totals = endpoints.entry(known_or_other(endpoint)).or_default();
             totals.latency.merge(histogram);
         }
         let endpoints = endpoints
@@ -72,28 +74,28 @@ impl Sample {
         }
     }
 
-    /// Returns what came to `endpoint` since `earlier`.
+    /// Returns the requests to `endpoint` since `earlier`.
     pub(super) fn since(&self, earlier: &Self, endpoint: &str) -> Totals {
         let of = |sample: &Self| sample.endpoints.get(endpoint).copied().unwrap_or_default();
         of(self) - of(earlier)
     }
 
-    /// Adds up the endpoints that users call.
-    fn of_users(&self) -> Totals {
+    /// Sums the user-facing endpoints.
+    fn user_facing(&self) -> Totals {
         self.endpoints
             .iter()
-            .filter(|(endpoint, _)| is_for_users(endpoint))
+            .filter(|(endpoint, _)| is_user_facing(endpoint))
             .fold(Totals::default(), |sum, (_, totals)| sum + *totals)
     }
 }
 
-/// Returns whether users call `endpoint`, as the alerts see it: `endpoint!~"/(metrics|health/.*)"`.
-fn is_for_users(endpoint: &str) -> bool {
+/// Returns whether `endpoint` is user-facing by the rule of the alerts: `endpoint!~"/(metrics|health/.*)"`.
+fn is_user_facing(endpoint: &str) -> bool {
     endpoint != "/metrics" && !endpoint.starts_with("/health/")
 }
 
 impl History {
-    /// Adds `sample`, and forgets what is older than the window before it.
+    /// Adds `sample` and drops samples that are older than the window.
     pub(super) fn record(&mut self, mut sample: Sample) {
         while self
             .0
@@ -103,7 +105,7 @@ impl History {
             self.0.pop_front();
         }
         if let Some(last) = self.0.back() {
-            // The names are the same each time: they are kept once.
+            // Samples share the names of endpoints, which rarely change.
             let share = |(endpoint, totals)| match last.endpoints.get_key_value(&endpoint) {
                 Some((known, _)) => (Arc::clone(known), totals),
                 None => (endpoint, totals),
@@ -113,7 +115,7 @@ impl History {
         self.0.push_back(sample);
     }
 
-    /// Returns the latest sample that is `age` older than `now`, or else the oldest.
+    /// Returns the latest sample at least `age` older than `now`, or else the oldest.
     pub(super) fn before(&self, now: Instant, age: Duration) -> Option<&Sample> {
         let mut latest_first = self.0.iter().rev();
         latest_first
@@ -121,31 +123,37 @@ impl History {
             .or(self.0.front())
     }
 
-    /// Returns what came between `age` before `now` and then; `None` if that is too short to tell.
-    pub(super) fn stretch(&self, now: &Sample, age: Duration) -> Option<Stretch> {
+    /// Returns the period of length `age` before `now`, or `None` if the history is too short for a rate.
+    pub(super) fn period(&self, now: &Sample, age: Duration) -> Option<Period> {
         between(self.before(now.at, age)?, now, now.at)
     }
 
     /// Returns the points of the charts, oldest first, up to `now`.
-    pub(super) fn stretches(&self, now: &Sample) -> Vec<Stretch> {
+    pub(super) fn periods(&self, now: &Sample) -> Vec<Period> {
         let samples: Vec<_> = self.0.iter().chain([now]).collect();
         let ends = samples.iter().enumerate().skip(1);
-        ends.filter_map(|(index, end)| between(samples[index.saturating_sub(SPAN)], end, now.at))
-            .collect()
+        ends.filter_map(|(index, end)| {
+            between(
+                samples[index.saturating_sub(INTERVALS_PER_POINT)],
+                end,
+                now.at,
+            )
+        })
+        .collect()
     }
 }
 
-fn between(start: &Sample, end: &Sample, now: Instant) -> Option<Stretch> {
+fn between(start: &Sample, end: &Sample, now: Instant) -> Option<Period> {
     let length = end.at.saturating_duration_since(start.at);
-    (length >= SHORTEST).then(|| Stretch {
+    (length >= MIN_PERIOD).then(|| Period {
         age: now.saturating_duration_since(end.at),
         length,
-        totals: end.of_users() - start.of_users(),
+        totals: end.user_facing() - start.user_facing(),
     })
 }
 
-impl Stretch {
-    /// Returns the requests per second.
+impl Period {
+    /// Returns requests per second.
     pub(super) fn rate(&self) -> f64 {
         self.totals.requests as f64 / self.length.as_secs_f64()
     }
@@ -157,7 +165,7 @@ mod tests {
     use request_counts::{LabelSpace, RequestLabels};
     use telemetry::{Delta, Observation, Series};
 
-    /// So many requests to each endpoint, one in ten answered 503.
+    /// Counts the given requests per endpoint. One in ten has status 503.
     fn counts(endpoints: &[(&str, u64)]) -> RequestCounts {
         let mut delta = Delta::default();
         for (endpoint, requests) in endpoints {
@@ -185,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn rates_are_of_what_users_call_over_the_time_that_passed() {
+    fn rates_cover_user_facing_endpoints_over_the_elapsed_time() {
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
         let mut history = History::default();
@@ -195,19 +203,19 @@ mod tests {
             at(10),
             &counts(&[("/a", 200), ("/health/live", 70), ("/metrics", 9)]),
         );
-        let points = history.stretches(&now);
-        let rates: Vec<_> = points.iter().map(Stretch::rate).collect();
+        let points = history.periods(&now);
+        let rates: Vec<_> = points.iter().map(Period::rate).collect();
         assert_eq!(rates, [10.0, 10.0]);
         assert_eq!(points[0].age, Duration::from_secs(5));
         assert_eq!(points[1].totals.failed, 10);
-        let last = history.stretch(&now, Duration::from_secs(4)).unwrap();
+        let last = history.period(&now, Duration::from_secs(4)).unwrap();
         assert_eq!((last.length.as_secs(), last.totals.requests), (5, 50));
         let all = now.since(history.before(now.at, WINDOW).unwrap(), "/a");
         assert_eq!(all.requests, 100);
     }
 
     #[test]
-    fn what_is_kept_is_bounded_in_time_and_by_endpoints() {
+    fn the_history_is_bounded_in_time_and_endpoints() {
         let start = Instant::now();
         let mut history = History::default();
         for tick in 0..1000 {
@@ -241,12 +249,12 @@ mod tests {
     }
 
     #[test]
-    fn a_moment_makes_no_rate() {
+    fn too_short_a_period_gives_no_rate() {
         let start = Instant::now();
         let mut history = History::default();
         history.record(Sample::new(start, &counts(&[])));
         let now = Sample::new(start + Duration::from_millis(10), &counts(&[("/a", 1)]));
-        assert!(history.stretches(&now).is_empty());
-        assert!(history.stretch(&now, WINDOW).is_none());
+        assert!(history.periods(&now).is_empty());
+        assert!(history.period(&now, WINDOW).is_none());
     }
 }

@@ -1,4 +1,4 @@
-//! The page itself, as its template needs it.
+//! The data of the page for its template.
 
 use super::{
     Addresses, Links, alerts,
@@ -12,17 +12,17 @@ use crate::{Build, WebUrl, notifications::Notification};
 use askama::Template;
 use std::{net::SocketAddr, time::Duration};
 
-/// What the tiles are about.
+/// Period that the tiles cover.
 const TILE_WINDOW: Duration = Duration::from_secs(60);
 
-/// See `templates/status.html`.
+/// Data of `templates/status.html`.
 #[derive(Template)]
 #[template(path = "status.html")]
 pub(super) struct Page<'a> {
     pub(super) build: Build,
     pub(super) ready: bool,
     pub(super) refreshes: bool,
-    /// When it was made.
+    /// Time of rendering.
     pub(super) time: String,
     pub(super) addresses: &'a Addresses,
     pub(super) links: &'a Links,
@@ -38,12 +38,12 @@ pub(super) struct Tile {
     pub(super) label: &'static str,
     pub(super) value: String,
     pub(super) note: String,
-    /// Whether it calls for somebody.
+    /// Whether the number needs attention.
     pub(super) alarming: bool,
 }
 
 impl Page<'_> {
-    /// Returns what stands around this process: name, address and what it is for.
+    /// Returns the configured neighbouring servers: name, URL and purpose.
     fn neighbours(&self) -> impl Iterator<Item = (&'static str, &WebUrl, &'static str)> {
         let Links {
             prometheus,
@@ -56,20 +56,20 @@ impl Page<'_> {
             ("Grafana", grafana, "for dashboards"),
         ]
         .into_iter()
-        .filter_map(|(name, url, what)| Some((name, url.as_ref()?, what)))
+        .filter_map(|(name, url, purpose)| Some((name, url.as_ref()?, purpose)))
     }
 
     /// Returns the groups of facts with their headings.
     fn groups(&self) -> [(&'static str, &[Fact]); 3] {
         [
-            ("Answering", &self.facts.answering),
+            ("Requests and instances", &self.facts.answering),
             ("Telemetry over OTLP", &self.facts.telemetry),
             ("Storage and series", &self.facts.storage),
         ]
     }
 }
 
-/// Returns where a browser on this machine finds `address`.
+/// Returns a URL of `address` that works in a browser on this machine.
 fn url(address: &SocketAddr) -> String {
     if address.ip().is_unspecified() {
         format!("http://127.0.0.1:{}", address.port())
@@ -78,7 +78,7 @@ fn url(address: &SocketAddr) -> String {
     }
 }
 
-/// Returns the numbers at the top.
+/// Returns the tiles at the top.
 pub(super) fn tiles(
     history: &History,
     now: &Sample,
@@ -87,11 +87,11 @@ pub(super) fn tiles(
 ) -> Vec<Tile> {
     let tile = |label, value: Option<String>, note: String| Tile {
         label,
-        value: value.unwrap_or(words::NONE.into()),
+        value: value.unwrap_or(words::NO_VALUE.into()),
         note,
         alarming: false,
     };
-    let last = history.stretch(now, TILE_WINDOW);
+    let last = history.period(now, TILE_WINDOW);
     let note = last.map_or("not yet known".into(), |last| {
         format!("last {}", words::span(last.length.min(TILE_WINDOW)))
     });
@@ -103,11 +103,11 @@ pub(super) fn tiles(
             last.map(|last| words::rate(last.rate())),
             note.clone(),
         ),
-        tile("Answered 5xx", errors.map(words::percent), note.clone()),
+        tile("5xx responses", errors.map(words::percent), note.clone()),
         tile("p95 latency", p95.map(words::latency), note),
     ];
     if facts.in_flight_limit > 0 {
-        let limit = format!("of {} at most", words::count(facts.in_flight_limit));
+        let limit = format!("limit {}", words::count(facts.in_flight_limit));
         tiles.push(tile(
             "In flight",
             Some(words::count(facts.in_flight)),
@@ -116,7 +116,7 @@ pub(super) fn tiles(
         tiles.push(tile(
             "Instances",
             Some(words::count(facts.instances)),
-            "alive now".into(),
+            "running".into(),
         ));
     } else {
         let age = facts.last_batch.map(words::span);
@@ -128,16 +128,16 @@ pub(super) fn tiles(
             "remembered".into(),
         ));
     }
-    let calling = alerts::calling(notifications);
+    let needing_attention = alerts::needing_attention(notifications);
     tiles.push(Tile {
         label: "Alerts firing",
-        value: words::count(calling as u64),
-        note: match (calling, notifications.len()) {
+        value: words::count(needing_attention as u64),
+        note: match (needing_attention, notifications.len()) {
             (0, 0) => "no notification yet".into(),
-            (0, _) => "none calls for you".into(),
+            (0, _) => "none needs action".into(),
             _ => "see below".into(),
         },
-        alarming: calling > 0,
+        alarming: needing_attention > 0,
     });
     tiles
 }

@@ -1,4 +1,4 @@
-//! What was counted of an endpoint, or of several, and what follows from it.
+//! Totals of one or more endpoints, with the ratios and quantiles derived from them.
 
 use std::ops::{Add, Sub};
 use telemetry::{
@@ -6,25 +6,23 @@ use telemetry::{
     histogram::{BOUNDS_SECONDS, BUCKETS},
 };
 
-/// Requests with their answers and durations.
+/// Totals of requests, failures and latencies.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Totals {
-    /// Requests.
     pub(super) requests: u64,
-    /// Those that were answered 5xx.
+    /// Requests with a 5xx response.
     pub(super) failed: u64,
-    /// How long they took.
     pub(super) latency: Histogram,
 }
 
 impl Totals {
-    /// Returns the share of requests that failed; `None` without requests.
+    /// Returns the ratio of failed requests, or `None` without requests.
     pub(super) fn error_ratio(&self) -> Option<f64> {
         (self.requests > 0).then(|| self.failed as f64 / self.requests as f64)
     }
 
-    /// Returns the seconds within which the share `q` of requests was answered, as Prometheus' `histogram_quantile`
-    /// estimates them; infinity above the largest bound, `None` without requests.
+    /// Returns the quantile `q` of the latency in seconds, estimated like `histogram_quantile` of Prometheus. Above the
+    /// highest bound it is infinite; without requests it is `None`.
     pub(super) fn quantile(&self, q: f64) -> Option<f64> {
         let total = self.latency.count();
         if total == 0 {
@@ -67,7 +65,7 @@ impl Add for Totals {
 impl Sub for Totals {
     type Output = Self;
 
-    /// Counters only grow; were one to step back, nothing would have happened.
+    /// Returns the increase since `earlier`. Counters only grow, so a negative difference counts as 0.
     fn sub(self, earlier: Self) -> Self {
         let mut buckets = [0; BUCKETS];
         for (bucket, difference) in buckets.iter_mut().enumerate() {
@@ -119,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn a_difference_is_what_came_since() {
+    fn a_difference_is_the_increase_since() {
         let (earlier, since) = (of(&[1, 5]), of(&[7, 800]));
         assert_eq!(earlier + since - earlier, since);
         assert_eq!(earlier - (earlier + since), Totals::default());

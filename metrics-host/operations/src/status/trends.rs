@@ -1,38 +1,38 @@
-//! The three charts of the page, each with a sentence that says the same.
+//! The three charts of the page, each with a text alternative.
 
 use super::{
     charts::{self, Axis, Line},
-    history::{History, Sample, Stretch},
+    history::{History, Period, Sample},
     words,
 };
 
-/// A chart as the page has it.
+/// A chart on the page.
 pub(super) struct Chart {
     pub(super) id: &'static str,
     pub(super) title: &'static str,
-    /// Names of the lines, where there are several.
+    /// Names of the lines; empty for a single line.
     pub(super) legend: &'static [&'static str],
-    /// What can be seen, in words.
+    /// Text alternative.
     pub(super) summary: String,
-    /// What is in its `svg` element.
+    /// Content of the `svg` element.
     pub(super) svg: String,
 }
 
-/// Quantiles of the chart of latencies, with their names.
+/// Quantiles in the latency chart, with their names.
 const QUANTILES: [f64; 3] = [0.5, 0.95, 0.99];
 const QUANTILE_NAMES: [&str; 3] = ["p50", "p95", "p99"];
 
 /// Draws requests, errors and latency up to `now`.
 pub(super) fn charts(history: &History, now: &Sample) -> [Chart; 3] {
-    let stretches = history.stretches(now);
-    let line = |value: &dyn Fn(&Stretch) -> Option<f64>| -> Line {
-        let points = stretches.iter();
-        let points = points.map(|stretch| (stretch.age.as_secs_f64(), value(stretch)));
+    let periods = history.periods(now);
+    let line = |value: &dyn Fn(&Period) -> Option<f64>| -> Line {
+        let points = periods.iter();
+        let points = points.map(|period| (period.age.as_secs_f64(), value(period)));
         points.collect()
     };
-    let rates = line(&|stretch| Some(stretch.rate()));
-    let errors = line(&|stretch| stretch.totals.error_ratio());
-    let latencies = QUANTILES.map(|q| line(&|stretch| stretch.totals.quantile(q)));
+    let rates = line(&|period| Some(period.rate()));
+    let errors = line(&|period| period.totals.error_ratio());
+    let latencies = QUANTILES.map(|q| line(&|period| period.totals.quantile(q)));
     [
         Chart {
             id: "requests",
@@ -43,7 +43,7 @@ pub(super) fn charts(history: &History, now: &Sample) -> [Chart; 3] {
         },
         Chart {
             id: "errors",
-            title: "Requests answered 5xx",
+            title: "5xx responses",
             legend: &[],
             summary: summary("No requests yet.", &errors, words::percent),
             svg: charts::draw(Axis::Ratio, &[errors]),
@@ -58,7 +58,7 @@ pub(super) fn charts(history: &History, now: &Sample) -> [Chart; 3] {
     ]
 }
 
-/// The latest value and the highest.
+/// Describes a line by its latest and highest value.
 fn summary(nothing: &str, line: &Line, words: fn(f64) -> String) -> String {
     let mut values = line.iter().filter_map(|(_, value)| *value);
     match values.next_back() {
@@ -70,17 +70,17 @@ fn summary(nothing: &str, line: &Line, words: fn(f64) -> String) -> String {
     }
 }
 
-/// The latest value of each line; they have them at the same times.
+/// Describes lines by their latest values. All lines have gaps at the same times.
 fn last_of_each(lines: &[Line; 3]) -> String {
     let last = |line: &Line| line.iter().rev().find_map(|(_, value)| *value);
-    let said = lines.iter().zip(QUANTILE_NAMES);
-    let said: Vec<_> = said
+    let named = lines.iter().zip(QUANTILE_NAMES);
+    let texts: Vec<_> = named
         .filter_map(|(line, name)| Some(format!("{name} {}", words::latency(last(line)?))))
         .collect();
-    if said.is_empty() {
+    if texts.is_empty() {
         "No requests yet.".into()
     } else {
-        format!("Latest {}.", said.join(", "))
+        format!("Latest {}.", texts.join(", "))
     }
 }
 
@@ -89,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_chart_is_also_said_in_words() {
+    fn a_chart_has_a_text_alternative() {
         let line = vec![
             (15.0, Some(12.0)),
             (10.0, Some(40.0)),

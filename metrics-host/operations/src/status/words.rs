@@ -1,9 +1,9 @@
-//! Numbers as people read them. The space before a unit does not break.
+//! Numbers formatted for people, with a no-break space before the unit.
 
 use std::time::Duration;
 
-/// What stands where there is no number.
-pub(super) const NONE: &str = "–";
+/// Placeholder for a missing number.
+pub(super) const NO_VALUE: &str = "–";
 
 /// `1234567` → `1,234,567`.
 pub(super) fn count(number: u64) -> String {
@@ -29,7 +29,7 @@ pub(super) fn rate(per_second: f64) -> String {
     }
 }
 
-/// A share: `0 %`, `0.25 %`, `12.5 %`; what is not none is never `0 %`.
+/// A ratio: `0 %`, `0.25 %`, `12.5 %`. A ratio above 0 is never shown as `0 %`.
 pub(super) fn percent(ratio: f64) -> String {
     match ratio * 100.0 {
         0.0 => "0\u{a0}%".into(),
@@ -40,7 +40,7 @@ pub(super) fn percent(ratio: f64) -> String {
     }
 }
 
-/// A duration of a request: `0.45 ms`, `12 ms`, `1.25 s`; infinity is more than the largest bound.
+/// A latency: `0.45 ms`, `12 ms`, `1.25 s`. Infinity means above the highest bound.
 pub(super) fn latency(seconds: f64) -> String {
     match seconds {
         f64::INFINITY => ">\u{a0}10\u{a0}s".into(),
@@ -65,7 +65,7 @@ pub(super) fn bytes(number: u64) -> String {
     format!("{size:.1}\u{a0}GiB")
 }
 
-/// A length of time: `40 s`, `4 min`, `3 h`, `2 days`.
+/// A time span: `40 s`, `4 min`, `3 h`, `2 days`.
 pub(super) fn span(length: Duration) -> String {
     match length.as_secs() {
         seconds @ 0..60 => format!("{seconds}\u{a0}s"),

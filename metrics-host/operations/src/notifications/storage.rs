@@ -1,12 +1,12 @@
-//! The file in the state directory that holds what Alertmanager told, for after a restart.
+//! The file in the state directory that holds the notifications.
 
 use super::Notification;
 use std::{fs, io, path::Path};
 
-/// Returns what the file at `path` holds; nothing where there is none.
+/// Reads the file at `path`. A missing file is empty.
 ///
 /// # Errors
-/// If it cannot be read, or is not what [`write`] writes.
+/// Fails if the file cannot be read, or was not written by [`write`].
 pub(super) fn read(path: &Path) -> io::Result<Vec<Notification>> {
     match fs::read(path) {
         Ok(text) => Ok(serde_json::from_slice(&text)?),
@@ -15,10 +15,10 @@ pub(super) fn read(path: &Path) -> io::Result<Vec<Notification>> {
     }
 }
 
-/// Makes `notifications` all that the file holds.
+/// Replaces the content of the file at `path`.
 ///
 /// # Errors
-/// If the disk refuses.
+/// Fails if the file cannot be written.
 pub(super) fn write(path: &Path, notifications: &[Notification]) -> io::Result<()> {
     state_dir::replace(path, &serde_json::to_vec(notifications)?)
 }
