@@ -1,166 +1,173 @@
-//! Conducts one scenario: drills it, and writes down what a run's folder has of it (see [`crate::record`]).
+//! Conducts one scenario: runs it, and writes its raw files (see [`crate::record`]).
 
 use alerts::Variant;
 use anyhow::{Context, Result};
 use jiff::Timestamp;
 use serde_json::json;
-use std::{cell::RefCell, fs, path::Path, time::SystemTime};
+use std::{cell::RefCell, collections::BTreeMap, fs, path::Path, time::Duration};
 
 use crate::{
-    browser::Browser,
-    capture,
-    drill::{Drill, Outcome},
+    drill::Drill,
     forwarder::Forwarder,
-    pages,
-    record::{Delivery, Picture},
+    pictures::Browser,
+    promql::{self, Selectors},
+    record::{Delivery, Graph, Picture, Samples},
     scenario::Scenario,
-    service::News,
     system::System,
-    wait::SystemClock,
 };
 
-/// Where scenarios are conducted, and how.
+/// How far back Prometheus looks for the last sample of a series.
+const LOOKBACK: Duration = Duration::from_secs(300);
+
+/// Where a scenario runs, and how.
+#[derive(Clone, Copy)]
 pub struct Place<'a> {
-    /// What they run against.
+    /// The system under test.
     pub system: &'a System,
-    /// What Alertmanager tells goes through it; there is none in a system that ran already.
+    /// Records the notifications; absent in front of a system that ran already.
     pub forwarder: Option<&'a Forwarder>,
-    /// The rules that are loaded there.
+    /// Variant of the loaded rules.
     pub variant: Variant,
-    /// Takes the pictures, if any are wanted.
-    pub browser: Option<&'a Browser>,
+    /// Takes the screenshots, if any are wanted.
+    pub browser: Option<Browser>,
 }
 
-/// What was seen while the alert fired.
-#[derive(Default)]
-struct Seen {
-    pictures: Vec<Picture>,
-    deliveries: Vec<Delivery>,
-}
-
-impl Place<'_> {
-    /// Runs a scenario and writes its files into `folder`, which is made for it. `progress` is told of what happens, a
-    /// line at a time, and `quiet` once nothing more is sent.
+impl<'a> Place<'a> {
+    /// Runs a scenario and writes its files into `folder`. `progress` takes lines about it, and `quiet` is called once
+    /// nothing more is sent.
     ///
     /// # Errors
-    /// What [`Drill::run`] fails with, or that something cannot be captured. The files are written as far as there is
-    /// something to write, with the reason in `failure.txt`.
+    /// Those of [`Drill::run`], or that something cannot be captured. As many files as possible are written, and the
+    /// reason into `failure.txt`.
     pub async fn conduct(
-        &self,
+        self,
         scenario: Scenario,
         folder: &Path,
-        progress: &(dyn Fn(&str) + Sync),
-        quiet: &dyn Fn(),
-    ) -> Result<Outcome> {
+        progress: &'a (dyn Fn(&str) + Sync),
+        quiet: &'a dyn Fn(),
+    ) -> Result<Drill<'a>> {
         fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
-        let mut outcome = Outcome::begin(SystemTime::now());
-        let seen = RefCell::new(Seen::default());
-        let drill = Drill {
-            system: self.system,
-            scenario,
-            variant: self.variant,
-            clock: &SystemClock,
-            progress,
-            quiet,
-        };
-        let drilled = drill.run(&mut outcome, async || {
+        let own = self.forwarder.is_some();
+        let mut drill = Drill::new(self.system, own, scenario, self.variant, progress, quiet);
+        let seen = RefCell::default();
+        let drilled = drill.run(async || {
             let found = self.look(&scenario, folder).await?;
-            for Picture { file, .. } in &found.pictures {
-                progress(&format!("took {file}"));
-            }
+            progress(&format!("took {} pictures", found.0.len()));
             *seen.borrow_mut() = found;
             Ok(())
         });
         let drilled = drilled.await;
-        let captured = self.capture(&scenario, &outcome, seen.into_inner(), folder);
-        let captured = captured.await;
-        // The first of the two failures is the reason of the other.
+        let (pictures, deliveries) = seen.into_inner();
+        drill.record.pictures = pictures;
+        let captured = self.capture(&drill, deliveries, folder).await;
+        // The first of two failures is the reason of the other.
         if let Err(error) = drilled.and(captured) {
-            let reason = folder.join("failure.txt");
-            fs::write(&reason, format!("{error:#}\n"))
-                .with_context(|| reason.display().to_string())?;
+            fs::write(folder.join("failure.txt"), format!("{error:#}\n"))?;
             return Err(error);
         }
-        Ok(outcome)
+        Ok(drill)
     }
 
-    async fn look(&self, scenario: &Scenario, folder: &Path) -> Result<Seen> {
-        let alert = scenario.alert.as_ref();
+    /// Takes the screenshots, and what Alertmanager says if nobody records its notifications.
+    async fn look(
+        &self,
+        scenario: &Scenario,
+        folder: &Path,
+    ) -> Result<(Vec<Picture>, Vec<Delivery>)> {
+        let name = scenario.alert.map(|alert| alert.name);
         let pictures = match self.browser {
-            Some(browser) => pages::pictures(browser, self.system, alert, folder).await?,
+            Some(browser) => browser.pictures(self.system, name, folder).await?,
             None => Vec::new(),
         };
-        let deliveries = match alert {
-            Some(alert) if self.forwarder.is_none() => vec![Delivery {
+        let mut deliveries = Vec::new();
+        if name.is_some() && self.forwarder.is_none() {
+            deliveries.push(Delivery {
                 at: Timestamp::now(),
                 payload: json!({
                     "source": "GET /api/v2/alerts of Alertmanager, once the service had been told",
-                    "alerts": self.system.alertmanager.raw_alerts_named(alert.name).await?,
+                    "alerts": self.system.alertmanager.alerts(name).await?,
                 }),
-            }],
-            _ => Vec::new(),
-        };
-        Ok(Seen {
-            pictures,
-            deliveries,
-        })
+            });
+        }
+        Ok((pictures, deliveries))
     }
 
     async fn capture(
         &self,
-        scenario: &Scenario,
-        outcome: &Outcome,
-        seen: Seen,
+        drill: &Drill<'_>,
+        mut deliveries: Vec<Delivery>,
         folder: &Path,
     ) -> Result<()> {
-        let Seen {
-            pictures,
-            mut deliveries,
-        } = seen;
-        let system = match self.forwarder {
-            Some(forwarder) => {
-                deliveries = forwarder.since(outcome.timeline.start.try_into()?);
-                "own"
+        match (self.forwarder, drill.scenario.alert) {
+            (Some(forwarder), _) => deliveries = forwarder.since(drill.record.started),
+            // By now Alertmanager has forgotten the alert.
+            (None, Some(alert)) => {
+                let told = self.system.service.told(alert.name).await?;
+                deliveries.extend(told.map(|news| Delivery {
+                    at: Timestamp::now(),
+                    payload: json!({
+                        "source": "status page of the service, once all was over",
+                        "alerts": [{"labels": {"alertname": alert.name}, "status": news.as_str()}],
+                    }),
+                }));
             }
-            None => {
-                deliveries.extend(self.told_of_end(scenario).await?);
-                "running"
-            }
-        };
-        let record = capture::record(scenario, self.variant, system, outcome, pictures)?;
-        let samples = capture::samples(&self.system.prometheus, outcome).await?;
-        let graph = capture::graph(&self.system.prometheus, self.variant, outcome).await?;
-        let [before, after] = &outcome.pages;
+            (None, None) => {}
+        }
+        let [before, after] = &drill.pages;
         for (name, text) in [
-            ("record.json", serde_json::to_string_pretty(&record)?),
+            ("record.json", serde_json::to_string_pretty(&drill.record)?),
             ("metrics-before.txt", before.clone()),
             ("metrics-after.txt", after.clone()),
-            ("samples.json", serde_json::to_string(&samples)?),
-            ("query.json", serde_json::to_string(&graph)?),
-            (
-                "notifications.json",
-                serde_json::to_string_pretty(&deliveries)?,
-            ),
+            ("notifications.json", serde_json::to_string_pretty(&deliveries)?),
+            ("samples.json", serde_json::to_string(&self.samples(drill).await?)?),
+            ("query.json", serde_json::to_string(&self.graph(drill).await?)?),
         ] {
-            let file = folder.join(name);
             let text = format!("{}\n", text.trim_end());
-            fs::write(&file, text).with_context(|| file.display().to_string())?;
+            fs::write(folder.join(name), text).with_context(|| name.to_owned())?;
         }
         Ok(())
     }
 
-    /// Returns what a system that ran already tells of the end of an alert: Alertmanager has forgotten it by then.
-    async fn told_of_end(&self, scenario: &Scenario) -> Result<Option<Delivery>> {
-        let Some(alert) = &scenario.alert else {
-            return Ok(None);
+    /// Returns every sample that the rules read from before the start to the end, as far back as they look.
+    async fn samples(&self, drill: &Drill<'_>) -> Result<Samples> {
+        let record = &drill.record;
+        let prometheus = &self.system.prometheus;
+        let recorded = prometheus.recorded().await?;
+        let lasted = record.ended.duration_since(record.started).try_into()?;
+        let mut series = BTreeMap::new();
+        for alert in record.alerts() {
+            let expression = promql::expanded(&alert.query, &recorded)?;
+            let Selectors { texts, window } = promql::selectors(&expression);
+            let before = window + lasted + LOOKBACK;
+            for selector in texts {
+                for found in prometheus.samples(&selector, before, record.ended).await? {
+                    let longest = series.entry(found.metric.clone()).or_insert(found.clone());
+                    if found.values.len() > longest.values.len() {
+                        *longest = found;
+                    }
+                }
+            }
+        }
+        let series = series.into_values().collect();
+        Ok(Samples { series })
+    }
+
+    /// Returns the values of the rule's expression over time; of a baseline those of the last rule, the traffic itself.
+    async fn graph(&self, drill: &Drill<'_>) -> Result<Graph> {
+        let record = &drill.record;
+        let rule = record.alerts().last().context("no rule was read")?;
+        let (expression, comparison) = promql::split_comparison(&promql::tree(&rule.query)?);
+        let step = match self.variant {
+            Variant::Test => Duration::from_secs(1),
+            Variant::Demo | Variant::Production => Duration::from_secs(5),
         };
-        let told = self.system.service.told(alert.name).await?;
-        Ok(told.map(|news: News| Delivery {
-            at: Timestamp::now(),
-            payload: json!({
-                "source": "status page of the service, once all was over",
-                "alerts": [{"labels": {"alertname": alert.name}, "status": news.as_str()}],
-            }),
-        }))
+        let prometheus = &self.system.prometheus;
+        let series = prometheus.range(&expression, record.started, record.ended, step);
+        Ok(Graph {
+            series: series.await?,
+            expression,
+            comparison,
+            step_seconds: step.as_secs_f64(),
+        })
     }
 }

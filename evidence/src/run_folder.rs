@@ -1,42 +1,39 @@
-//! The folder of a run: not there before the run is complete, and whole from then on.
+//! The folder that a run writes: it takes its place only once the run is complete.
 
 use anyhow::{Context, Result, ensure};
 use std::{
-    ffi::OsString,
-    fs, io,
+    fs,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
 use tempfile::TempDir;
 
-/// What the pipeline said, in a folder of its own: it is made apart from the scenarios, and no run of them replaces it.
+/// The pipeline's results have a folder of their own: they are made separately, and no run of scenarios replaces them.
 const PIPELINE: &str = "ci";
 
-/// A run that is not complete; removed when dropped.
+/// An unfinished run; removed when dropped.
 pub struct RunFolder {
     output: PathBuf,
     unfinished: TempDir,
 }
 
 impl RunFolder {
-    /// Begins one that is to become `output`, in a folder beside that.
+    /// Begins a run that is to become `output`, in a folder beside it.
     ///
     /// # Errors
-    /// If something stands at `output` that is no run, or nothing can be written there.
+    /// If `output` is something else than a run, or nothing can be written beside it.
     pub fn begin(output: &Path) -> Result<Self> {
         replaceable(output)?;
         replaceable(&failed(output))?;
-        let parent = output.parent().filter(|parent| *parent != Path::new(""));
-        let parent = parent.unwrap_or(Path::new("."));
-        let cannot = || format!("cannot write to {}", parent.display());
-        fs::create_dir_all(parent).with_context(cannot)?;
-        let unfinished = tempfile::Builder::new()
-            .prefix(".unfinished-run-")
-            .tempdir_in(parent)
-            .with_context(cannot)?;
+        let unfinished = beside(output)?;
         let pipeline = output.join(PIPELINE);
         if pipeline.is_dir() {
-            copy(&pipeline, &unfinished.path().join(PIPELINE))?;
+            fs::create_dir(unfinished.path().join(PIPELINE))?;
+            for entry in fs::read_dir(&pipeline)? {
+                let entry = entry?;
+                let to = unfinished.path().join(PIPELINE).join(entry.file_name());
+                fs::copy(entry.path(), to)?;
+            }
         }
         Ok(Self {
             output: output.to_owned(),
@@ -44,89 +41,79 @@ impl RunFolder {
         })
     }
 
-    /// Returns where it is until then.
+    /// Returns the folder to write to.
     pub fn path(&self) -> &Path {
         self.unfinished.path()
     }
 
-    /// Puts it into the place of the run before, and returns where that is.
+    /// Replaces the previous run, and returns its place.
     ///
     /// # Errors
-    /// If that cannot be done; then the run before is still there.
+    /// If that fails; the previous run is still there.
     pub fn publish(self) -> Result<PathBuf> {
         let output = self.output.clone();
-        self.put(&output)?;
-        Ok(output)
+        self.put(output)
     }
 
-    /// Keeps what there is of a run that failed, and returns where.
+    /// Keeps a failed run, and returns its place.
     ///
     /// # Errors
-    /// If that cannot be done.
+    /// If that fails.
     pub fn keep_failed(self) -> Result<PathBuf> {
         let place = failed(&self.output);
-        self.put(&place)?;
-        Ok(place)
+        self.put(place)
     }
 
-    fn put(self, place: &Path) -> Result<()> {
+    fn put(self, place: PathBuf) -> Result<PathBuf> {
         let cannot = || format!("cannot put the run into {}", place.display());
         let own = self.unfinished.path();
         fs::set_permissions(own, fs::Permissions::from_mode(0o755)).with_context(cannot)?;
-        // It stays inside the new one only until that is in its place.
-        let before = own.join(".before");
-        match fs::rename(place, &before) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            moved => moved.with_context(cannot)?,
+        let trash = beside(&place)?;
+        let before = trash.path().join("run");
+        if place.exists() {
+            fs::rename(&place, &before).with_context(cannot)?;
         }
-        let put = fs::rename(own, place).with_context(cannot);
-        if put.is_err() && before.exists() {
-            fs::rename(&before, place).with_context(cannot)?;
+        if let Err(error) = fs::rename(own, &place) {
+            _ = fs::rename(&before, &place);
+            return Err(error).with_context(cannot);
         }
-        put?;
         _ = self.unfinished.keep();
-        let before = place.join(".before");
-        match fs::remove_dir_all(&before) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            removed => removed.with_context(|| format!("cannot remove {}", before.display())),
-        }
+        Ok(place)
     }
 }
 
-/// Copies a folder that holds files alone.
-fn copy(from: &Path, to: &Path) -> Result<()> {
-    let cannot = || format!("cannot copy {}", from.display());
-    fs::create_dir(to).with_context(cannot)?;
-    for entry in fs::read_dir(from).with_context(cannot)? {
-        let entry = entry.with_context(cannot)?;
-        fs::copy(entry.path(), to.join(entry.file_name())).with_context(cannot)?;
-    }
-    Ok(())
+/// Creates a temporary folder beside a place, on the same file system.
+fn beside(place: &Path) -> Result<TempDir> {
+    let parent = place.parent().filter(|parent| *parent != Path::new(""));
+    let parent = parent.unwrap_or(Path::new("."));
+    let created = fs::create_dir_all(parent).and_then(|()| {
+        let mut builder = tempfile::Builder::new();
+        builder.prefix(".unfinished-run-").tempdir_in(parent)
+    });
+    created.with_context(|| format!("cannot write to {}", parent.display()))
 }
 
 fn failed(output: &Path) -> PathBuf {
-    let mut name = output
-        .file_name()
-        .map_or_else(OsString::new, OsString::from);
+    let mut name = output.file_name().unwrap_or_default().to_owned();
     name.push("-failed");
     output.with_file_name(name)
 }
 
-/// Checks that nothing is lost when a run takes this place: there is nothing, or another run.
+/// Checks that nothing but a run, or nothing at all, is at this place.
 fn replaceable(place: &Path) -> Result<()> {
-    let entries = match fs::read_dir(place) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        entries => entries.with_context(|| format!("cannot read {}", place.display()))?,
-    };
-    let entries = entries.collect::<io::Result<Vec<_>>>()?;
-    let of_a_run = |entry: &fs::DirEntry| {
-        ["record.json", "failure.txt"]
-            .iter()
-            .any(|file| entry.path().join(file).exists())
+    if !place.exists() {
+        return Ok(());
+    }
+    let cannot = || format!("cannot read {}", place.display());
+    let entries = fs::read_dir(place).with_context(cannot)?;
+    let entries: Vec<_> = entries.collect::<Result<_, _>>().with_context(cannot)?;
+    let is_run = |entry: &fs::DirEntry| {
+        let mut files = ["record.json", "failure.txt"].iter();
+        files.any(|file| entry.path().join(file).exists())
     };
     ensure!(
-        entries.is_empty() || entries.iter().any(of_a_run),
-        "{} holds something that is no run: choose another --output",
+        entries.is_empty() || entries.iter().any(is_run),
+        "{} is not a run: choose another --output",
         place.display()
     );
     Ok(())
@@ -152,53 +139,43 @@ mod tests {
         names
     }
 
-    #[test]
-    fn a_run_takes_the_place_of_the_one_before_once_it_is_complete() {
-        let folder = tempfile::tempdir().unwrap();
-        let output = folder.path().join("deep/report");
-        run(&output, "1").publish().unwrap();
-        let second = run(&output, "2");
-        let record = output.join("5xx/record.json");
-        assert_eq!(fs::read_to_string(&record).unwrap(), "1");
-        second.publish().unwrap();
-        assert_eq!(fs::read_to_string(&record).unwrap(), "2");
-        assert_eq!(names(&folder.path().join("deep")), ["report"]);
-        assert_eq!(names(&output), ["5xx"]);
+    fn record(run: &Path) -> String {
+        fs::read_to_string(run.join("5xx/record.json")).unwrap()
     }
 
     #[test]
-    fn what_the_pipeline_said_stays() {
+    fn a_complete_run_replaces_the_one_before_but_for_the_pipelines_results() {
         let folder = tempfile::tempdir().unwrap();
-        let output = folder.path().join("report");
-        fs::create_dir_all(output.join("ci")).unwrap();
-        fs::write(output.join("ci/record.json"), "said").unwrap();
+        let output = folder.path().join("deep/report");
         run(&output, "1").publish().unwrap();
-        let said = fs::read_to_string(output.join("ci/record.json")).unwrap();
-        assert_eq!(said, "said");
+        fs::create_dir(output.join("ci")).unwrap();
+        fs::write(output.join("ci/record.json"), "ci").unwrap();
+        let second = run(&output, "2");
+        assert_eq!(record(&output), "1");
+        second.publish().unwrap();
+        assert_eq!(record(&output), "2");
+        assert_eq!(fs::read_to_string(output.join("ci/record.json")).unwrap(), "ci");
+        assert_eq!(names(&folder.path().join("deep")), ["report"]);
         assert_eq!(names(&output), ["5xx", "ci"]);
     }
 
     #[test]
-    fn a_run_that_failed_is_kept_under_a_name_that_says_so_and_one_that_was_left_is_not() {
+    fn a_failed_run_is_kept_beside_it_and_an_abandoned_one_is_not() {
         let folder = tempfile::tempdir().unwrap();
         let output = folder.path().join("report");
         run(&output, "1").publish().unwrap();
         run(&output, "2").keep_failed().unwrap();
-        run(&output, "3").keep_failed().unwrap();
+        let kept = run(&output, "3").keep_failed().unwrap();
         drop(run(&output, "4"));
         assert_eq!(names(folder.path()), ["report", "report-failed"]);
-        let record = |name: &str| fs::read_to_string(folder.path().join(name)).unwrap();
-        assert_eq!(record("report/5xx/record.json"), "1");
-        assert_eq!(record("report-failed/5xx/record.json"), "3");
+        assert_eq!((record(&output), record(&kept)), ("1".into(), "3".into()));
     }
 
     #[test]
-    fn what_is_no_run_is_not_replaced() {
+    fn anything_but_a_run_is_not_replaced() {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("letter.txt"), "mine").unwrap();
-        let Err(error) = RunFolder::begin(folder.path()) else {
-            panic!("it would be replaced");
-        };
+        let error = RunFolder::begin(folder.path()).err().unwrap();
         assert!(error.to_string().contains("--output"), "{error:#}");
     }
 }
