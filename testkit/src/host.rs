@@ -1,0 +1,286 @@
+//! A metrics-host of one's own: the real binary on free ports, with a state directory that outlives it if it is kept.
+
+use crate::{
+    http,
+    process::{Process, Signal, missing},
+    root,
+    wait::{Seen, Wait},
+};
+use anyhow::{Context, Result};
+use serde_json::Value;
+use std::{
+    fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::{Command, ExitStatus},
+    sync::Arc,
+    time::Duration,
+};
+use tempfile::TempDir;
+
+/// Time for a start; the first compiles the component.
+const START: Duration = Duration::from_secs(120);
+/// Time for a log line or an end.
+const REACTION: Duration = Duration::from_secs(30);
+/// Pause between two looks at a host that starts.
+const PAUSE: Duration = Duration::from_millis(2);
+
+/// A metrics-host that is to be started.
+#[derive(Debug)]
+pub struct Launch {
+    command: Command,
+    state: Arc<TempDir>,
+}
+
+/// A running metrics-host. It is killed when dropped.
+#[derive(Debug)]
+pub struct Host {
+    /// Its process.
+    pub process: Process,
+    /// Its scratch directory: `state` is the state directory. The next host can go on with it.
+    pub state: Arc<TempDir>,
+    addresses: Value,
+}
+
+/// Returns the binary that `make build` leaves.
+///
+/// # Errors
+/// If it is not there.
+pub fn built() -> Result<PathBuf> {
+    require("target/release/metrics-host", "make build")
+}
+
+/// Returns a file of the repository that a command makes.
+///
+/// # Errors
+/// If it is not there; with the command.
+pub fn require(file: &str, command: &str) -> Result<PathBuf> {
+    let path = root().join(file);
+    path.exists()
+        .then_some(path)
+        .ok_or_else(|| missing(file, command))
+}
+
+impl Launch {
+    /// A `serve`, by default of the repository's `spin.toml`.
+    ///
+    /// # Errors
+    /// If no scratch directory can be made.
+    pub fn serve(binary: &Path) -> Result<Self> {
+        let launch = Self::new(binary, "serve")?;
+        Ok(launch.env("METRICS_HOST_LISTEN", "127.0.0.1:0"))
+    }
+
+    /// A `sidecar`.
+    ///
+    /// # Errors
+    /// If no scratch directory can be made.
+    pub fn sidecar(binary: &Path) -> Result<Self> {
+        Self::new(binary, "sidecar")
+    }
+
+    /// Everything is set by the environment, so that each flag overrides it. Settings of the caller's own environment
+    /// are for other hosts, and are left out.
+    fn new(binary: &Path, subcommand: &str) -> Result<Self> {
+        let mut command = Command::new(binary);
+        command.arg(subcommand).current_dir(root());
+        for (name, _) in std::env::vars_os() {
+            let text = name.to_string_lossy();
+            if text.starts_with("METRICS_HOST_") || text.starts_with("SPIN_VARIABLE_") {
+                command.env_remove(name);
+            }
+        }
+        let state = Arc::new(tempfile::tempdir()?);
+        let launch = Self { command, state };
+        Ok(launch
+            .env("METRICS_HOST_METRICS_LISTEN", "127.0.0.1:0")
+            .env("METRICS_HOST_OTLP_LISTEN", "127.0.0.1:0"))
+    }
+
+    /// Adds flags.
+    #[must_use]
+    pub fn args(mut self, args: &[&str]) -> Self {
+        self.command.args(args);
+        self
+    }
+
+    /// Sets an environment variable.
+    #[must_use]
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.command.env(name, value);
+        self
+    }
+
+    /// Serves the application of another manifest.
+    #[must_use]
+    pub fn manifest(mut self, path: &Path) -> Self {
+        self.command.env("METRICS_HOST_MANIFEST", path);
+        self
+    }
+
+    /// Takes telemetry at `address`.
+    #[must_use]
+    pub fn otlp_listen(self, address: &str) -> Self {
+        self.env("METRICS_HOST_OTLP_LISTEN", address)
+    }
+
+    /// Goes on with the scratch directory of another host.
+    #[must_use]
+    pub fn state(mut self, state: &Arc<TempDir>) -> Self {
+        self.state = Arc::clone(state);
+        self
+    }
+
+    /// Returns the state directory.
+    pub fn state_dir(&self) -> PathBuf {
+        self.state.path().join("state")
+    }
+
+    /// Has it started by another program, which becomes it with `exec`.
+    #[must_use]
+    pub fn by(mut self, program: &str, args: &[&str]) -> Self {
+        let mut command = Command::new(program);
+        command.args(args);
+        command.arg(self.command.get_program());
+        command.args(self.command.get_args()).current_dir(root());
+        for (name, value) in self.command.get_envs() {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        self.command = command;
+        self
+    }
+
+    fn spawn(mut self) -> Result<(Process, PathBuf, Arc<TempDir>)> {
+        let file = self.state.path().join("addresses.json");
+        // An earlier host with the same state may have left one.
+        _ = fs::remove_file(&file);
+        let state = self.state_dir();
+        self.command
+            .env("METRICS_HOST_STATE_DIR", state)
+            .env("METRICS_HOST_ADDRESSES_FILE", &file);
+        Ok((Process::start(self.command)?, file, self.state))
+    }
+
+    /// Starts it, and waits until it is ready.
+    ///
+    /// # Errors
+    /// If it ends, or is not ready within two minutes; with the end of its log.
+    pub async fn start(self) -> Result<Host> {
+        let (mut process, file, state) = self.spawn()?;
+        let wait = Wait::up_to(START).every(PAUSE);
+        let addresses = process.until(wait, "a file of addresses", async || {
+            let addresses = fs::read(&file).ok();
+            Ok(Seen::some(addresses, "no file"))
+        });
+        let addresses = serde_json::from_slice(&addresses.await?)?;
+        let mut host = Host {
+            process,
+            state,
+            addresses,
+        };
+        let metrics = host.metrics();
+        let ready = host.process.until(wait, "/-/ready", async || {
+            let status = http::get(metrics, "/-/ready").await?.status;
+            Ok(Seen::when(status.is_success(), status))
+        });
+        ready.await?;
+        Ok(host)
+    }
+
+    /// Starts it, expects it to end by itself, and returns its exit code and what it wrote.
+    ///
+    /// # Errors
+    /// If it cannot be started, or goes on.
+    pub async fn fail(self) -> Result<(i32, String)> {
+        let (mut process, ..) = self.spawn()?;
+        let status = process.end(START).await?;
+        // Its output ends with it.
+        _ = process.line("the end", REACTION, |_| None::<()>).await;
+        Ok((status.code().unwrap_or(-1), process.lines().join("\n")))
+    }
+}
+
+impl Host {
+    /// Returns the file of addresses.
+    pub fn addresses(&self) -> &Value {
+        &self.addresses
+    }
+
+    /// Returns the address of a listener: `api`, `metrics` or `otlp`.
+    ///
+    /// # Errors
+    /// If it has none of that name.
+    pub fn address(&self, listener: &str) -> Result<SocketAddr> {
+        let address = self.addresses[listener].as_str();
+        let address = address.and_then(|address| address.parse().ok());
+        address.with_context(|| format!("no address {listener} in {}", self.addresses))
+    }
+
+    /// Returns the address of the application.
+    ///
+    /// # Panics
+    /// If it is a sidecar.
+    pub fn api(&self) -> SocketAddr {
+        self.address("api").expect("`serve` has an API")
+    }
+
+    /// Returns the address of `/metrics`.
+    ///
+    /// # Panics
+    /// Never: every host has one.
+    pub fn metrics(&self) -> SocketAddr {
+        self.address("metrics").expect("every host has metrics")
+    }
+
+    /// Returns the address that takes telemetry.
+    ///
+    /// # Panics
+    /// Never: every host has one.
+    pub fn otlp(&self) -> SocketAddr {
+        self.address("otlp").expect("every host takes telemetry")
+    }
+
+    /// Waits for a JSON log line that `fits`, and returns it.
+    ///
+    /// # Errors
+    /// If there is none within 30 s; with the end of the log.
+    pub async fn logged(&self, what: &str, fits: impl Fn(&Value) -> bool) -> Result<Value> {
+        let find = |line: &str| event(line).filter(&fits);
+        self.process.line(what, REACTION, find).await
+    }
+
+    /// Returns how many JSON log lines so far `fit`.
+    pub fn count_logged(&self, fits: impl Fn(&Value) -> bool) -> usize {
+        let lines = self.process.lines();
+        let events = lines.iter().filter_map(|line| event(line));
+        events.filter(fits).count()
+    }
+
+    /// Sends it a signal.
+    ///
+    /// # Errors
+    /// If it has ended.
+    pub fn signal(&self, signal: Signal) -> Result<()> {
+        self.process.signal(signal)
+    }
+
+    /// Kills it as `kill -9` does.
+    pub fn kill(self) {
+        self.process.kill();
+    }
+
+    /// Waits for its end.
+    ///
+    /// # Errors
+    /// If it has not ended within 30 s.
+    pub async fn end(mut self) -> Result<ExitStatus> {
+        self.process.end(REACTION).await
+    }
+}
+
+fn event(line: &str) -> Option<Value> {
+    serde_json::from_str(line).ok()
+}
