@@ -168,7 +168,8 @@ impl Args {
         traffic.burst = self.burst.unwrap_or(traffic.burst);
         if let Some(percent) = self.error_share {
             let fault = traffic.fault.as_mut();
-            let no_fault = || format!("--error-share {percent}: the requests of {name} have no fault");
+            let no_fault =
+                || format!("--error-share {percent}: the requests of {name} have no fault");
             fault.with_context(no_fault)?.1 = percent;
         }
         scenario.least = self.duration.unwrap_or(scenario.least);
@@ -177,7 +178,12 @@ impl Args {
 
     /// Returns the running system, if any part of one was named. The other parts are on their usual ports.
     fn system(&self) -> Option<System> {
-        let urls = [&self.base_url, &self.metrics, &self.prometheus, &self.alertmanager];
+        let urls = [
+            &self.base_url,
+            &self.metrics,
+            &self.prometheus,
+            &self.alertmanager,
+        ];
         if urls.iter().all(|url| url.is_none()) {
             return None;
         }
@@ -201,9 +207,13 @@ fn scenario_names() -> PossibleValuesParser {
 
 fn duration(text: &str) -> Result<Duration> {
     let time = text.parse::<SignedDuration>();
-    let time = time.with_context(|| format!("expected a time such as 90s or 2m, found {text:?}"))?;
+    let time =
+        time.with_context(|| format!("expected a time such as 90s or 2m, found {text:?}"))?;
     let range = SignedDuration::from_secs(1)..=SignedDuration::from_hours(1);
-    ensure!(range.contains(&time), "expected a time from 1s to 1h, found {text:?}");
+    ensure!(
+        range.contains(&time),
+        "expected a time from 1s to 1h, found {text:?}"
+    );
     Ok(time.try_into()?)
 }
 
@@ -215,7 +225,10 @@ mod tests {
 
     fn plan(line: &str) -> Result<Plan> {
         let line = format!("evidence {line} --no-screenshots");
-        Cli::try_parse_from(line.split(' '))?.args.unwrap().try_into()
+        Cli::try_parse_from(line.split(' '))?
+            .args
+            .unwrap()
+            .try_into()
     }
 
     #[test]
@@ -232,7 +245,10 @@ mod tests {
         let system = schedule.system.unwrap();
         assert_eq!(system.prometheus.http().url().to_string(), "http://p:1/x");
         assert_eq!(system.service.api.authority(), "127.0.0.1:8080");
-        assert_eq!(system.service.operations.url().authority(), "127.0.0.1:9464");
+        assert_eq!(
+            system.service.operations.url().authority(),
+            "127.0.0.1:9464"
+        );
     }
 
     #[test]
@@ -255,7 +271,10 @@ mod tests {
             Some(Command::Verify(folder) | Command::Ci(folder)) => folder.path(),
             other => panic!("{other:?}"),
         };
-        assert_eq!(path(&["evidence", "verify", "target/run"]), Path::new("target/run"));
+        assert_eq!(
+            path(&["evidence", "verify", "target/run"]),
+            Path::new("target/run")
+        );
         assert!(path(&["evidence", "ci"]).ends_with(REPORT));
         assert!(Cli::try_parse_from(["evidence", "--fast", "5xx", "report"]).is_err());
         assert!(Cli::try_parse_from(["evidence"]).is_err());

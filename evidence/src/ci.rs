@@ -109,7 +109,10 @@ impl CiRecord {
         let steps = steps.map(|step| format!("step {}: {}", step.step, step.result));
         let faults = self.faults.iter().filter(|fault| !fault.stopped);
         let faults = faults.map(|fault| fault.said.clone());
-        let none = self.faults.is_empty().then(|| "no fault was planted".to_owned());
+        let none = self
+            .faults
+            .is_empty()
+            .then(|| "no fault was planted".to_owned());
         let complaints: Vec<_> = steps.chain(faults).chain(none).collect();
         complaints.join("; ")
     }
@@ -264,7 +267,11 @@ fn plain(log: &str) -> Result<String> {
         let line = line.trim_end_matches('\r');
         line.rsplit_once('\r').map_or(line, |(_, last)| last)
     });
-    Ok(lines.collect::<Vec<_>>().join("\n").trim_matches('\n').to_owned())
+    Ok(lines
+        .collect::<Vec<_>>()
+        .join("\n")
+        .trim_matches('\n')
+        .to_owned())
 }
 
 #[cfg(test)]
@@ -302,7 +309,9 @@ mod tests {
         let record = fs::read(folder.path().join(CiRecord::FILE)).unwrap();
         let record: CiRecord = serde_json::from_slice(&record).unwrap();
         let steps = record.steps.iter();
-        let steps: Vec<_> = steps.map(|step| (&*step.step, &*step.result, step.seconds)).collect();
+        let steps: Vec<_> = steps
+            .map(|step| (&*step.step, &*step.result, step.seconds))
+            .collect();
         assert_eq!(
             steps,
             [
@@ -312,8 +321,14 @@ mod tests {
                 ("image", "not reached", None),
             ]
         );
-        let faults = record.faults.iter().map(|fault| (&*fault.fault, fault.stopped));
-        assert_eq!(faults.collect::<Vec<_>>(), [("format", true), ("rust", false)]);
+        let faults = record
+            .faults
+            .iter()
+            .map(|fault| (&*fault.fault, fault.stopped));
+        assert_eq!(
+            faults.collect::<Vec<_>>(),
+            [("format", true), ("rust", false)]
+        );
         assert_eq!(
             record.complaint(),
             "step test: failed; step image: not reached; \
@@ -321,13 +336,19 @@ mod tests {
         );
         let files = digest::files(folder.path()).unwrap();
         let logs: Vec<_> = record.logs().chain([CiRecord::FILE.to_owned()]).collect();
-        assert!(files.len() == 4 && files.iter().all(|file| logs.contains(file)), "{files:?}");
+        assert!(
+            files.len() == 4 && files.iter().all(|file| logs.contains(file)),
+            "{files:?}"
+        );
         for (file, text) in [
             ("step-lint-format.log", "<repository> fine\n"),
             ("step-test.log", "wrong\n"),
             ("fault-format.log", "Diff in <tmp>/x\n"),
         ] {
-            assert_eq!(fs::read_to_string(folder.path().join("ci").join(file)).unwrap(), text);
+            assert_eq!(
+                fs::read_to_string(folder.path().join("ci").join(file)).unwrap(),
+                text
+            );
         }
     }
 

@@ -118,9 +118,18 @@ impl<'a> Place<'a> {
             ("record.json", serde_json::to_string_pretty(&drill.record)?),
             ("metrics-before.txt", before.clone()),
             ("metrics-after.txt", after.clone()),
-            ("notifications.json", serde_json::to_string_pretty(&deliveries)?),
-            ("samples.json", serde_json::to_string(&self.samples(drill).await?)?),
-            ("query.json", serde_json::to_string(&self.graph(drill).await?)?),
+            (
+                "notifications.json",
+                serde_json::to_string_pretty(&deliveries)?,
+            ),
+            (
+                "samples.json",
+                serde_json::to_string(&self.samples(drill).await?)?,
+            ),
+            (
+                "query.json",
+                serde_json::to_string(&self.graph(drill).await?)?,
+            ),
         ] {
             let text = format!("{}\n", text.trim_end());
             fs::write(folder.join(name), text).with_context(|| name.to_owned())?;

@@ -183,7 +183,10 @@ impl<'a> Drill<'a> {
     async fn before(&mut self) -> Result<()> {
         let may_fire = matches!(self.scenario.cause, Cause::Silence | Cause::Nothing);
         let driven = self.scenario.alert;
-        for alert in driven.as_ref().map_or(&APP_ALERTS[..], std::slice::from_ref) {
+        for alert in driven
+            .as_ref()
+            .map_or(&APP_ALERTS[..], std::slice::from_ref)
+        {
             let rule = self.system.prometheus.alert_rule(alert).await?;
             ensure!(
                 may_fire || rule.state != Some(State::Firing),
@@ -221,7 +224,10 @@ impl<'a> Drill<'a> {
         .await?;
         self.note(Stage::Inactive);
         let least = self.scenario.least;
-        self.tell(&format!("all inactive, to stay so for {} s", least.as_secs()));
+        self.tell(&format!(
+            "all inactive, to stay so for {} s",
+            least.as_secs()
+        ));
         let start = Instant::now();
         while start.elapsed() < least {
             if let Some((name, state)) = self.moved().await? {
@@ -317,7 +323,9 @@ impl<'a> Drill<'a> {
         let counted = news.counted(&service.metrics().await?.1);
         let held = self.system.alertmanager.alerts(Some(alert.name)).await?;
         let held = held.as_array().into_iter().flatten();
-        let states: Vec<_> = held.map(|alert| alert["status"]["state"].to_string()).collect();
+        let states: Vec<_> = held
+            .map(|alert| alert["status"]["state"].to_string())
+            .collect();
         let active = states.iter().any(|state| state == r#""active""#);
         let arrived = told == Some(news) && counted > before;
         Ok(Seen::when(
@@ -348,7 +356,9 @@ impl<'a> Drill<'a> {
                 told = Instant::now();
                 let left = limit.saturating_sub(start.elapsed()).as_secs();
                 let sent = lock(&self.sent).to_string();
-                self.tell(&format!("waiting up to {left} s more: {what}; now {last}; {sent}"));
+                self.tell(&format!(
+                    "waiting up to {left} s more: {what}; now {last}; {sent}"
+                ));
             }
             seen
         });
@@ -368,7 +378,10 @@ impl<'a> Drill<'a> {
         });
         let equal = equal.await;
         equal.map_err(|missed| NotProven::Miscounted(missed.last))?;
-        self.tell(&format!("all {} answers are counted, each once", answered.total()));
+        self.tell(&format!(
+            "all {} answers are counted, each once",
+            answered.total()
+        ));
         (self.quiet)();
         Ok(())
     }
@@ -388,6 +401,12 @@ impl<'a> Drill<'a> {
 /// Returns whether a rule was evaluated, and its alert is in an expected state.
 fn in_state(rule: &Rule, expected: impl RangeBounds<State>) -> Seen<()> {
     let healthy = rule.health == "ok";
-    let found = format!("{:?}, evaluation {} {}", rule.state, rule.health, rule.last_error);
-    Seen::when(healthy && rule.state.is_some_and(|state| expected.contains(&state)), found)
+    let found = format!(
+        "{:?}, evaluation {} {}",
+        rule.state, rule.health, rule.last_error
+    );
+    Seen::when(
+        healthy && rule.state.is_some_and(|state| expected.contains(&state)),
+        found,
+    )
 }

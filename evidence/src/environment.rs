@@ -89,7 +89,9 @@ pub fn capture(folder: &Path) -> Result<()> {
         host: Host {
             cores: thread::available_parallelism()?.get(),
             memory_bytes: memory()?,
-            kernel: fs::read_to_string("/proc/sys/kernel/osrelease")?.trim().to_owned(),
+            kernel: fs::read_to_string("/proc/sys/kernel/osrelease")?
+                .trim()
+                .to_owned(),
             architecture: std::env::consts::ARCH.to_owned(),
         },
     };
@@ -112,7 +114,9 @@ fn memory() -> Result<u64> {
     let text = fs::read_to_string("/proc/meminfo")?;
     let total = text.lines().find_map(|line| line.strip_prefix("MemTotal:"));
     let kibibytes = total.and_then(|rest| rest.split_whitespace().next());
-    let kibibytes: u64 = kibibytes.context("/proc/meminfo has no MemTotal")?.parse()?;
+    let kibibytes: u64 = kibibytes
+        .context("/proc/meminfo has no MemTotal")?
+        .parse()?;
     Ok(kibibytes * 1024)
 }
 

@@ -59,7 +59,11 @@ fn copy(from: &Path, to: &Path, change: impl Fn(String) -> String) {
 /// Makes a repository of today's rules.
 pub(crate) fn commit_rules(repository: &Path) {
     for folder in ["alerts/rules", "alerts/demo/rules", "alerts/source"] {
-        copy(&testkit::root().join(folder), &repository.join(folder), |text| text);
+        copy(
+            &testkit::root().join(folder),
+            &repository.join(folder),
+            |text| text,
+        );
     }
     commit(repository, "rules");
 }
@@ -69,6 +73,13 @@ pub(crate) fn commit(repository: &Path, message: &str) {
     git(repository, &["init", "--quiet"]).unwrap();
     git(repository, &["add", "--all"]).unwrap();
     let identity = ["-c", "user.name=x", "-c", "user.email=x@localhost"];
-    let commit = ["-c", "commit.gpgsign=false", "commit", "--quiet", "--allow-empty", "--message"];
+    let commit = [
+        "-c",
+        "commit.gpgsign=false",
+        "commit",
+        "--quiet",
+        "--allow-empty",
+        "--message",
+    ];
     git(repository, &[&identity[..], &commit, &[message]].concat()).unwrap();
 }

@@ -4,8 +4,7 @@ use anyhow::Result;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::{
-    Request, Response, StatusCode, body::Incoming, header, server::conn::http1,
-    service::service_fn,
+    Request, Response, StatusCode, body::Incoming, header, server::conn::http1, service::service_fn,
 };
 use hyper_util::rt::TokioIo;
 use jiff::Timestamp;
@@ -143,7 +142,10 @@ mod tests {
         });
         let before = Timestamp::now();
         let forwarder = Forwarder::start(client(&receiver)).await.unwrap();
-        assert_eq!(notify(&forwarder, r#"{"status":"firing"}"#).await, StatusCode::OK);
+        assert_eq!(
+            notify(&forwarder, r#"{"status":"firing"}"#).await,
+            StatusCode::OK
+        );
         let kept = forwarder.since(before);
         assert_eq!(kept.len(), 1);
         assert_eq!(kept[0].payload, json!({"status": "firing"}));

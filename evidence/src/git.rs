@@ -57,7 +57,10 @@ mod tests {
         let fixture = Fixture::new();
         let repository = fixture.repository();
         let folder = repository.join("evidence/.unfinished");
-        for file in ["evidence/.unfinished/record.json", "evidence/report/README.md"] {
+        for file in [
+            "evidence/.unfinished/record.json",
+            "evidence/report/README.md",
+        ] {
             let file = repository.join(file);
             fs::create_dir_all(file.parent().unwrap()).unwrap();
             fs::write(file, "").unwrap();

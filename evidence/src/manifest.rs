@@ -5,6 +5,7 @@
 use anyhow::Result;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
 use crate::{
     ci::CiRecord,
@@ -133,7 +134,11 @@ impl Manifest {
             component: environment.component,
             rules: environment.rules.into_iter().filter(used).collect(),
             host: environment.host,
-            results: run.scenarios.iter().map(|one| Outcome::of(&one.record)).collect(),
+            results: run
+                .scenarios
+                .iter()
+                .map(|one| Outcome::of(&one.record))
+                .collect(),
             ci: run.ci.as_ref().map(CiOutcome::of),
             artifacts,
         }
@@ -158,11 +163,17 @@ impl Outcome {
             at: step.at,
             seconds: record.since_start(step.at),
         });
-        let [more, less] = [
-            record.answered.since(&record.counted),
-            record.counted.since(&record.answered),
-        ];
-        let difference = more.total() + less.total();
+        let kinds: BTreeSet<_> = record
+            .answered
+            .kinds()
+            .chain(record.counted.kinds())
+            .collect();
+        let differences = kinds.into_iter().map(|kind| {
+            let [answered, counted] =
+                [&record.answered, &record.counted].map(|counts| counts.count(|one| one == kind));
+            answered.abs_diff(counted)
+        });
+        let difference = differences.sum();
         let complete = alert.is_none_or(|alert| alert.is_complete());
         let verdict = match complete && difference == 0 && record.unanswered == 0 {
             true => Verdict::Proven,
@@ -174,7 +185,11 @@ impl Outcome {
             started: record.started,
             seconds: record.since_start(record.ended),
             alert: alert.map(|alert| alert.name.clone()),
-            quiet: record.watched.iter().map(|alert| alert.name.clone()).collect(),
+            quiet: record
+                .watched
+                .iter()
+                .map(|alert| alert.name.clone())
+                .collect(),
             stages: stages.collect(),
             sent: record.sent,
             unanswered: record.unanswered,

@@ -47,10 +47,18 @@ impl Browser {
         command
             // A killed browser leaves files, which go with the profile.
             .env("TMPDIR", profile.path())
-            .args(["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run"])
+            .args([
+                "--headless",
+                "--no-sandbox",
+                "--disable-gpu",
+                "--no-first-run",
+            ])
             .args(["--disable-sync", "--disable-background-networking"])
             .args(["--disable-component-update", "--hide-scrollbars"])
-            .arg(format!("--user-data-dir={}", profile.path().join("profile").display()))
+            .arg(format!(
+                "--user-data-dir={}",
+                profile.path().join("profile").display()
+            ))
             .arg(format!("--virtual-time-budget={}", LOADING.as_millis()))
             .arg(format!("--window-size=1280,{height}"))
             .arg(format!("--screenshot={}", file.display()))
@@ -88,9 +96,15 @@ impl Browser {
         let page = NamedTempFile::with_suffix(".html")?;
         let has_pages = alertmanager.get("/script.js").await?.status.is_success();
         let (alerts, shows) = if has_pages {
-            (format!("{}/#/alerts", alertmanager.url()), format!("Alertmanager's alerts {when}"))
+            (
+                format!("{}/#/alerts", alertmanager.url()),
+                format!("Alertmanager's alerts {when}"),
+            )
         } else {
-            fs::write(page.path(), answer(&system.alertmanager.alerts(name).await?)?)?;
+            fs::write(
+                page.path(),
+                answer(&system.alertmanager.alerts(name).await?)?,
+            )?;
             let shows = format!(
                 "what Alertmanager's API answers (`/api/v2/alerts`) {when}; its package has no pages, so the runner set the \
                  answer on one"

@@ -122,7 +122,11 @@ impl Prometheus {
     pub async fn rules(&self) -> Result<Vec<Rule>> {
         let reply = self.0.get_ok("/api/v1/rules").await?;
         let found: Groups = data(&reply.body)?;
-        Ok(found.groups.into_iter().flat_map(|group| group.rules).collect())
+        Ok(found
+            .groups
+            .into_iter()
+            .flat_map(|group| group.rules)
+            .collect())
     }
 
     /// Returns the recording rules.
@@ -154,7 +158,10 @@ impl Prometheus {
     /// # Errors
     /// If it is refused, or is a range of values.
     pub async fn query(&self, expression: &str, at: Timestamp) -> Result<Vec<Sample>> {
-        let samples = match self.ask("query", expression, &[("time", seconds(at))]).await? {
+        let samples = match self
+            .ask("query", expression, &[("time", seconds(at))])
+            .await?
+        {
             QueryResult::Scalar(value) => vec![RawSample {
                 metric: Labels::new(),
                 value,
@@ -182,7 +189,11 @@ impl Prometheus {
         step: Duration,
     ) -> Result<Vec<RawSeries>> {
         let step = step.as_secs_f64().to_string();
-        let range = [("start", seconds(start)), ("end", seconds(end)), ("step", step)];
+        let range = [
+            ("start", seconds(start)),
+            ("end", seconds(end)),
+            ("step", step),
+        ];
         self.matrix("query_range", expression, &range).await
     }
 
@@ -258,7 +269,8 @@ mod tests {
         let read = |text: &str| data::<QueryResult>(text.as_bytes()).unwrap();
         let scalar = r#"{"data":{"resultType":"scalar","result":[1.5,"2"]}}"#;
         assert!(matches!(read(scalar), QueryResult::Scalar((_, value)) if value == "2"));
-        let vector = r#"{"data":{"resultType":"vector","result":[{"metric":{"job":"x"},"value":[1,"2"]}]}}"#;
+        let vector =
+            r#"{"data":{"resultType":"vector","result":[{"metric":{"job":"x"},"value":[1,"2"]}]}}"#;
         let is_x = |found: &[RawSample]| found[0].metric["job"] == "x";
         assert!(matches!(read(vector), QueryResult::Vector(found) if is_x(&found)));
         let matrix = r#"{"data":{"resultType":"matrix","result":[{"metric":{},"values":[[1,"+Inf"],[2,"NaN"]]}]}}"#;

@@ -56,25 +56,26 @@ pub fn expanded(expression: &str, recorded: &Recorded) -> Result<Expr> {
     Ok(expanded)
 }
 
+impl ExprVisitor for Selectors {
+    type Error = Infallible;
+
+    fn pre_visit(&mut self, expression: &Expr) -> Result<bool, Infallible> {
+        match expression {
+            Expr::VectorSelector(selector) => _ = self.texts.insert(selector.to_string()),
+            // Nested windows add up, so the sum of all is never too short.
+            Expr::Subquery(subquery) => self.window += subquery.range,
+            Expr::MatrixSelector(matrix) => {
+                self.texts.insert(matrix.vs.to_string());
+                self.window += matrix.range;
+            }
+            _ => {}
+        }
+        Ok(true)
+    }
+}
+
 /// Returns the series that an expression reads.
 pub fn selectors(expression: &Expr) -> Selectors {
-    impl ExprVisitor for Selectors {
-        type Error = Infallible;
-
-        fn pre_visit(&mut self, expression: &Expr) -> Result<bool, Infallible> {
-            match expression {
-                Expr::VectorSelector(selector) => _ = self.texts.insert(selector.to_string()),
-                // Nested windows add up, so the sum of all is never too short.
-                Expr::Subquery(subquery) => self.window += subquery.range,
-                Expr::MatrixSelector(matrix) => {
-                    self.texts.insert(matrix.vs.to_string());
-                    self.window += matrix.range;
-                }
-                _ => {}
-            }
-            Ok(true)
-        }
-    }
     let mut found = Selectors::default();
     let Ok(_) = walk_expr(&mut found, expression);
     found

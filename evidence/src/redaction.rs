@@ -48,7 +48,11 @@ impl Redactor {
         let own = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
         let urls = env::vars().filter(|(name, _)| SERVERS.iter().any(|part| name.contains(part)));
         let hosts = urls.filter_map(|(_, url)| Some(host(&url)?.to_owned()));
-        Self::new(paths, hosts.chain([own.trim().to_owned()]), &variable("USER"))
+        Self::new(
+            paths,
+            hosts.chain([own.trim().to_owned()]),
+            &variable("USER"),
+        )
     }
 
     fn new(
@@ -78,7 +82,9 @@ impl Redactor {
             // Elsewhere the name of a user may be a word like any other: `runner`, `demo`.
             rules.push((format!(r"\b{}@", escape(user)), "<user>@"));
         }
-        let rules = rules.into_iter().map(|(rule, word)| Ok((Regex::new(&rule)?, word)));
+        let rules = rules
+            .into_iter()
+            .map(|(rule, word)| Ok((Regex::new(&rule)?, word)));
         Ok(Self(rules.collect::<Result<_>>()?))
     }
 
@@ -153,15 +159,33 @@ mod tests {
     #[test]
     fn paths_hosts_and_users_are_replaced_and_words_like_them_are_not() {
         for (text, redacted) in [
-            ("error: /srv/build/items/spin.toml:1", "error: <repository>/spin.toml:1"),
-            ("/srv/build/itemsize /srv/building", "<home>/itemsize /srv/building"),
+            (
+                "error: /srv/build/items/spin.toml:1",
+                "error: <repository>/spin.toml:1",
+            ),
+            (
+                "/srv/build/itemsize /srv/building",
+                "<home>/itemsize /srv/building",
+            ),
             (r#"{"at":"/srv/build/items"}"#, r#"{"at":"<repository>"}"#),
-            ("file:///home/jane.doe/x /Users/me", "file://<home>/x <home>"),
-            ("/root/.cargo/bin, /tmp/evidence-A/x", "<home>/.cargo/bin, <tmp>/evidence-A/x"),
-            ("on vm: vmstat, kvm, vm-1, VM", "on <host>: vmstat, kvm, <host>-1, VM"),
+            (
+                "file:///home/jane.doe/x /Users/me",
+                "file://<home>/x <home>",
+            ),
+            (
+                "/root/.cargo/bin, /tmp/evidence-A/x",
+                "<home>/.cargo/bin, <tmp>/evidence-A/x",
+            ),
+            (
+                "on vm: vmstat, kvm, vm-1, VM",
+                "on <host>: vmstat, kvm, <host>-1, VM",
+            ),
             ("https://mirror.example/simple/x", "https://<host>/simple/x"),
             ("demo@vm runs the demo", "<user>@<host> runs the demo"),
-            ("https://example.com/home/page", "https://example.com/home/page"),
+            (
+                "https://example.com/home/page",
+                "https://example.com/home/page",
+            ),
             ("/items/{id} /health/live", "/items/{id} /health/live"),
         ] {
             assert_eq!(redactor().redact(text), redacted);

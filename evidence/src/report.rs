@@ -53,7 +53,10 @@ pub fn derive(folder: &Path) -> Result<Derived> {
     let mut derived = Derived::new();
     for evidence in &run.scenarios {
         let file = format!("{}/query.svg", evidence.record.scenario);
-        derived.insert(file, chart::draw(&evidence.record, &evidence.graph)?.into_bytes());
+        derived.insert(
+            file,
+            chart::draw(&evidence.record, &evidence.graph)?.into_bytes(),
+        );
     }
     if let Some(record) = &run.ci {
         let log = |name: &str| fs::read_to_string(folder.join("ci").join(name));

@@ -120,7 +120,8 @@ pub fn differing(files: &[RuleFile], digests: &[&RuleDigest]) -> Option<String> 
 
 fn named(name: &str) -> Result<(Variant, &'static str)> {
     let found = VARIANTS.into_iter().find(|(known, ..)| *known == name);
-    let (_, variant, folder) = found.with_context(|| format!("no variant {name:?} of the rules"))?;
+    let (_, variant, folder) =
+        found.with_context(|| format!("no variant {name:?} of the rules"))?;
     Ok((variant, folder))
 }
 
@@ -165,6 +166,13 @@ mod tests {
             assert!(differing(&files, &own).is_some());
         }
         commit(repository, "again");
-        assert!(at(repository, "0123456789012345678901234567890123456789", "demo").is_err());
+        assert!(
+            at(
+                repository,
+                "0123456789012345678901234567890123456789",
+                "demo"
+            )
+            .is_err()
+        );
     }
 }

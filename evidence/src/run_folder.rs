@@ -154,7 +154,10 @@ mod tests {
         assert_eq!(record(&output), "1");
         second.publish().unwrap();
         assert_eq!(record(&output), "2");
-        assert_eq!(fs::read_to_string(output.join("ci/record.json")).unwrap(), "ci");
+        assert_eq!(
+            fs::read_to_string(output.join("ci/record.json")).unwrap(),
+            "ci"
+        );
         assert_eq!(names(&folder.path().join("deep")), ["report"]);
         assert_eq!(names(&output), ["5xx", "ci"]);
     }

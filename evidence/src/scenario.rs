@@ -279,8 +279,14 @@ mod tests {
             let scenario = Scenario::named(name).unwrap();
             Stage::ALL.map(|stage| scenario.limit(stage, variant).as_secs())
         };
-        assert_eq!(seconds("drop", Variant::Production), [240, 180, 960, 360, 180, 360]);
-        assert_eq!(seconds("drop", Variant::Demo), [240, 180, 240, 120, 180, 120]);
+        assert_eq!(
+            seconds("drop", Variant::Production),
+            [240, 180, 960, 360, 180, 360]
+        );
+        assert_eq!(
+            seconds("drop", Variant::Demo),
+            [240, 180, 240, 120, 180, 120]
+        );
         assert_eq!(seconds("drop", Variant::Test), [102, 42, 48, 45, 42, 45]);
         assert_eq!(seconds("traps", Variant::Test)[2], 660);
         assert!(Scenario::named("all").is_none());

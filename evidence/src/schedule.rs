@@ -35,7 +35,11 @@ struct Progress(Instant);
 impl Progress {
     fn tell(&self, scenario: &str, line: &str) {
         let seconds = self.0.elapsed().as_secs();
-        println!("{:02}:{:02}  {scenario:<10}  {line}", seconds / 60, seconds % 60);
+        println!(
+            "{:02}:{:02}  {scenario:<10}  {line}",
+            seconds / 60,
+            seconds % 60
+        );
     }
 }
 
@@ -120,7 +124,10 @@ async fn in_turn(
     let record = &drill.record;
     let steps = record.alerts().take(1).flat_map(|alert| &alert.timeline);
     let steps = steps.map(|step| format!("{} {:.1} s", step.stage, record.since_start(step.at)));
-    tell(&format!("proven: {}", steps.collect::<Vec<_>>().join(" → ")));
+    tell(&format!(
+        "proven: {}",
+        steps.collect::<Vec<_>>().join(" → ")
+    ));
     Ok(())
 }
 

@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// How long a server may take to start, and Prometheus to scrape all targets.
-const START: Wait = Wait::up_to(Duration::from_secs(120));
+const START: Duration = Duration::from_secs(120);
 /// Address in links to dashboards. No Grafana is started.
 const GRAFANA: &str = "http://127.0.0.1:3000";
 /// Targets that Prometheus scrapes.
@@ -49,7 +49,10 @@ impl Stack {
     /// If a server is not installed, ends, or is not ready in time; with the end of its log.
     pub async fn start(variant: Variant) -> Result<Self> {
         let host = Launch::serve(&built()?)?;
-        let host = host.env("SPIN_VARIABLE_FAULT_INJECTION", "on").start().await?;
+        let host = host
+            .env("SPIN_VARIABLE_FAULT_INJECTION", "on")
+            .start()
+            .await?;
         let forwarder = Forwarder::start(Client::new(Url::at(host.metrics()))).await?;
         let [prometheus, alertmanager] =
             [port::free()?, port::free()?].map(|address| address.to_string());
@@ -69,26 +72,20 @@ impl Stack {
             prometheus: Prometheus::new(Url::at(&addresses.prometheus)),
             alertmanager: Alertmanager::new(Url::at(&addresses.alertmanager)),
         };
-        let alertmanager = server(
-            folder.path(),
-            "prometheus-alertmanager",
-            &[
-                "--config.file=alertmanager.yml",
-                "--storage.path=alertmanager",
-                &format!("--web.listen-address={}", addresses.alertmanager),
-                &format!("--web.external-url={}", addresses.alertmanager_url),
-                // Without a cluster it needs no second port.
-                "--cluster.listen-address=",
-            ],
-            system.alertmanager.http(),
-        );
-        let prometheus = prometheus_server(
-            folder.path(),
-            &addresses.prometheus,
-            &[&format!("--web.external-url={}", addresses.prometheus_url)],
-        );
+        let arguments = [
+            "--config.file=alertmanager.yml",
+            "--storage.path=alertmanager",
+            &format!("--web.listen-address={}", addresses.alertmanager),
+            &format!("--web.external-url={}", addresses.alertmanager_url),
+            // Without a cluster it needs no second port.
+            "--cluster.listen-address=",
+        ];
+        let (program, client) = ("prometheus-alertmanager", system.alertmanager.http());
+        let alertmanager = server(folder.path(), program, &arguments, client).await?;
+        let url = format!("--web.external-url={}", addresses.prometheus_url);
+        let prometheus = prometheus_server(folder.path(), &addresses.prometheus, &url).await?;
         let mut stack = Self {
-            servers: [alertmanager.await?, prometheus.await?],
+            servers: [alertmanager, prometheus],
             telemetry: Client::new(Url::at(host.otlp())),
             system,
             forwarder,
@@ -111,11 +108,18 @@ impl Stack {
     async fn scraped(&mut self) -> Result<()> {
         let prometheus = &self.system.prometheus;
         let [_, process] = &mut self.servers;
-        let scraped = process.until(START, "two scrapes of every target", async || {
-            let twice = "count_over_time(up[5m]) >= 2 and up == 1";
-            let targets = prometheus.query(twice, Timestamp::now()).await?.len();
-            Ok(Seen::when(targets == TARGETS, format!("{targets} of {TARGETS} targets")))
-        });
+        let scraped = process.until(
+            Wait::up_to(START),
+            "two scrapes of every target",
+            async || {
+                let twice = "count_over_time(up[5m]) >= 2 and up == 1";
+                let targets = prometheus.query(twice, Timestamp::now()).await?.len();
+                Ok(Seen::when(
+                    targets == TARGETS,
+                    format!("{targets} of {TARGETS} targets"),
+                ))
+            },
+        );
         scraped.await
     }
 }
@@ -152,12 +156,18 @@ fn configure(
 pub(crate) async fn prometheus_server(
     folder: &Path,
     address: &str,
-    arguments: &[&str],
+    argument: &str,
 ) -> Result<Process> {
     let listen = format!("--web.listen-address={address}");
-    let own = ["--config.file=prometheus.yml", "--storage.tsdb.path=data", &listen];
-    let client = Client::new(Url::at(address));
-    server(folder, "prometheus", &[&own, arguments].concat(), &client).await
+    let data = "--storage.tsdb.path=data";
+    let arguments = ["--config.file=prometheus.yml", data, &listen, argument];
+    server(
+        folder,
+        "prometheus",
+        &arguments,
+        &Client::new(Url::at(address)),
+    )
+    .await
 }
 
 /// Starts a server in `folder`. Its arguments are relative paths, since it shows them on pages of which pictures are taken.
@@ -170,7 +180,7 @@ async fn server(
     let mut command = Command::new(program);
     command.current_dir(folder).args(arguments);
     let mut process = Process::start(command)?;
-    let ready = process.until(START, "/-/ready", async || {
+    let ready = process.until(Wait::up_to(START), "/-/ready", async || {
         let status = client.get("/-/ready").await?.status;
         Ok(Seen::when(status.is_success(), status))
     });

@@ -48,7 +48,10 @@ impl News {
 
     /// Returns the number of such alerts that the service was notified of.
     pub fn counted(self, page: &Exposition) -> u64 {
-        page.sum("metrics_host_notifications_total", &[("status", self.as_str())]) as u64
+        page.sum(
+            "metrics_host_notifications_total",
+            &[("status", self.as_str())],
+        ) as u64
     }
 }
 

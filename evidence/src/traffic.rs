@@ -89,7 +89,11 @@ impl fmt::Display for Sent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let failed = self.answered.count(|kind| kind.status.starts_with('5'));
         let answered = self.answered.total();
-        write!(f, "{} sent, {answered} answered, {failed} of them 5xx", self.sent)
+        write!(
+            f,
+            "{} sent, {answered} answered, {failed} of them 5xx",
+            self.sent
+        )
     }
 }
 
@@ -181,7 +185,11 @@ async fn send(
             let mut sent = lock(&sent);
             match reply {
                 Ok(reply) => {
-                    let endpoint = if is_hosts(&reply) { "unreported" } else { endpoint };
+                    let endpoint = if is_hosts(&reply) {
+                        "unreported"
+                    } else {
+                        endpoint
+                    };
                     let kind = Kind::new(method, endpoint, reply.status.as_str());
                     sent.answered.add(kind, 1);
                 }
@@ -235,7 +243,10 @@ mod tests {
                 assert_eq!(faults, ((index + 1) * u64::from(percent)).div_ceil(100));
             }
         }
-        assert_eq!((Fault::Error.to_string(), Fault::Panic.to_string()), ("error".into(), "panic".into()));
+        assert_eq!(
+            (Fault::Error.to_string(), Fault::Panic.to_string()),
+            ("error".into(), "panic".into())
+        );
     }
 
     #[test]

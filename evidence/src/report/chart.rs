@@ -41,13 +41,21 @@ pub(super) fn draw(record: &Record, graph: &Graph) -> Result<String> {
         series.push(points.collect::<Vec<_>>());
     }
     let threshold = threshold(&graph.comparison).map(|value| value * scale);
-    let values = series.iter().flatten().map(|(_, value)| *value).chain(threshold);
+    let values = series
+        .iter()
+        .flatten()
+        .map(|(_, value)| *value)
+        .chain(threshold);
     let finite = values.filter(|value| value.is_finite());
     let (low, high) = finite.fold((0.0, 0.0), |(low, high), value| {
         (f64::min(low, value), f64::max(high, value))
     });
     // The names of stages are above the values.
-    let high = if high > low { high + 0.45 * (high - low) } else { low + 1.0 };
+    let high = if high > low {
+        high + 0.45 * (high - low)
+    } else {
+        low + 1.0
+    };
     let minutes = record.since_start(record.ended).max(1.0) / 60.0;
     let [left, right, top, bottom] = AREA;
     let x = |minute: f64| tenths(left + minute / minutes * (right - left));
@@ -62,13 +70,18 @@ pub(super) fn draw(record: &Record, graph: &Graph) -> Result<String> {
         taken = tenths(at.max(taken + NAME));
         (at, taken, step.stage)
     });
-    let lines = series.iter().zip(COLOURS.iter().cycle()).flat_map(|(points, colour)| {
-        let runs = points.split(|(_, value)| !value.is_finite());
-        runs.filter(|run| !run.is_empty()).map(|run| {
-            let points = run.iter().map(|(minute, value)| format!("{},{}", x(*minute), y(*value)));
-            (*colour, points.collect::<Vec<_>>().join(" "))
-        })
-    });
+    let lines = series
+        .iter()
+        .zip(COLOURS.iter().cycle())
+        .flat_map(|(points, colour)| {
+            let runs = points.split(|(_, value)| !value.is_finite());
+            runs.filter(|run| !run.is_empty()).map(|run| {
+                let points = run
+                    .iter()
+                    .map(|(minute, value)| format!("{},{}", x(*minute), y(*value)));
+                (*colour, points.collect::<Vec<_>>().join(" "))
+            })
+        });
     let traffic = &record.traffic;
     let chart = Chart {
         title: match (alert, record.watched.last()) {
@@ -77,8 +90,12 @@ pub(super) fn draw(record: &Record, graph: &Graph) -> Result<String> {
             (None, None) => traffic.clone(),
         },
         unit,
-        rows: ticks(low, high).map(|(value, label)| (y(value), label)).collect(),
-        columns: ticks(0.0, minutes).map(|(value, label)| (x(value), label)).collect(),
+        rows: ticks(low, high)
+            .map(|(value, label)| (y(value), label))
+            .collect(),
+        columns: ticks(0.0, minutes)
+            .map(|(value, label)| (x(value), label))
+            .collect(),
         stages: stages.collect(),
         lines: lines.collect(),
         threshold: threshold.map(|value| (y(value), graph.comparison.as_str())),
@@ -111,7 +128,10 @@ fn ticks(low: f64, high: f64) -> impl Iterator<Item = (f64, String)> {
     let least = (high - low) / TICKS;
     let power = 10_f64.powf(least.log10().floor());
     let steps = [1.0, 2.0, 5.0].map(|digit| digit * power);
-    let step = steps.into_iter().find(|step| *step >= least).unwrap_or(10.0 * power);
+    let step = steps
+        .into_iter()
+        .find(|step| *step >= least)
+        .unwrap_or(10.0 * power);
     let indices = (low / step).ceil() as i64..=(high / step).floor() as i64;
     indices.map(move |index| {
         let value = index as f64 * step;
@@ -143,7 +163,10 @@ mod tests {
         for (expression, expected) in [
             ("sum(rate(a[5m])) / sum(rate(b[5m]))", "share, %"),
             ("job:app_request_errors:ratio_rate1h", "share, %"),
-            ("histogram_quantile(0.95, sum by (le) (rate(x[5m])))", "seconds"),
+            (
+                "histogram_quantile(0.95, sum by (le) (rate(x[5m])))",
+                "seconds",
+            ),
             ("rate(app_errors_total[2m])", "per second"),
             ("increase(x[10m])", "number of events"),
         ] {
@@ -158,7 +181,11 @@ mod tests {
     fn a_chart_shows_its_threshold_stages_and_axes_and_no_infinities() {
         let fixture = Fixture::new();
         let run = Run::read(&fixture.folder()).unwrap();
-        let evidence = run.scenarios.iter().find(|one| one.record.alert.is_some()).unwrap();
+        let evidence = run
+            .scenarios
+            .iter()
+            .find(|one| one.record.alert.is_some())
+            .unwrap();
         let mut graph = evidence.graph.clone();
         graph.series[0].values[8].1 = "+Inf".into();
         let svg = draw(&evidence.record, &graph).unwrap();
@@ -171,7 +198,11 @@ mod tests {
         ] {
             assert!(svg.contains(text), "{text}: {svg}");
         }
-        assert_eq!(svg.matches("<polyline").count(), 2, "before and after the gap: {svg}");
+        assert_eq!(
+            svg.matches("<polyline").count(),
+            2,
+            "before and after the gap: {svg}"
+        );
         assert!(!svg.contains("inf") && !svg.contains("NaN"), "{svg}");
         graph.series[0].values[8].1 = "much".into();
         assert!(draw(&evidence.record, &graph).is_err());

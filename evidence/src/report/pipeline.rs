@@ -60,9 +60,15 @@ pub(super) fn draw(
             (mark, format!("with a fault for {name}"), note)
         });
         let (stopped, all) = (record.stopped(), record.faults.len());
-        let title = format!("Planted faults · {stopped} of {all} stopped · log of {}", first.fault);
+        let title = format!(
+            "Planted faults · {stopped} of {all} stopped · log of {}",
+            first.fault
+        );
         let log = first.log.as_deref().map(log);
-        pictures.push(("CI-failed.svg", card(record, BAD, title, faults.collect(), log)?));
+        pictures.push((
+            "CI-failed.svg",
+            card(record, BAD, title, faults.collect(), log)?,
+        ));
     }
     Ok(pictures)
 }
@@ -80,7 +86,11 @@ fn card(
     let log = log.unwrap_or_default();
     let mut log: Vec<String> = log.lines().rev().take(SHOWN.0).map(printable).collect();
     log.reverse();
-    let below = if log.is_empty() { 0 } else { 28 + 17 * log.len() };
+    let below = if log.is_empty() {
+        0
+    } else {
+        28 + 17 * log.len()
+    };
     let card = Card {
         bottom: 84 + 28 * rows.len() + below,
         mark,

@@ -4,6 +4,7 @@ use anyhow::Result;
 use askama::Template;
 use jiff::Timestamp;
 use serde_json::Value;
+use testkit::counts::{Counts, Kind};
 
 use crate::{
     manifest::{Manifest, Outcome, Verdict},
@@ -47,7 +48,12 @@ impl Readme<'_> {
     /// Returns the part about an alert.
     fn driven(&self, name: &str) -> askama::Result<String> {
         for (evidence, outcome) in self.run.scenarios.iter().zip(&self.manifest.results) {
-            if let Some(alert) = evidence.record.alert.as_ref().filter(|alert| alert.name == name) {
+            if let Some(alert) = evidence
+                .record
+                .alert
+                .as_ref()
+                .filter(|alert| alert.name == name)
+            {
                 let driven = Driven {
                     evidence,
                     alert,
@@ -93,7 +99,11 @@ impl Driven<'_> {
                         [
                             text(&told["status"]),
                             text(&told["startsAt"]),
-                            if ended { text(&told["endsAt"]) } else { "–".into() },
+                            if ended {
+                                text(&told["endsAt"])
+                            } else {
+                                "–".into()
+                            },
                             text(&told["annotations"]["summary"]),
                         ],
                     ));
@@ -136,4 +146,9 @@ fn after(outcome: &Outcome, stage: Stage) -> String {
 fn link(file: &Option<String>) -> String {
     let file = file.as_ref();
     file.map_or("–".to_owned(), |file| format!("[{file}](ci/{file})"))
+}
+
+/// Returns the count of one kind of request.
+fn of(counts: &Counts, kind: &Kind) -> u64 {
+    counts.count(|other| other == kind)
 }

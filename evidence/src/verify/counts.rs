@@ -30,9 +30,10 @@ pub(super) fn complaints(environment: &Environment, evidence: &Evidence) -> Vec<
                 record.counted.difference(&gained),
                 record.answered.difference(&record.counted),
             ];
-            for (what, difference) in
-                [("counters gained", pages), ("client and counters differ", client)]
-            {
+            for (what, difference) in [
+                ("counters gained", pages),
+                ("client and counters differ", client),
+            ] {
                 if !difference.is_empty() {
                     complaints.push(format!("{what}: {difference}"));
                 }
@@ -58,7 +59,10 @@ pub(super) fn complaints(environment: &Environment, evidence: &Evidence) -> Vec<
 fn identity(environment: &Environment, page: &Exposition) -> Option<String> {
     let label = |name: &str, label: &str| {
         let labels = page.samples(name).next().map(|(labels, _)| labels);
-        labels.and_then(|labels| labels.get(label)).cloned().unwrap_or_default()
+        labels
+            .and_then(|labels| labels.get(label))
+            .cloned()
+            .unwrap_or_default()
     };
     let is_start = |start: &str, of: &str| !start.is_empty() && of.starts_with(start);
     let version = label("metrics_host_build_info", "version");
@@ -66,10 +70,14 @@ fn identity(environment: &Environment, page: &Exposition) -> Option<String> {
     let component = label("app_build_info", "revision");
     let named = &environment.versions.metrics_host;
     if version.is_empty() || !named.contains(&version) {
-        Some(format!("it is from metrics-host {version:?}, not {named:?}"))
+        Some(format!(
+            "it is from metrics-host {version:?}, not {named:?}"
+        ))
     } else if !is_start(revision.trim_end_matches("-dirty"), &environment.commit) {
         let commit = &environment.commit;
-        Some(format!("metrics-host was built at {revision:?}, not at commit {commit}"))
+        Some(format!(
+            "metrics-host was built at {revision:?}, not at commit {commit}"
+        ))
     } else if !is_start(&component, &environment.component.sha256) {
         let recorded = &environment.component.sha256;
         Some(format!("the component is {component:?}, not {recorded}"))
@@ -99,12 +107,17 @@ fn rises(series: &RawSeries, evidence: &Evidence) -> Option<String> {
     };
     let record = &evidence.record;
     // The next scenario may send to the same service before this one's alert is resolved.
-    let sent_until = record.alert.as_ref().and_then(|alert| alert.at(Stage::Firing));
+    let sent_until = record
+        .alert
+        .as_ref()
+        .and_then(|alert| alert.at(Stage::Firing));
     let seconds = |time: Timestamp| time.as_millisecond() as f64 / 1e3;
     let meanwhile = seconds(record.started)..=seconds(sent_until.unwrap_or(record.ended));
     let mut between = values.iter().filter(|(time, _)| meanwhile.contains(time));
     let (time, value) = between.find(|(_, value)| !(least..=most).contains(value))?;
-    Some(format!("{name} is {value} at {time}, but {least} before and {most} after"))
+    Some(format!(
+        "{name} is {value} at {time}, but {least} before and {most} after"
+    ))
 }
 
 /// Returns the value on a page of a series to which Prometheus added labels.
@@ -117,5 +130,7 @@ fn value(page: &Exposition, name: &str, series: &Labels) -> Option<f64> {
             && bound(labels) == bound(series)
     };
     let mut samples = page.samples(name);
-    samples.find(|(labels, _)| is(labels)).map(|(_, value)| value)
+    samples
+        .find(|(labels, _)| is(labels))
+        .map(|(_, value)| value)
 }

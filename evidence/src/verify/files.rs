@@ -39,7 +39,10 @@ pub(super) fn complaints(folder: &Path) -> Result<Vec<String>> {
 /// Compares the files with a manifest's list.
 fn listed(folder: &Path, manifest: &Manifest) -> Result<Vec<String>> {
     let mut complaints = Vec::new();
-    let listed = manifest.artifacts.iter().map(|artifact| (&*artifact.file, artifact));
+    let listed = manifest
+        .artifacts
+        .iter()
+        .map(|artifact| (&*artifact.file, artifact));
     let mut listed: BTreeMap<_, _> = listed.collect();
     for file in digest::files(folder)? {
         if file == manifest::FILE || file == report::FILE {

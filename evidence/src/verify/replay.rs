@@ -107,16 +107,22 @@ fn rule_differs(alert: &AlertRecord, rule: &Rule) -> Result<Vec<String>> {
     // Versions of Prometheus print the same expression differently.
     if tree(&alert.query)? != tree(&rule.query)? {
         let (committed, loaded) = (&rule.query, &alert.query);
-        complaints.push(format!("the committed rule asks {committed:?}, but {loaded:?} was loaded"));
+        complaints.push(format!(
+            "the committed rule asks {committed:?}, but {loaded:?} was loaded"
+        ));
     }
     if alert.for_seconds != rule.hold {
         let (committed, loaded) = (rule.hold, alert.for_seconds);
-        complaints.push(format!("the committed rule waits {committed} s, but {loaded} s was loaded"));
+        complaints.push(format!(
+            "the committed rule waits {committed} s, but {loaded} s was loaded"
+        ));
     }
     // Links are to the servers of the run.
     let paths = |texts: &Labels| -> Vec<_> {
         let paths = texts.iter();
-        paths.map(|(name, text)| (name.clone(), without_server(text).to_owned())).collect()
+        paths
+            .map(|(name, text)| (name.clone(), without_server(text).to_owned()))
+            .collect()
     };
     if paths(&alert.annotations) != paths(&rule.annotations) {
         complaints.push("the committed rule has other annotations than were loaded".to_owned());
@@ -137,22 +143,33 @@ impl Replay {
         let path = folder.path();
         fs::create_dir(path.join("rules"))?;
         for file in rules {
-            let name = Path::new(&file.path).file_name().context("a rule file has a name")?;
+            let name = Path::new(&file.path)
+                .file_name()
+                .context("a rule file has a name")?;
             fs::write(path.join("rules").join(name), &file.text)?;
         }
         fs::write(path.join("prometheus.yml"), CONFIGURATION)?;
         fs::write(path.join("samples.om"), openmetrics(samples)?)?;
         let mut promtool = Command::new("promtool");
-        promtool.args(["tsdb", "create-blocks-from", "openmetrics", "samples.om", "data"]);
+        promtool.args([
+            "tsdb",
+            "create-blocks-from",
+            "openmetrics",
+            "samples.om",
+            "data",
+        ]);
         let output = promtool.current_dir(path).output();
         let output = output.context("cannot start promtool: `make test-tools` installs it")?;
         let error = String::from_utf8_lossy(&output.stderr);
-        ensure!(output.status.success(), "promtool rejects the samples: {error}");
+        ensure!(
+            output.status.success(),
+            "promtool rejects the samples: {error}"
+        );
 
         let address = port::free()?.to_string();
         // Samples may have any age.
         let retention = "--storage.tsdb.retention.time=100y";
-        let process = prometheus_server(path, &address, &[retention]).await?;
+        let process = prometheus_server(path, &address, retention).await?;
         let prometheus = Prometheus::new(Url::at(address));
         Ok(Self {
             rules: prometheus.rules().await?,
@@ -164,31 +181,49 @@ impl Replay {
     }
 
     /// Computes the values of `query.json` again, and returns the first difference.
-    async fn graph(
-        &self,
-        evidence: &Evidence,
-        interval: SignedDuration,
-    ) -> Result<Option<String>> {
+    async fn graph(&self, evidence: &Evidence, interval: SignedDuration) -> Result<Option<String>> {
         let graph = &evidence.graph;
-        let rule = evidence.record.alerts().last().context("no alert was recorded")?;
+        let rule = evidence
+            .record
+            .alerts()
+            .last()
+            .context("no alert was recorded")?;
         let (expression, comparison) = split_comparison(&tree(&rule.query)?);
         if tree(&graph.expression)? != tree(&expression)? || graph.comparison != comparison {
             let drawn = format!("{} {}", graph.expression, graph.comparison);
-            return Ok(Some(format!("{drawn:?} is not of the rule {:?}", rule.query)));
+            return Ok(Some(format!(
+                "{drawn:?} is not of the rule {:?}",
+                rule.query
+            )));
         }
-        let times = graph.series.iter().flat_map(|series| &series.values).map(|(time, _)| *time);
+        let times = graph
+            .series
+            .iter()
+            .flat_map(|series| &series.values)
+            .map(|(time, _)| *time);
         let Some((from, to)) = times.clone().reduce(f64::min).zip(times.reduce(f64::max)) else {
             return Ok(Some("it has no values".to_owned()));
         };
         let query = expanded(&graph.expression, &self.recorded)?;
         // A recorded value was computed at any time in the interval before.
         let (back, step, margin) = match query == tree(&graph.expression)? {
-            true => (SignedDuration::ZERO, Duration::try_from_secs_f64(graph.step_seconds)?, SAME),
-            false => (interval + SignedDuration::from_secs(1), Duration::from_secs(1), RECORDED),
+            true => (
+                SignedDuration::ZERO,
+                Duration::try_from_secs_f64(graph.step_seconds)?,
+                SAME,
+            ),
+            false => (
+                interval + SignedDuration::from_secs(1),
+                Duration::from_secs(1),
+                RECORDED,
+            ),
         };
         let start = Timestamp::from_millisecond(milliseconds(from))? - back;
         let end = Timestamp::from_millisecond(milliseconds(to))?;
-        let again = self.prometheus.range(&query.to_string(), start, end, step).await?;
+        let again = self
+            .prometheus
+            .range(&query.to_string(), start, end, step)
+            .await?;
         let (old, new) = (graph.series.len(), again.len());
         if old != new {
             return Ok(Some(format!("{old} series, but the samples make {new}")));
@@ -215,7 +250,9 @@ impl Again<'_> {
     /// Has the alert pass its stages again, from the evaluation at which it `began` to fire, and compares the times.
     async fn stages(&self, began: Option<Timestamp>) -> Result<Vec<String>> {
         let Some((anchor, from)) = began.zip(self.alert.at(Stage::Inactive)) else {
-            return Ok(vec!["no notification has the time at which it began".to_owned()]);
+            return Ok(vec![
+                "no notification has the time at which it began".to_owned(),
+            ]);
         };
         let before = anchor.duration_since(from).as_secs() / self.interval.as_secs();
         let mut at = anchor - self.interval * i32::try_from(before)?;
@@ -261,7 +298,10 @@ impl Again<'_> {
 
     /// Returns the times, in milliseconds, at which the rule holds.
     async fn holding(&self, from: Timestamp, step: Duration) -> Result<BTreeSet<i64>> {
-        let series = self.prometheus.range(&self.query, from, self.record.ended, step).await?;
+        let series = self
+            .prometheus
+            .range(&self.query, from, self.record.ended, step)
+            .await?;
         let values = series.iter().flat_map(|series| &series.values);
         Ok(values.map(|(time, _)| milliseconds(*time)).collect())
     }
@@ -308,7 +348,9 @@ fn value_differs(
     margin: f64,
 ) -> Result<Option<String>> {
     let again = again.numbers()?.into_iter();
-    let again: Values = again.map(|(time, value)| (milliseconds(time), value)).collect();
+    let again: Values = again
+        .map(|(time, value)| (milliseconds(time), value))
+        .collect();
     let back = i64::try_from(back.as_millis())?;
     let differing = series.numbers()?.into_iter().find(|(time, value)| {
         let until = milliseconds(*time);
@@ -335,10 +377,17 @@ fn milliseconds(time: f64) -> i64 {
 fn openmetrics(samples: &Samples) -> Result<String> {
     let mut names: BTreeMap<&str, String> = BTreeMap::new();
     for series in &samples.series {
-        let name = series.metric.get("__name__").context("a series has no name")?;
-        let labels = series.metric.iter().filter(|(label, _)| *label != "__name__");
+        let name = series
+            .metric
+            .get("__name__")
+            .context("a series has no name")?;
+        let labels = series
+            .metric
+            .iter()
+            .filter(|(label, _)| *label != "__name__");
         // A quoted string of JSON is one of OpenMetrics: the labels have no control characters but the line feed.
-        let labels = labels.map(|(label, value)| Ok(format!("{label}={}", serde_json::to_string(value)?)));
+        let labels =
+            labels.map(|(label, value)| Ok(format!("{label}={}", serde_json::to_string(value)?)));
         let labels = labels.collect::<Result<Vec<_>>>()?.join(",");
         let text = names.entry(name).or_default();
         for (time, value) in &series.values {
@@ -357,9 +406,8 @@ mod tests {
     fn an_alert_fires_once_it_held_for_long_enough_without_a_break() {
         let at = |holds: &str, hold| {
             let evaluations = holds.chars().zip(0..);
-            let evaluations = evaluations.map(|(holds, index)| {
-                (Timestamp::from_second(index * 10).unwrap(), holds == '1')
-            });
+            let evaluations = evaluations
+                .map(|(holds, index)| (Timestamp::from_second(index * 10).unwrap(), holds == '1'));
             let passed = pass(&evaluations.collect::<Vec<_>>(), hold);
             passed.map(|time| time.map(|time| time.as_second()))
         };
@@ -373,7 +421,10 @@ mod tests {
 
     #[test]
     fn links_are_compared_without_their_server() {
-        assert_eq!(without_server("http://127.0.0.1:1/runbooks/A?b"), "/runbooks/A?b");
+        assert_eq!(
+            without_server("http://127.0.0.1:1/runbooks/A?b"),
+            "/runbooks/A?b"
+        );
         assert_eq!(without_server("http://a"), "http://a");
         assert_eq!(without_server("More than 5 %"), "More than 5 %");
     }
@@ -382,16 +433,28 @@ mod tests {
     fn values_differ_beyond_the_margin_and_outside_the_time_before() {
         let series = |values: &[(f64, &str)]| RawSeries {
             metric: Labels::new(),
-            values: values.iter().map(|(time, value)| (*time, (*value).to_owned())).collect(),
+            values: values
+                .iter()
+                .map(|(time, value)| (*time, (*value).to_owned()))
+                .collect(),
         };
         let differs = |value, again: &[(f64, &str)], back, margin| {
             let back = SignedDuration::from_secs(back);
-            value_differs(&series(&[(10.0, value)]), &series(again), back, margin).unwrap().is_some()
+            value_differs(&series(&[(10.0, value)]), &series(again), back, margin)
+                .unwrap()
+                .is_some()
         };
         assert!(!differs("0.30000000000000004", &[(10.0, "0.3")], 0, SAME));
-        assert!(differs("1", &[(10.0, "1.000001")], 0, SAME) && differs("1", &[(9.0, "1")], 0, SAME));
-        assert!(!differs("NaN", &[(10.0, "NaN")], 0, SAME) && differs("NaN", &[(10.0, "1")], 0, SAME));
-        assert!(!differs("+Inf", &[(10.0, "+Inf")], 0, SAME) && differs("1", &[(10.0, "+Inf")], 0, SAME));
+        assert!(
+            differs("1", &[(10.0, "1.000001")], 0, SAME) && differs("1", &[(9.0, "1")], 0, SAME)
+        );
+        assert!(
+            !differs("NaN", &[(10.0, "NaN")], 0, SAME) && differs("NaN", &[(10.0, "1")], 0, SAME)
+        );
+        assert!(
+            !differs("+Inf", &[(10.0, "+Inf")], 0, SAME)
+                && differs("1", &[(10.0, "+Inf")], 0, SAME)
+        );
         let two = [(8.0, "1"), (9.0, "2")];
         assert!(!differs("1.5", &two, 3, RECORDED) && !differs("2.03", &two, 3, RECORDED));
         assert!(differs("2.1", &two, 3, RECORDED) && differs("1", &two, 1, RECORDED));

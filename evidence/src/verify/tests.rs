@@ -19,7 +19,10 @@ async fn verified(fixture: &Fixture) -> Result<()> {
 
 /// Returns the claims that are not backed, as text; empty if all are.
 async fn complaints(fixture: &Fixture) -> String {
-    match verified(fixture).await.map_err(|error| error.downcast::<NotBacked>()) {
+    match verified(fixture)
+        .await
+        .map_err(|error| error.downcast::<NotBacked>())
+    {
         Ok(()) => String::new(),
         Err(Ok(NotBacked(complaints))) => complaints.join("\n"),
         Err(Err(error)) => panic!("{error:#}"),
@@ -49,7 +52,10 @@ async fn forged(file: &str, forge: impl FnOnce(&mut Value), expected: &str) {
     edit(&fixture, file, forge);
     report::write(&fixture.folder()).unwrap();
     let complaints = complaints(&fixture).await;
-    assert!(complaints.contains(expected), "expected {expected:?}, got {complaints:?}");
+    assert!(
+        complaints.contains(expected),
+        "expected {expected:?}, got {complaints:?}"
+    );
 }
 
 fn add(value: &mut Value, count: u64) {
@@ -58,7 +64,9 @@ fn add(value: &mut Value, count: u64) {
 
 fn shift(time: &mut Value, milliseconds: i64) {
     let at: Timestamp = time.as_str().unwrap().parse().unwrap();
-    *time = (at + SignedDuration::from_millis(milliseconds)).to_string().into();
+    *time = (at + SignedDuration::from_millis(milliseconds))
+        .to_string()
+        .into();
 }
 
 /// Returns the samples of all series whose labels `fit`.
@@ -106,7 +114,9 @@ async fn a_changed_number_of_the_manifest_is_noticed() {
             }
         });
         assert_ne!(complaints(&fixture).await, "", "{pointer}");
-        edit(&fixture, manifest::FILE, |changed| *changed = manifest.clone());
+        edit(&fixture, manifest::FILE, |changed| {
+            *changed = manifest.clone()
+        });
     }
 }
 
@@ -133,12 +143,19 @@ async fn a_missing_file_or_an_additional_one_is_named() {
     let folder = fixture.folder();
     let more = folder.join("5xx/more.txt");
     fs::write(&more, "").unwrap();
-    assert!(complaints(&fixture).await.contains("5xx/more.txt is not in the manifest"));
+    assert!(
+        complaints(&fixture)
+            .await
+            .contains("5xx/more.txt is not in the manifest")
+    );
     fs::remove_file(more).unwrap();
     for (file, expected) in [
         ("5xx/prometheus.png", "5xx/prometheus.png is missing"),
         ("5xx/query.svg", "5xx/query.svg is missing"),
-        ("ci/step-lint-format.log", "ci/step-lint-format.log is missing"),
+        (
+            "ci/step-lint-format.log",
+            "ci/step-lint-format.log is missing",
+        ),
         (report::FILE, "README.md is not what"),
     ] {
         let content = fs::read(folder.join(file)).unwrap();
@@ -149,13 +166,19 @@ async fn a_missing_file_or_an_additional_one_is_named() {
     }
     fs::remove_file(folder.join(manifest::FILE)).unwrap();
     let error = verified(&fixture).await.unwrap_err();
-    assert!(!error.is::<NotBacked>() && error.to_string().contains("no report"), "{error:#}");
+    assert!(
+        !error.is::<NotBacked>() && error.to_string().contains("no report"),
+        "{error:#}"
+    );
 
     let fixture = Fixture::new();
     fs::remove_file(fixture.folder().join("ci/fault-format.log")).unwrap();
     report::write(&fixture.folder()).unwrap();
     let complaints = complaints(&fixture).await;
-    assert!(complaints.contains("ci/fault-format.log is named but missing"), "{complaints}");
+    assert!(
+        complaints.contains("ci/fault-format.log is named but missing"),
+        "{complaints}"
+    );
 }
 
 #[tokio::test]
@@ -178,7 +201,12 @@ async fn forged_counts_are_noticed() {
         add(&mut record["unanswered"], 1);
     };
     forged(RECORD, lose, "it is not proven").await;
-    let jump = |file: &mut Value| samples(file, |_| true).skip(4).take(7).for_each(|one| one[1] = "400".into());
+    let jump = |file: &mut Value| {
+        samples(file, |_| true)
+            .skip(4)
+            .take(7)
+            .for_each(|one| one[1] = "400".into())
+    };
     forged(SAMPLES, jump, "app_requests_total is 400 at").await;
     let fall = |file: &mut Value| file["series"][0]["values"][4][1] = "1".into();
     forged(SAMPLES, fall, "app_requests_total falls").await;
@@ -188,9 +216,17 @@ async fn forged_counts_are_noticed() {
 async fn forged_identities_are_noticed() {
     for (pointer, forged_value, expected) in [
         ("/component/sha256", "0cf9289ad917", "the component is"),
-        ("/versions/metrics_host", "metrics-host 9.9.9", "it is from metrics-host \"0.1.0\""),
+        (
+            "/versions/metrics_host",
+            "metrics-host 9.9.9",
+            "it is from metrics-host \"0.1.0\"",
+        ),
         ("/commit", "x0123456789ab", "metrics-host was built at"),
-        ("/rules/0/sha256", "0", "alerts/demo/rules/app.yml at the recorded commit is not what"),
+        (
+            "/rules/0/sha256",
+            "0",
+            "alerts/demo/rules/app.yml at the recorded commit is not what",
+        ),
     ] {
         let forge = |file: &mut Value| *file.pointer_mut(pointer).unwrap() = forged_value.into();
         forged(environment::FILE, forge, expected).await;
@@ -236,18 +272,31 @@ async fn forged_samples_are_noticed() {
     };
     forged(SAMPLES, later, "but it was seen so at").await;
     let silent = |file: &mut Value| samples(file, |_| true).for_each(|one| one[1] = "0".into());
-    forged("baseline/samples.json", silent, "AppTrafficDrop does not stay inactive").await;
+    forged(
+        "baseline/samples.json",
+        silent,
+        "AppTrafficDrop does not stay inactive",
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn a_forged_rule_or_chart_is_noticed() {
     let laxer = |record: &mut Value| {
-        let query = record["alert"]["query"].as_str().unwrap().replace("0.05", "0.01");
+        let query = record["alert"]["query"]
+            .as_str()
+            .unwrap()
+            .replace("0.05", "0.01");
         record["alert"]["query"] = query.into();
     };
     forged(RECORD, laxer, "the committed rule asks").await;
     let sooner = |record: &mut Value| record["alert"]["for_seconds"] = json!(9.0);
-    forged(RECORD, sooner, "the committed rule waits 60 s, but 9 s was loaded").await;
+    forged(
+        RECORD,
+        sooner,
+        "the committed rule waits 60 s, but 9 s was loaded",
+    )
+    .await;
     let more = |record: &mut Value| record["alert"]["annotations"]["more"] = "{{ 1 }}".into();
     forged(RECORD, more, "other annotations").await;
 
@@ -256,7 +305,10 @@ async fn a_forged_rule_or_chart_is_noticed() {
     let value = |query: &mut Value| query["series"][0]["values"][20][1] = "0.2".into();
     forged(QUERY, value, "0.2 at").await;
     let gap = |query: &mut Value| {
-        query["series"][0]["values"].as_array_mut().unwrap().remove(20);
+        query["series"][0]["values"]
+            .as_array_mut()
+            .unwrap()
+            .remove(20);
     };
     forged(QUERY, gap, "values, but the samples make").await;
 }
@@ -266,9 +318,21 @@ async fn a_forged_notification_is_noticed() {
     let none = |told: &mut Value| _ = told.as_array_mut().unwrap().remove(0);
     forged(TOLD, none, "no notification says that it is firing").await;
     for (pointer, value, expected) in [
-        ("/1/payload/alerts/0/labels/severity", "info", "no notification says that it is resolved"),
-        ("/0/payload/alerts/0/startsAt", "2026-11-25T23:40:00Z", "the notification says startsAt"),
-        ("/0/payload/alerts/0/annotations/summary", "All is well.", "another summary than the rule"),
+        (
+            "/1/payload/alerts/0/labels/severity",
+            "info",
+            "no notification says that it is resolved",
+        ),
+        (
+            "/0/payload/alerts/0/startsAt",
+            "2026-11-25T23:40:00Z",
+            "the notification says startsAt",
+        ),
+        (
+            "/0/payload/alerts/0/annotations/summary",
+            "All is well.",
+            "another summary than the rule",
+        ),
         ("/0/at", "2026-11-25T23:43:29Z", "arrived at"),
     ] {
         let forge = |told: &mut Value| *told.pointer_mut(pointer).unwrap() = value.into();
@@ -298,5 +362,9 @@ async fn rules_are_found_by_their_digests_if_the_commit_is_gone() {
     fs::remove_dir_all(repository.join(".git")).unwrap();
     commit(&repository, "rewritten");
     assert!(git::head(&repository).is_ok());
-    assert!(complaints(&fixture).await.contains("no other has its rules"));
+    assert!(
+        complaints(&fixture)
+            .await
+            .contains("no other has its rules")
+    );
 }
