@@ -75,23 +75,19 @@ pub struct FaultRun {
 #[error("{0}")]
 pub struct Failed(String);
 
-/// A line of the file that the Makefile's recipes append their results to.
-#[derive(Debug, Deserialize)]
-#[serde(tag = "kind", rename_all = "lowercase")]
-enum StepRecord {
-    Step {
-        name: String,
-        seconds: Option<u64>,
-        code: Option<i32>,
-        skipped: Option<String>,
-        log: String,
-    },
-    Fault {
-        name: String,
-        seconds: u64,
-        stopped_by: Vec<String>,
-        log: String,
-    },
+/// A line of the file to which the Makefile's recipes append their results.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Recorded {
+    /// `step` or `fault`.
+    kind: String,
+    name: String,
+    seconds: Option<u64>,
+    code: Option<i32>,
+    skipped: Option<String>,
+    /// Gates that stopped a fault.
+    stopped_by: Vec<String>,
+    log: String,
 }
 
 impl CiRecord {
@@ -109,10 +105,8 @@ impl CiRecord {
         let steps = steps.map(|step| format!("step {}: {}", step.step, step.result));
         let faults = self.faults.iter().filter(|fault| !fault.stopped);
         let faults = faults.map(|fault| fault.said.clone());
-        let none = self
-            .faults
-            .is_empty()
-            .then(|| "no fault was planted".to_owned());
+        let none = self.faults.is_empty();
+        let none = none.then(|| "no fault was planted".to_owned());
         let complaints: Vec<_> = steps.chain(faults).chain(none).collect();
         complaints.join("; ")
     }
@@ -127,6 +121,11 @@ impl CiRecord {
     /// Returns how many faults were stopped.
     pub fn stopped(&self) -> usize {
         self.faults.iter().filter(|fault| fault.stopped).count()
+    }
+
+    /// Returns the first fault that was stopped.
+    pub fn first_stopped(&self) -> Option<&FaultRun> {
+        self.faults.iter().find(|fault| fault.stopped)
     }
 
     /// Returns a step that failed.
@@ -163,12 +162,12 @@ pub async fn run(folder: &Path, make: impl Fn(&str) -> Command) -> Result<()> {
     let commit = git::head(&root())?;
     let clean = git::is_clean(&root(), folder)?;
     let started = Timestamp::now();
-    let mut records = recorded(make("ci")).await?;
-    ensure!(!records.is_empty(), "the pipeline recorded no step");
-    let is_fault = |record: &StepRecord| matches!(record, StepRecord::Fault { .. });
-    if !records.iter().any(is_fault) {
-        let planted = recorded(make("test-gates")).await?;
-        records.extend(planted.into_iter().filter(is_fault));
+    let mut recorded = run_make(make("ci")).await?;
+    ensure!(!recorded.is_empty(), "the pipeline recorded no step");
+    let is_fault = |one: &Recorded| one.kind == "fault";
+    if !recorded.iter().any(is_fault) {
+        let planted = run_make(make("test-gates")).await?.into_iter();
+        recorded.extend(planted.filter(is_fault));
     }
     let mut record = CiRecord {
         commit,
@@ -185,55 +184,29 @@ pub async fn run(folder: &Path, make: impl Fn(&str) -> Command) -> Result<()> {
     }
     fs::create_dir(&own).with_context(|| own.display().to_string())?;
     let redactor = Redactor::of_this_machine()?;
-    let keep = |name: String, log: &str| -> Result<Option<String>> {
-        let text = redactor.redact(&plain(log)?);
-        if text.is_empty() {
-            return Ok(None);
+    for one in recorded {
+        let (kind, name, seconds) = (&one.kind, one.name.clone(), one.seconds);
+        let file = format!("{kind}-{name}.log");
+        let text = redactor.redact(&plain(&one.log)?);
+        let log = (!text.is_empty()).then(|| file.clone());
+        if log.is_some() {
+            fs::write(own.join(&file), text + "\n").context(file)?;
         }
-        fs::write(own.join(&name), text + "\n").with_context(|| name.clone())?;
-        Ok(Some(name))
-    };
-    for one in records {
-        match one {
-            StepRecord::Step {
-                name,
-                seconds,
-                code,
-                skipped,
+        if is_fault(&one) {
+            record.faults.push(FaultRun {
+                stopped: one.stopped_by == [&*name],
+                said: one.said(),
+                fault: name,
+                seconds: seconds.unwrap_or(0),
                 log,
-            } => record.steps.push(StepRun {
-                log: keep(format!("step-{name}.log"), &log)?,
-                result: match (code, skipped) {
-                    (None, _) => "not reached".to_owned(),
-                    (Some(0), Some(reason)) => redactor.redact(&format!("skipped: {reason}")),
-                    (Some(0), None) => "passed".to_owned(),
-                    (Some(_), _) => "failed".to_owned(),
-                },
+            });
+        } else {
+            record.steps.push(StepRun {
+                result: redactor.redact(&one.said()),
                 step: name,
                 seconds,
-            }),
-            StepRecord::Fault {
-                name,
-                seconds,
-                stopped_by,
                 log,
-            } => {
-                let stopped = stopped_by == [&*name];
-                let said = match stopped {
-                    true => format!("the fault for {name} is stopped by it alone"),
-                    false => format!(
-                        "the fault for {name}: expected {name} alone to stop it, got: {}",
-                        stopped_by.join(" ")
-                    ),
-                };
-                record.faults.push(FaultRun {
-                    log: keep(format!("fault-{name}.log"), &log)?,
-                    fault: name,
-                    stopped,
-                    said,
-                    seconds,
-                });
-            }
+            });
         }
     }
     let text = serde_json::to_string_pretty(&record)? + "\n";
@@ -244,19 +217,37 @@ pub async fn run(folder: &Path, make: impl Fn(&str) -> Command) -> Result<()> {
     }
 }
 
-/// Runs a command to its end, and returns what its steps recorded.
-async fn recorded(mut command: Command) -> Result<Vec<StepRecord>> {
+impl Recorded {
+    /// Returns the result in words.
+    fn said(&self) -> String {
+        let name = &self.name;
+        match (&*self.kind, self.code, &self.skipped) {
+            ("fault", ..) if self.stopped_by == [&**name] => {
+                format!("the fault for {name} is stopped by it alone")
+            }
+            ("fault", ..) => {
+                let gates = self.stopped_by.join(" ");
+                format!("the fault for {name}: expected {name} alone to stop it, got: {gates}")
+            }
+            (_, None, _) => "not reached".to_owned(),
+            (_, Some(0), Some(reason)) => format!("skipped: {reason}"),
+            (_, Some(0), None) => "passed".to_owned(),
+            (_, Some(_), _) => "failed".to_owned(),
+        }
+    }
+}
+
+/// Runs a command to its end, and returns the results that were recorded.
+async fn run_make(mut command: Command) -> Result<Vec<Recorded>> {
     let file = NamedTempFile::new()?;
-    command
-        .env("STEP_RECORDS", file.path())
-        // This process may be a step of make itself, whose settings are not for the other.
-        .env_remove("MAKEFLAGS")
-        .env_remove("MAKELEVEL")
-        .stdin(Stdio::null());
+    command.env("STEP_RECORDS", file.path());
+    command.stdin(Stdio::null());
+    // This process may be a step of make itself, whose settings are not for the other.
+    command.env_remove("MAKEFLAGS").env_remove("MAKELEVEL");
     Process::spawn(command)?.end(PIPELINE).await?;
     let text = fs::read_to_string(file.path())?;
-    let record = |line: &str| serde_json::from_str(line).with_context(|| line.to_owned());
-    text.lines().map(record).collect()
+    let read = |line: &str| serde_json::from_str(line).with_context(|| line.to_owned());
+    text.lines().map(read).collect()
 }
 
 /// Returns a log without colours, empty lines around it, and text that a carriage return let be printed over.
@@ -267,11 +258,8 @@ fn plain(log: &str) -> Result<String> {
         let line = line.trim_end_matches('\r');
         line.rsplit_once('\r').map_or(line, |(_, last)| last)
     });
-    Ok(lines
-        .collect::<Vec<_>>()
-        .join("\n")
-        .trim_matches('\n')
-        .to_owned())
+    let lines = lines.collect::<Vec<_>>().join("\n");
+    Ok(lines.trim_matches('\n').to_owned())
 }
 
 #[cfg(test)]
@@ -310,46 +298,34 @@ mod tests {
         let record: CiRecord = serde_json::from_slice(&record).unwrap();
         let steps = record.steps.iter();
         let steps: Vec<_> = steps
-            .map(|step| (&*step.step, &*step.result, step.seconds))
+            .map(|step| format!("{} {}", step.step, step.result))
             .collect();
+        let expected =
+            "lint-format passed, test failed, audit skipped: no network, image not reached";
+        assert_eq!(steps.join(", "), expected);
         assert_eq!(
-            steps,
-            [
-                ("lint-format", "passed", Some(2)),
-                ("test", "failed", Some(31)),
-                ("audit", "skipped: no network", Some(1)),
-                ("image", "not reached", None),
-            ]
+            (record.steps[1].seconds, record.steps[3].seconds),
+            (Some(31), None)
         );
-        let faults = record
-            .faults
-            .iter()
-            .map(|fault| (&*fault.fault, fault.stopped));
-        assert_eq!(
-            faults.collect::<Vec<_>>(),
-            [("format", true), ("rust", false)]
-        );
+        assert_eq!((record.faults.len(), record.stopped()), (2, 1));
         assert_eq!(
             record.complaint(),
             "step test: failed; step image: not reached; \
              the fault for rust: expected rust alone to stop it, got: rust test"
-        );
-        let files = digest::files(folder.path()).unwrap();
-        let logs: Vec<_> = record.logs().chain([CiRecord::FILE.to_owned()]).collect();
-        assert!(
-            files.len() == 4 && files.iter().all(|file| logs.contains(file)),
-            "{files:?}"
         );
         for (file, text) in [
             ("step-lint-format.log", "<repository> fine\n"),
             ("step-test.log", "wrong\n"),
             ("fault-format.log", "Diff in <tmp>/x\n"),
         ] {
-            assert_eq!(
-                fs::read_to_string(folder.path().join("ci").join(file)).unwrap(),
-                text
-            );
+            let found = fs::read_to_string(folder.path().join("ci").join(file)).unwrap();
+            assert_eq!(found, text);
         }
+        let files = digest::files(folder.path()).unwrap();
+        assert!(
+            files.len() == 4 && record.logs().all(|log| files.contains(&log)),
+            "{files:?}"
+        );
     }
 
     #[tokio::test]

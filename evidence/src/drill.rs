@@ -1,7 +1,7 @@
 //! Runs a scenario: sends its traffic, and watches its alert from the first stage to the last.
 
 use alerts::Variant;
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use jiff::Timestamp;
 use std::{
     ops::RangeBounds,
@@ -14,10 +14,12 @@ use testkit::{
 use tokio::time::sleep;
 
 use crate::{
-    prometheus::{Rule, State},
-    record::{AlertRecord, Record, Stage, Step},
+    forwarder::Forwarder,
+    pictures::Browser,
+    prometheus::State,
+    record::{Record, Stage, Step},
     rules,
-    scenario::{APP_ALERTS, Alert, Cause, Scenario},
+    scenario::{Alert, CATALOGUE, Cause, Scenario},
     system::{News, System},
     traffic::{Running, Sent, SharedSent, Traffic, lock},
 };
@@ -38,8 +40,8 @@ pub enum NotProven {
     #[error(transparent)]
     Missed(#[from] Missed),
     /// An alert did not stay inactive.
-    #[error("{0} did not stay inactive: {1}")]
-    Moved(&'static str, String),
+    #[error("not all stayed inactive: {0}")]
+    Moved(String),
     /// Client and service counted differently.
     #[error("client and counters differ: {0}")]
     Miscounted(String),
@@ -48,65 +50,64 @@ pub enum NotProven {
     Unanswered(u64, String),
 }
 
-/// A scenario, and what is known of it so far.
-pub struct Drill<'a> {
+/// Where a scenario runs, and how.
+#[derive(Clone, Copy)]
+pub struct Place<'a> {
     /// The system under test.
     pub system: &'a System,
-    /// The scenario.
-    pub scenario: Scenario,
+    /// Records the notifications; absent in front of a system that ran already.
+    pub forwarder: Option<&'a Forwarder>,
     /// Variant of the loaded rules.
     pub variant: Variant,
+    /// Takes the screenshots, if any are wanted.
+    pub browser: Option<Browser>,
     /// Takes lines about the progress.
     pub progress: &'a (dyn Fn(&str) + Sync),
     /// Called once nothing more is sent, and all of it is counted.
     pub quiet: &'a dyn Fn(),
+}
+
+/// A scenario, and what is known of it so far.
+pub struct Drill<'a> {
+    /// Where it runs.
+    pub place: Place<'a>,
+    /// The scenario.
+    pub scenario: Scenario,
     /// The record, as far as the scenario came.
     pub record: Record,
     /// The service's metrics before the first request, and after the last answer.
     pub pages: [String; 2],
     /// The end of the traffic that drives the alert (or whose end does), and the requests by then.
     pub driven: (Timestamp, Sent),
+    /// The traffic, and its start.
+    running: Option<(Running, Instant)>,
     sent: SharedSent,
     counted_before: Counts,
     told_before: [u64; 2],
 }
 
 impl<'a> Drill<'a> {
-    /// Prepares a scenario. `own` says whether the system was started for it.
-    pub fn new(
-        system: &'a System,
-        own: bool,
-        scenario: Scenario,
-        variant: Variant,
-        progress: &'a (dyn Fn(&str) + Sync),
-        quiet: &'a dyn Fn(),
-    ) -> Self {
+    /// Prepares a scenario.
+    pub fn new(place: Place<'a>, scenario: Scenario) -> Self {
         let now = Timestamp::now();
+        let variant = place.variant;
         let record = Record {
-            scenario: scenario.name.into(),
+            scenario: scenario.name.clone(),
             variant: rules::name(variant).into(),
-            system: if own { "own" } else { "running" }.into(),
+            system: place.forwarder.map_or("running", |_| "own").into(),
             started: now,
             ended: now,
             traffic: scenario.traffic_in_words(variant),
             arguments: scenario.arguments(variant),
-            sent: 0,
-            unanswered: 0,
-            answered: Counts::default(),
-            counted: Counts::default(),
-            alert: None,
-            watched: Vec::new(),
-            pictures: Vec::new(),
+            ..Record::default()
         };
         Self {
-            system,
+            place,
             scenario,
-            variant,
-            progress,
-            quiet,
             record,
             pages: Default::default(),
             driven: (now, Sent::default()),
+            running: None,
             sent: SharedSent::default(),
             counted_before: Counts::default(),
             told_before: [0; 2],
@@ -121,6 +122,7 @@ impl<'a> Drill<'a> {
     pub async fn run(&mut self, witness: impl AsyncFn() -> Result<()>) -> Result<()> {
         self.before().await?;
         let done = self.stages(witness).await;
+        self.running = None;
         let sent = lock(&self.sent).clone();
         self.record.sent = sent.sent;
         self.record.unanswered = sent.unanswered;
@@ -130,161 +132,125 @@ impl<'a> Drill<'a> {
     }
 
     async fn stages(&mut self, witness: impl AsyncFn() -> Result<()>) -> Result<()> {
-        let Some(alert) = self.scenario.alert else {
-            return self.stay_inactive(witness).await;
-        };
-        let running;
-        match self.scenario.cause {
-            Cause::Traffic | Cause::Nothing => {
-                running = self.drive(&alert).await?;
-                self.reach(&alert, Stage::Notified).await?;
+        let Scenario { cause, traffic, .. } = self.scenario;
+        if matches!(cause, Cause::Silence | Cause::Nothing) {
+            self.send(traffic);
+        }
+        self.reach(Stage::Inactive).await?;
+        match cause {
+            Cause::Traffic | Cause::Events => self.send(traffic),
+            Cause::Silence => self.drive_on().await?,
+            Cause::Nothing => {
+                self.stay_inactive().await?;
                 witness().await?;
-                self.drive_on(running).await?;
-                let recovery = self.scenario.recovery(self.variant);
-                let recovery = recovery.map(|traffic| self.send(traffic));
-                if recovery.is_none() {
-                    self.compare().await?;
-                }
-                self.reach(&alert, Stage::Resolved).await?;
-                if let Some((running, _)) = recovery {
-                    self.stop(running).await?;
-                    self.compare().await?;
-                }
-                self.reach(&alert, Stage::NotifiedOfEnd).await
+                self.drive_on().await?;
+                return self.compare().await;
             }
-            Cause::Events => {
-                running = self.drive(&alert).await?;
-                // Every further event would keep it firing for longer.
-                self.drive_on(running).await?;
-                self.compare().await?;
-                self.reach(&alert, Stage::Notified).await?;
-                witness().await?;
-                self.reach(&alert, Stage::Resolved).await?;
-                self.reach(&alert, Stage::NotifiedOfEnd).await
-            }
-            Cause::Silence => {
-                running = self.send(self.scenario.traffic);
-                self.reach(&alert, Stage::Inactive).await?;
-                self.drive_on(running).await?;
-                self.fire(&alert).await?;
-                self.reach(&alert, Stage::Notified).await?;
-                witness().await?;
-                let (running, _) = self.send(self.scenario.traffic);
-                self.reach(&alert, Stage::Resolved).await?;
-                // Without traffic it would soon fire again.
-                self.reach(&alert, Stage::NotifiedOfEnd).await?;
-                self.stop(running).await?;
-                self.compare().await
-            }
+        }
+        if !self.scenario.fires_at_once() {
+            self.reach(Stage::Pending).await?;
+        }
+        self.reach(Stage::Firing).await?;
+        if cause == Cause::Events {
+            // Every further event would keep it firing for longer.
+            self.drive_on().await?;
+            self.compare().await?;
+        }
+        self.reach(Stage::Notified).await?;
+        witness().await?;
+        if cause == Cause::Traffic {
+            self.drive_on().await?;
+        }
+        match (cause, self.scenario.recovery(self.place.variant)) {
+            (Cause::Traffic, Some(recovery)) => self.send(recovery),
+            (Cause::Traffic, None) => self.compare().await?,
+            (Cause::Silence, _) => self.send(traffic),
+            (Cause::Events | Cause::Nothing, _) => {}
+        }
+        self.reach(Stage::Resolved).await?;
+        // After silence the alert would soon fire again without the traffic.
+        if cause == Cause::Silence {
+            self.reach(Stage::NotifiedOfEnd).await?;
+        }
+        if self.running.is_some() {
+            self.stop().await?;
+            self.compare().await?;
+        }
+        if cause != Cause::Silence {
+            self.reach(Stage::NotifiedOfEnd).await?;
+        }
+        Ok(())
+    }
+
+    fn least(&self) -> Duration {
+        Duration::from_secs(self.scenario.least)
+    }
+
+    /// Returns the alert that is driven, or those that are to stay inactive.
+    fn alerts(&self) -> &[Alert] {
+        match &self.scenario.alert {
+            Some(alert) => std::slice::from_ref(alert),
+            None => &CATALOGUE.application,
         }
     }
 
     /// Reads the rules and the counters.
     async fn before(&mut self) -> Result<()> {
+        let System {
+            service,
+            prometheus,
+            ..
+        } = self.place.system;
         let may_fire = matches!(self.scenario.cause, Cause::Silence | Cause::Nothing);
-        let driven = self.scenario.alert;
-        for alert in driven
-            .as_ref()
-            .map_or(&APP_ALERTS[..], std::slice::from_ref)
-        {
-            let rule = self.system.prometheus.alert_rule(alert).await?;
+        for rule in prometheus.alert_rules(self.alerts()).await? {
             ensure!(
                 may_fire || rule.state != Some(State::Firing),
                 "{} fires already: wait until it is resolved, or let a system be started",
-                alert.name
+                rule.alert.name
             );
-            let alert = AlertRecord {
-                name: rule.name,
-                query: rule.query,
-                for_seconds: rule.hold,
-                labels: rule.labels,
-                annotations: rule.annotations,
-                timeline: Vec::new(),
-            };
-            match driven {
-                Some(_) => self.record.alert = Some(alert),
-                None => self.record.watched.push(alert),
-            }
+            self.record.watched.push(rule.alert);
         }
-        let (page, metrics) = self.system.service.metrics().await?;
+        if self.scenario.alert.is_some() {
+            self.record.alert = self.record.watched.pop();
+        }
+        let (page, metrics) = service.metrics().await?;
         self.pages[0] = page;
         self.counted_before = Counts::of(&metrics);
         self.told_before = [News::Firing, News::Resolved].map(|news| news.counted(&metrics));
         Ok(())
     }
 
-    /// Sends healthy traffic, and sees that every alert of the application stays inactive.
-    async fn stay_inactive(&mut self, witness: impl AsyncFn() -> Result<()>) -> Result<()> {
-        let (running, _) = self.send(self.scenario.traffic);
-        let limit = self.scenario.limit(Stage::Inactive, self.variant);
-        self.wait("all inactive", limit, async || {
-            let moved = self.moved().await?;
-            Ok(Seen::when(moved.is_none(), format!("{moved:?}")))
-        })
-        .await?;
-        self.note(Stage::Inactive);
-        let least = self.scenario.least;
-        self.tell(&format!(
-            "all inactive, to stay so for {} s",
-            least.as_secs()
-        ));
-        let start = Instant::now();
+    /// Sees that every alert stays inactive for as long as the traffic is to last.
+    async fn stay_inactive(&self) -> Result<()> {
+        let (start, least) = (Instant::now(), self.least());
+        self.tell(&format!("to stay so for {} s", least.as_secs()));
         while start.elapsed() < least {
-            if let Some((name, state)) = self.moved().await? {
-                return Err(NotProven::Moved(name, state).into());
+            if let Seen::NotYet(state) = self.state(..=State::Inactive).await? {
+                return Err(NotProven::Moved(state).into());
             }
             sleep(LOOK).await;
         }
-        witness().await?;
-        self.driven = (Timestamp::now(), lock(&self.sent).clone());
-        self.stop(running).await?;
-        self.compare().await
+        Ok(())
     }
 
-    /// Returns an alert of the application that is not inactive, and its state.
-    async fn moved(&self) -> Result<Option<(&'static str, String)>> {
-        let rules = self.system.prometheus.rules().await?;
-        for Alert { name, .. } in APP_ALERTS {
-            let mut rules = rules.iter();
-            let rule = rules.find(|rule| rule.name == name && rule.state.is_some());
-            let rule = rule.with_context(|| format!("there is no alert {name} any more"))?;
-            if let Seen::NotYet(state) = in_state(rule, ..=State::Inactive) {
-                return Ok(Some((name, state)));
-            }
-        }
-        Ok(None)
-    }
-
-    /// Sends traffic until an inactive alert fires. Returns the traffic, and its start.
-    async fn drive(&mut self, alert: &Alert) -> Result<(Running, Instant)> {
-        self.reach(alert, Stage::Inactive).await?;
-        let running = self.send(self.scenario.traffic);
-        self.fire(alert).await?;
-        Ok(running)
+    fn send(&mut self, traffic: Traffic) {
+        self.tell(&format!("sending {traffic}"));
+        let running = Running::start(&self.place.system.service.api, traffic, &self.sent);
+        self.running = Some((running, Instant::now()));
     }
 
     /// Stops the traffic once it has lasted long enough.
-    async fn drive_on(&mut self, (running, since): (Running, Instant)) -> Result<()> {
-        sleep(self.scenario.least.saturating_sub(since.elapsed())).await;
+    async fn drive_on(&mut self) -> Result<()> {
+        let since = self.running.as_ref().map(|(_, since)| since.elapsed());
+        sleep(self.least().saturating_sub(since.unwrap_or_default())).await;
         self.driven = (Timestamp::now(), lock(&self.sent).clone());
-        self.stop(running).await
+        self.stop().await
     }
 
-    async fn fire(&mut self, alert: &Alert) -> Result<()> {
-        if !self.scenario.fires_at_once() {
-            self.reach(alert, Stage::Pending).await?;
+    async fn stop(&mut self) -> Result<()> {
+        if let Some((running, _)) = self.running.take() {
+            running.stop().await?;
         }
-        self.reach(alert, Stage::Firing).await
-    }
-
-    fn send(&self, traffic: Traffic) -> (Running, Instant) {
-        self.tell(&format!("sending {traffic}"));
-        let running = Running::start(&self.system.service.api, traffic, &self.sent);
-        (running, Instant::now())
-    }
-
-    async fn stop(&self, running: Running) -> Result<()> {
-        running.stop().await?;
         let sent = lock(&self.sent).clone();
         self.tell(&format!("sending no more: {sent}"));
         match sent.problem {
@@ -293,76 +259,68 @@ impl<'a> Drill<'a> {
         }
     }
 
-    /// Waits until the alert is in a stage, and notes when.
-    async fn reach(&mut self, alert: &Alert, stage: Stage) -> Result<()> {
-        let what = format!("{} {stage}", alert.name);
-        let limit = self.scenario.limit(stage, self.variant);
-        let reached = self.wait(&what, limit, async || match stage {
-            Stage::Inactive | Stage::Resolved => self.state(alert, ..=State::Inactive).await,
-            // An alert that fires by now was pending: Prometheus knows no other way.
-            Stage::Pending => self.state(alert, State::Pending..).await,
-            Stage::Firing => self.state(alert, State::Firing..).await,
-            Stage::Notified => self.told(alert, News::Firing, self.told_before[0]).await,
-            Stage::NotifiedOfEnd => self.told(alert, News::Resolved, self.told_before[1]).await,
-        });
-        reached.await?;
-        self.note(stage);
-        self.tell(&format!("{what}; {}", lock(&self.sent)));
-        Ok(())
-    }
-
-    async fn state(&self, alert: &Alert, expected: impl RangeBounds<State>) -> Result<Seen<()>> {
-        let rule = self.system.prometheus.alert_rule(alert).await?;
-        Ok(in_state(&rule, expected))
-    }
-
-    /// Looks whether the service was notified of the alert: on its page by name, and in its counter.
-    async fn told(&self, alert: &Alert, news: News, before: u64) -> Result<Seen<()>> {
-        let service = &self.system.service;
-        let told = service.told(alert.name).await?;
-        let counted = news.counted(&service.metrics().await?.1);
-        let held = self.system.alertmanager.alerts(Some(alert.name)).await?;
-        let held = held.as_array().into_iter().flatten();
-        let states: Vec<_> = held
-            .map(|alert| alert["status"]["state"].to_string())
-            .collect();
-        let active = states.iter().any(|state| state == r#""active""#);
-        let arrived = told == Some(news) && counted > before;
-        Ok(Seen::when(
-            arrived && (news == News::Resolved || active),
-            format!(
-                "status page says {}, {counted} {} in all, Alertmanager {states:?}",
-                told.map_or("nothing", News::as_str),
-                news.as_str()
-            ),
-        ))
-    }
-
-    /// Polls until it is so, and tells of it meanwhile.
-    async fn wait(
-        &self,
-        what: &str,
-        limit: Duration,
-        mut look: impl AsyncFnMut() -> Result<Seen<()>>,
-    ) -> Result<(), NotProven> {
+    /// Waits until the alerts are in a stage, and notes when.
+    async fn reach(&mut self, stage: Stage) -> Result<()> {
+        let names: Vec<_> = self.alerts().iter().map(|alert| &*alert.name).collect();
+        let what = format!("{} {stage}", names.join(", "));
+        let limit = self.scenario.limit(stage, self.place.variant);
         self.tell(&format!("waiting up to {} s: {what}", limit.as_secs()));
         let start = Instant::now();
         let mut told = start;
-        let seen = Wait::up_to(limit).every(PAUSE).until(what, async || {
-            let seen = look().await;
+        let seen = Wait::up_to(limit).every(PAUSE).until(&what, async || {
+            let seen = match stage {
+                Stage::Inactive | Stage::Resolved => self.state(..=State::Inactive).await,
+                // An alert that fires by now was pending: Prometheus knows no other way.
+                Stage::Pending => self.state(State::Pending..).await,
+                Stage::Firing => self.state(State::Firing..).await,
+                Stage::Notified => self.told(News::Firing, self.told_before[0]).await,
+                Stage::NotifiedOfEnd => self.told(News::Resolved, self.told_before[1]).await,
+            };
             if let Ok(Seen::NotYet(last)) = &seen
                 && told.elapsed() >= LINES
             {
                 told = Instant::now();
                 let left = limit.saturating_sub(start.elapsed()).as_secs();
                 let sent = lock(&self.sent).to_string();
-                self.tell(&format!(
-                    "waiting up to {left} s more: {what}; now {last}; {sent}"
-                ));
+                self.tell(&format!("up to {left} s more: {what}; now {last}; {sent}"));
             }
             seen
         });
-        Ok(seen.await?)
+        seen.await.map_err(NotProven::Missed)?;
+        let at = Timestamp::now();
+        for alert in self.record.alert.iter_mut().chain(&mut self.record.watched) {
+            alert.timeline.push(Step { stage, at });
+        }
+        self.tell(&format!("{what}; {}", lock(&self.sent)));
+        Ok(())
+    }
+
+    /// Looks whether every rule was evaluated, and its alert is in an expected state.
+    async fn state(&self, expected: impl RangeBounds<State>) -> Result<Seen<()>> {
+        let rules = self.place.system.prometheus.alert_rules(self.alerts());
+        let mut rules = rules.await?.into_iter();
+        let other = rules.find(|rule| {
+            let state = rule.state.filter(|state| expected.contains(state));
+            state.is_none() || rule.health != "ok"
+        });
+        Ok(Seen::when(other.is_none(), format!("{other:?}")))
+    }
+
+    /// Looks whether the service was notified of the alert: on its page by name, and in its counter.
+    async fn told(&self, news: News, before: u64) -> Result<Seen<()>> {
+        let system = self.place.system;
+        let name = &self.alerts()[0].name;
+        let told = system.service.told(name).await?;
+        let counted = news.counted(&system.service.metrics().await?.1);
+        let held = system.alertmanager.alerts(Some(name)).await?;
+        let held = held.as_array().into_iter().flatten();
+        let states = held.map(|alert| alert["status"]["state"].to_string());
+        let states = states.collect::<Vec<_>>().join(", ");
+        let active = news == News::Resolved || states.contains("active");
+        Ok(Seen::when(
+            told == Some(news) && counted > before && active,
+            format!("status page: {told:?}, counted: {counted}, Alertmanager: {states}"),
+        ))
     }
 
     /// Compares the answers with the service's counters, once those have caught up.
@@ -370,7 +328,7 @@ impl<'a> Drill<'a> {
         let answered = lock(&self.sent).answered.clone();
         let (pages, counted) = (&mut self.pages, &mut self.record.counted);
         let equal = Wait::up_to(COUNTED).until("equal counts", async || {
-            let (page, metrics) = self.system.service.metrics().await?;
+            let (page, metrics) = self.place.system.service.metrics().await?;
             pages[1] = page;
             *counted = Counts::of(&metrics).since(&self.counted_before)?;
             let difference = answered.difference(counted);
@@ -382,31 +340,11 @@ impl<'a> Drill<'a> {
             "all {} answers are counted, each once",
             answered.total()
         ));
-        (self.quiet)();
+        (self.place.quiet)();
         Ok(())
     }
 
-    fn note(&mut self, stage: Stage) {
-        let at = Timestamp::now();
-        for alert in self.record.alert.iter_mut().chain(&mut self.record.watched) {
-            alert.timeline.push(Step { stage, at });
-        }
-    }
-
     fn tell(&self, line: &str) {
-        (self.progress)(line);
+        (self.place.progress)(line);
     }
-}
-
-/// Returns whether a rule was evaluated, and its alert is in an expected state.
-fn in_state(rule: &Rule, expected: impl RangeBounds<State>) -> Seen<()> {
-    let healthy = rule.health == "ok";
-    let found = format!(
-        "{:?}, evaluation {} {}",
-        rule.state, rule.health, rule.last_error
-    );
-    Seen::when(
-        healthy && rule.state.is_some_and(|state| expected.contains(&state)),
-        found,
-    )
 }

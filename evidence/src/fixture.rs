@@ -9,6 +9,7 @@ use tempfile::TempDir;
 use crate::{
     digest,
     git::{git, head},
+    run::Run,
 };
 
 /// The commit that the run was made at; each fixture has another.
@@ -35,6 +36,11 @@ impl Fixture {
     /// The folder of the run.
     pub(crate) fn folder(&self) -> PathBuf {
         self.0.path().join("run")
+    }
+
+    /// The run, as it is read.
+    pub(crate) fn run(&self) -> Run {
+        Run::read(&self.folder()).unwrap()
     }
 
     /// The repository.

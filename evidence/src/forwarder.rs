@@ -103,52 +103,50 @@ async fn forward(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
-    use testkit::http::{Url, json as post, send};
+    use testkit::http::{Url, json, send};
 
-    async fn notify(forwarder: &Forwarder, body: &'static str) -> StatusCode {
-        let request = post("POST /api/v1/alerts", body);
-        send(forwarder.address(), request).await.unwrap().status
+    async fn forwarder(receiver: impl ToString) -> Forwarder {
+        let receiver = Client::new(Url::at(receiver));
+        Forwarder::start(receiver).await.unwrap()
     }
 
-    fn client(address: &str) -> Client {
-        Client::new(Url::at(address))
+    async fn notify(forwarder: &Forwarder) -> StatusCode {
+        let request = json("POST /api/v1/alerts", r#"{"status":"firing"}"#);
+        send(forwarder.address(), request).await.unwrap().status
     }
 
     #[tokio::test]
     async fn a_notification_is_kept_only_if_the_receiver_accepts_it() {
         // The receiver is a forwarder itself; its own does not exist.
-        let refusing = Forwarder::start(client("127.0.0.1:1")).await.unwrap();
-        let refused = Forwarder::start(client(refusing.address())).await.unwrap();
-        assert_eq!(notify(&refused, "{}").await, StatusCode::BAD_GATEWAY);
+        let refusing = forwarder("127.0.0.1:1").await;
+        let refused = forwarder(refusing.address()).await;
+        assert_eq!(notify(&refused).await, StatusCode::BAD_GATEWAY);
         assert_eq!(refused.since(Timestamp::UNIX_EPOCH), []);
     }
 
     #[tokio::test]
     async fn a_notification_is_forwarded_and_kept() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let receiver = listener.local_addr().unwrap().to_string();
+        let receiver = listener.local_addr().unwrap();
+        let accept = service_fn(async |request: Request<Incoming>| {
+            assert_eq!(request.headers()[header::CONTENT_TYPE], "application/json");
+            assert_eq!(request.uri().path(), "/api/v1/alerts");
+            let body = request.into_body().collect().await.unwrap().to_bytes();
+            assert_eq!(body, r#"{"status":"firing"}"#);
+            Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
+        });
         tokio::spawn(async move {
             let (stream, _) = listener.accept().await.unwrap();
-            let accept = service_fn(async |request: Request<Incoming>| {
-                assert_eq!(request.headers()[header::CONTENT_TYPE], "application/json");
-                assert_eq!(request.uri().path(), "/api/v1/alerts");
-                let body = request.into_body().collect().await.unwrap().to_bytes();
-                assert_eq!(body, r#"{"status":"firing"}"#);
-                Ok::<_, Infallible>(Response::new(Full::new(Bytes::new())))
-            });
             let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), accept);
             connection.await.unwrap();
         });
-        let before = Timestamp::now();
-        let forwarder = Forwarder::start(client(&receiver)).await.unwrap();
-        assert_eq!(
-            notify(&forwarder, r#"{"status":"firing"}"#).await,
-            StatusCode::OK
-        );
+        let (before, forwarder) = (Timestamp::now(), forwarder(receiver).await);
+        assert_eq!(notify(&forwarder).await, StatusCode::OK);
         let kept = forwarder.since(before);
-        assert_eq!(kept.len(), 1);
-        assert_eq!(kept[0].payload, json!({"status": "firing"}));
+        assert!(
+            kept.len() == 1 && kept[0].payload["status"] == "firing",
+            "{kept:?}"
+        );
         assert_eq!(forwarder.since(Timestamp::now()), []);
     }
 }

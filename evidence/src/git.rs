@@ -49,32 +49,26 @@ pub(crate) fn is_clean(repository: &Path, except: &Path) -> Result<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fixture::Fixture;
+    use crate::fixture::commit;
     use std::fs;
 
     #[test]
     fn a_run_does_not_make_a_tree_unclean_and_anything_else_does() {
-        let fixture = Fixture::new();
-        let repository = fixture.repository();
-        let folder = repository.join("evidence/.unfinished");
-        for file in [
-            "evidence/.unfinished/record.json",
-            "evidence/report/README.md",
-        ] {
+        let folder = tempfile::tempdir().unwrap();
+        let (repository, run) = (folder.path(), folder.path().join("evidence/.unfinished"));
+        for file in ["x", "evidence/.unfinished/x", "evidence/report/x"] {
             let file = repository.join(file);
             fs::create_dir_all(file.parent().unwrap()).unwrap();
             fs::write(file, "").unwrap();
+            if !repository.join(".git").exists() {
+                commit(repository, "x");
+            }
         }
-        assert!(is_clean(&repository, &folder).unwrap());
-        assert!(!is_clean(&repository, &fixture.folder()).unwrap());
-        fs::write(repository.join("more.txt"), "").unwrap();
-        assert!(!is_clean(&repository, &folder).unwrap());
-    }
-
-    #[test]
-    fn an_error_has_the_message_of_git() {
-        let fixture = Fixture::new();
-        let error = git(&fixture.repository(), &["show", "no-such-commit"]).unwrap_err();
+        assert!(is_clean(repository, &run).unwrap());
+        assert!(!is_clean(repository, &repository.join("evidence/report")).unwrap());
+        fs::write(repository.join("more"), "").unwrap();
+        assert!(!is_clean(repository, &run).unwrap());
+        let error = git(repository, &["show", "no-such-commit"]).unwrap_err();
         assert!(error.to_string().contains("no-such-commit"), "{error}");
     }
 }

@@ -1,9 +1,9 @@
 //! Arguments → run → folder → exit code: 0 proven, 1 not proven, 2 could not be run.
 
-use anyhow::{Error, Result, bail};
+use anyhow::{Context, Error, Result, bail};
 use clap::Parser;
 use evidence::{
-    args::{Args, Cli, Command, Plan},
+    args::{Args, Cli, Command},
     ci,
     drill::NotProven,
     environment, report,
@@ -53,7 +53,7 @@ async fn run(cli: Cli) -> Result<()> {
 
 /// Runs scenarios and keeps the evidence, with a report if the systems were started here.
 async fn drive(args: Args) -> Result<()> {
-    let Plan { schedule, output } = args.try_into()?;
+    let (schedule, output) = args.plan()?;
     let folder = RunFolder::begin(&output)?;
     // A running system may be of any commit, with any rules.
     let is_own = schedule.system.is_none();
@@ -72,17 +72,10 @@ async fn drive(args: Args) -> Result<()> {
         None if is_own => report::write(folder.path()),
         None => Ok(()),
     };
-    match reported {
-        Ok(()) => {
-            let kept = folder.publish()?;
-            println!("proven; the evidence is in {}", kept.display());
-            Ok(())
-        }
-        Err(error) => {
-            let kept = folder.keep_failed()?;
-            Err(error.context(format!("the incomplete evidence is in {}", kept.display())))
-        }
-    }
+    let kept = folder.put(reported.is_ok())?;
+    reported.with_context(|| format!("the incomplete evidence is in {}", kept.display()))?;
+    println!("proven; the evidence is in {}", kept.display());
+    Ok(())
 }
 
 fn is_not_proven(error: &Error) -> bool {

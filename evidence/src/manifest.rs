@@ -10,8 +10,8 @@ use std::collections::BTreeSet;
 use crate::{
     ci::CiRecord,
     digest::Artifact,
-    environment::{Host, Versions},
-    record::{Record, Stage},
+    environment::Environment,
+    record::{Record, Stage, Step},
     rules::RuleDigest,
     run::Run,
 };
@@ -20,23 +20,13 @@ use crate::{
 pub const FILE: &str = "manifest.json";
 
 /// The claims of a run.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Manifest {
     /// Version of this format.
     pub format: u32,
-    /// Commit that was checked out.
-    pub commit: String,
-    /// Whether the tree was as committed.
-    pub clean: bool,
-    /// Versions of the programs.
-    pub versions: Versions,
-    /// The component that was served.
-    pub component: Artifact,
-    /// The rule files that were loaded.
-    pub rules: Vec<RuleDigest>,
-    /// The machine.
-    pub host: Host,
+    /// The environment, with the rule files that were loaded.
+    #[serde(flatten)]
+    pub environment: Environment,
     /// The result of each scenario.
     pub results: Vec<Outcome>,
     /// The result of the pipeline.
@@ -45,9 +35,15 @@ pub struct Manifest {
     pub artifacts: Vec<Artifact>,
 }
 
+/// The list of files, as a manifest has it.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Listed {
+    /// The files.
+    pub artifacts: Vec<Artifact>,
+}
+
 /// The result of a scenario.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Outcome {
     /// Name of the scenario.
     pub scenario: String,
@@ -78,19 +74,17 @@ pub struct Outcome {
 }
 
 /// A stage of an alert.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Passed {
-    /// The stage.
-    pub stage: Stage,
-    /// When it was seen.
-    pub at: Timestamp,
+    /// The stage, and when it was seen.
+    #[serde(flatten)]
+    pub step: Step,
     /// Seconds from the start of the scenario.
     pub seconds: f64,
 }
 
 /// Whether a scenario showed everything that it is to show.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
     /// Every stage was seen, and every answer was counted once.
@@ -101,8 +95,7 @@ pub enum Verdict {
 }
 
 /// The result of the pipeline.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, Serialize)]
 pub struct CiOutcome {
     /// Commit that was checked out.
     pub commit: String,
@@ -121,24 +114,17 @@ pub struct CiOutcome {
 impl Manifest {
     /// Computes it.
     pub fn new(run: &Run, artifacts: Vec<Artifact>) -> Self {
-        let environment = run.environment.clone();
+        let mut environment = run.environment.clone();
         let used = |file: &RuleDigest| {
             let mut scenarios = run.scenarios.iter();
             scenarios.any(|evidence| evidence.record.variant == file.variant)
         };
+        environment.rules.retain(used);
+        let results = run.scenarios.iter().map(|one| Outcome::of(&one.record));
         Self {
             format: 1,
-            commit: environment.commit,
-            clean: environment.clean,
-            versions: environment.versions,
-            component: environment.component,
-            rules: environment.rules.into_iter().filter(used).collect(),
-            host: environment.host,
-            results: run
-                .scenarios
-                .iter()
-                .map(|one| Outcome::of(&one.record))
-                .collect(),
+            environment,
+            results: results.collect(),
             ci: run.ci.as_ref().map(CiOutcome::of),
             artifacts,
         }
@@ -159,8 +145,7 @@ impl Outcome {
         let alert = record.alert.as_ref();
         let steps = alert.into_iter().flat_map(|alert| &alert.timeline);
         let stages = steps.map(|step| Passed {
-            stage: step.stage,
-            at: step.at,
+            step: *step,
             seconds: record.since_start(step.at),
         });
         let kinds: BTreeSet<_> = record
@@ -179,17 +164,14 @@ impl Outcome {
             true => Verdict::Proven,
             false => Verdict::NotProven,
         };
+        let quiet = record.watched.iter().map(|alert| alert.name.clone());
         Self {
             scenario: record.scenario.clone(),
             variant: record.variant.clone(),
             started: record.started,
             seconds: record.since_start(record.ended),
             alert: alert.map(|alert| alert.name.clone()),
-            quiet: record
-                .watched
-                .iter()
-                .map(|alert| alert.name.clone())
-                .collect(),
+            quiet: quiet.collect(),
             stages: stages.collect(),
             sent: record.sent,
             unanswered: record.unanswered,
@@ -202,21 +184,20 @@ impl Outcome {
 
     /// Returns seconds from the start of the scenario to a stage.
     pub fn seconds_to(&self, stage: Stage) -> Option<f64> {
-        let passed = self.stages.iter().find(|passed| passed.stage == stage)?;
-        Some(passed.seconds)
+        let mut stages = self.stages.iter();
+        Some(stages.find(|passed| passed.step.stage == stage)?.seconds)
     }
 }
 
 impl CiOutcome {
     fn of(record: &CiRecord) -> Self {
         let passed = record.steps.iter().filter(|step| step.passed());
-        let stopped = record.faults.iter().filter(|fault| fault.stopped);
         Self {
             commit: record.commit.clone(),
             passed: record.passed(),
             steps_passed: passed.count(),
             steps: record.steps.len(),
-            faults_stopped: stopped.count(),
+            faults_stopped: record.stopped(),
             faults: record.faults.len(),
         }
     }

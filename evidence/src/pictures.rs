@@ -56,8 +56,8 @@ impl Browser {
             .args(["--disable-sync", "--disable-background-networking"])
             .args(["--disable-component-update", "--hide-scrollbars"])
             .arg(format!(
-                "--user-data-dir={}",
-                profile.path().join("profile").display()
+                "--user-data-dir={}/profile",
+                profile.path().display()
             ))
             .arg(format!("--virtual-time-budget={}", LOADING.as_millis()))
             .arg(format!("--window-size=1280,{height}"))
@@ -94,38 +94,26 @@ impl Browser {
         };
         let alertmanager = system.alertmanager.http();
         let page = NamedTempFile::with_suffix(".html")?;
-        let has_pages = alertmanager.get("/script.js").await?.status.is_success();
-        let (alerts, shows) = if has_pages {
-            (
-                format!("{}/#/alerts", alertmanager.url()),
-                format!("Alertmanager's alerts {when}"),
-            )
-        } else {
-            fs::write(
-                page.path(),
-                answer(&system.alertmanager.alerts(name).await?)?,
-            )?;
-            let shows = format!(
+        let mut alerts = format!("{}/#/alerts", alertmanager.url());
+        let mut shows = format!("Alertmanager's alerts {when}");
+        if !alertmanager.get("/script.js").await?.status.is_success() {
+            let answer = answer(&system.alertmanager.alerts(name).await?)?;
+            fs::write(page.path(), answer)?;
+            alerts = format!("file://{}", page.path().display());
+            shows = format!(
                 "what Alertmanager's API answers (`/api/v2/alerts`) {when}; its package has no pages, so the runner set the \
                  answer on one"
             );
-            (format!("file://{}", page.path().display()), shows)
-        };
+        }
+        let rules = format!("{}{path}", prometheus.url());
+        let rules_show = format!("Prometheus's alerts (`{path}`) {when}");
+        let status = format!("{}/", system.service.operations.url());
+        let status_shows = format!("the service's status page {when}");
         let mut pictures = Vec::new();
         for (file, url, height, shows) in [
-            (
-                "prometheus.png",
-                format!("{}{path}", prometheus.url()),
-                1570,
-                format!("Prometheus's alerts (`{path}`) {when}"),
-            ),
+            ("prometheus.png", rules, 1570, rules_show),
             ("alertmanager.png", alerts, 720, shows),
-            (
-                "status.png",
-                format!("{}/", system.service.operations.url()),
-                2160,
-                format!("the service's status page {when}"),
-            ),
+            ("status.png", status, 2160, status_shows),
         ] {
             self.picture(&url, height, &folder.join(file)).await?;
             let file = file.to_owned();

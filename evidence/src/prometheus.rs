@@ -1,15 +1,20 @@
 //! A client of Prometheus: rules with their states, and queries.
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use jiff::Timestamp;
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::Deserialize;
+use serde_json::Value;
 use std::time::Duration;
 use testkit::{
     exposition::Labels,
     http::{Client, Url},
 };
 
-use crate::{promql::Recorded, record::RawSeries, scenario};
+use crate::{
+    promql::Recorded,
+    record::{AlertRecord, RawSeries},
+    scenario,
+};
 
 /// A Prometheus server.
 #[derive(Clone, Debug)]
@@ -30,21 +35,11 @@ pub enum State {
 /// A rule that is loaded.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Rule {
-    /// Name of the alert or of the recorded series.
-    pub name: String,
-    /// Its expression.
-    pub query: String,
+    /// Name, expression, `for`, labels and annotations.
+    #[serde(flatten)]
+    pub alert: AlertRecord,
     /// State of an alert; recording rules have none.
     pub state: Option<State>,
-    /// An alert's `for`, in seconds.
-    #[serde(default, rename = "duration")]
-    pub hold: f64,
-    /// Labels that the rule adds.
-    #[serde(default)]
-    pub labels: Labels,
-    /// Annotations, as templates.
-    #[serde(default)]
-    pub annotations: Labels,
     /// `ok`, `err`, or `unknown` before the first evaluation.
     pub health: String,
     /// Error of the last evaluation.
@@ -61,46 +56,19 @@ pub struct Sample {
     pub value: f64,
 }
 
-#[derive(Deserialize)]
-struct Envelope<T> {
-    data: Option<T>,
-    error: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Groups {
-    groups: Vec<Group>,
-}
-
-#[derive(Deserialize)]
-struct Group {
-    rules: Vec<Rule>,
-}
-
-/// Time in seconds, and value as text.
-type Point = (f64, String);
-
-#[derive(Deserialize)]
-#[serde(tag = "resultType", content = "result", rename_all = "lowercase")]
-enum QueryResult {
-    Scalar(Point),
-    Vector(Vec<RawSample>),
-    Matrix(Vec<RawSeries>),
-}
-
+/// A sample as the API writes it: time in seconds, and value as text.
 #[derive(Deserialize)]
 struct RawSample {
     metric: Labels,
-    value: Point,
+    value: (f64, String),
 }
 
 impl Rule {
     /// Returns whether it is the rule of this alert.
     fn is(&self, alert: &scenario::Alert) -> bool {
         let mut labels = alert.labels.iter();
-        self.state.is_some()
-            && self.name == alert.name
-            && labels.all(|(label, value)| self.labels.get(*label).is_some_and(|is| is == value))
+        let has = |(label, value)| self.alert.labels.get(label) == Some(value);
+        self.state.is_some() && self.alert.name == alert.name && labels.all(has)
     }
 }
 
@@ -121,12 +89,12 @@ impl Prometheus {
     /// If there is no answer, or a malformed one.
     pub async fn rules(&self) -> Result<Vec<Rule>> {
         let reply = self.0.get_ok("/api/v1/rules").await?;
-        let found: Groups = data(&reply.body)?;
-        Ok(found
-            .groups
-            .into_iter()
-            .flat_map(|group| group.rules)
-            .collect())
+        let mut rules = Vec::new();
+        let data = data(&reply.body)?;
+        for group in data["groups"].as_array().into_iter().flatten() {
+            rules.extend(Vec::<Rule>::deserialize(&group["rules"])?);
+        }
+        Ok(rules)
     }
 
     /// Returns the recording rules.
@@ -136,21 +104,26 @@ impl Prometheus {
     pub async fn recorded(&self) -> Result<Recorded> {
         let rules = self.rules().await?.into_iter();
         let rules = rules.filter(|rule| rule.state.is_none());
-        Ok(rules.map(|rule| (rule.name, rule.query)).collect())
+        Ok(rules
+            .map(|rule| (rule.alert.name, rule.alert.query))
+            .collect())
     }
 
-    /// Returns the rule of an alert.
+    /// Returns the rule of each alert.
     ///
     /// # Errors
     /// If there is none, or more than one.
-    pub async fn alert_rule(&self, alert: &scenario::Alert) -> Result<Rule> {
-        let mut rules = self.rules().await?.into_iter();
-        let mut rules = rules.by_ref().filter(|rule| rule.is(alert));
-        match (rules.next(), rules.next()) {
-            (Some(rule), None) => Ok(rule),
-            (None, _) => bail!("{} has no alert {alert:?}", self.0.url()),
-            _ => bail!("{} has more than one alert {alert:?}", self.0.url()),
-        }
+    pub async fn alert_rules(&self, alerts: &[scenario::Alert]) -> Result<Vec<Rule>> {
+        let rules = self.rules().await?;
+        let rule = |alert| {
+            let mut found = rules.iter().filter(|rule| rule.is(alert));
+            match (found.next(), found.next()) {
+                (Some(rule), None) => Ok(rule.clone()),
+                (None, _) => bail!("{} has no {alert:?}", self.0.url()),
+                _ => bail!("{} has more than one {alert:?}", self.0.url()),
+            }
+        };
+        alerts.iter().map(rule).collect()
     }
 
     /// Returns the value of `expression` at a time. A scalar is a sample without labels.
@@ -158,20 +131,18 @@ impl Prometheus {
     /// # Errors
     /// If it is refused, or is a range of values.
     pub async fn query(&self, expression: &str, at: Timestamp) -> Result<Vec<Sample>> {
-        let samples = match self
-            .ask("query", expression, &[("time", seconds(at))])
-            .await?
-        {
-            QueryResult::Scalar(value) => vec![RawSample {
+        let time = ("time", seconds(at));
+        let (kind, result) = self.ask("query", expression, &[time]).await?;
+        let samples: Vec<RawSample> = match &*kind {
+            "scalar" => vec![RawSample {
                 metric: Labels::new(),
-                value,
+                value: Deserialize::deserialize(result)?,
             }],
-            QueryResult::Vector(samples) => samples,
-            QueryResult::Matrix(_) => bail!("{expression:?} is a range of values, not one"),
+            "vector" => Deserialize::deserialize(result)?,
+            _ => bail!("{expression:?} is a {kind}, not one value"),
         };
         let samples = samples.into_iter().map(|RawSample { metric, value }| {
-            let value = value.1.parse()?;
-            let labels = metric;
+            let (labels, value) = (metric, value.1.parse()?);
             Ok(Sample { labels, value })
         });
         samples.collect()
@@ -217,32 +188,33 @@ impl Prometheus {
         expression: &str,
         fields: &[(&str, String)],
     ) -> Result<Vec<RawSeries>> {
-        match self.ask(kind, expression, fields).await? {
-            QueryResult::Matrix(series) => Ok(series),
-            _ => bail!("{expression:?} is not a range of values"),
-        }
+        let (kind, result) = self.ask(kind, expression, fields).await?;
+        ensure!(kind == "matrix", "{expression:?} is a {kind}");
+        Ok(Deserialize::deserialize(result)?)
     }
 
-    async fn ask<T: DeserializeOwned>(
+    /// Returns the type of an answer, and the answer.
+    async fn ask(
         &self,
         kind: &str,
         expression: &str,
         fields: &[(&str, String)],
-    ) -> Result<T> {
+    ) -> Result<(String, Value)> {
         let fields = [&[("query", expression.to_owned())], fields].concat();
         let reply = self.0.post_form(&format!("/api/v1/{kind}"), &fields).await;
-        reply
-            .and_then(|reply| data(&reply.body))
-            .with_context(|| format!("asking {expression}"))
+        let data = reply.and_then(|reply| data(&reply.body));
+        let mut data = data.with_context(|| format!("asking {expression}"))?;
+        let kind = data["resultType"].as_str().unwrap_or_default().to_owned();
+        Ok((kind, data["result"].take()))
     }
 }
 
-fn data<T: DeserializeOwned>(body: &[u8]) -> Result<T> {
-    let unexpected = || format!("unexpected answer {}", String::from_utf8_lossy(body));
-    let envelope: Envelope<T> = serde_json::from_slice(body).with_context(unexpected)?;
-    match (envelope.data, envelope.error) {
-        (Some(data), _) => Ok(data),
-        (None, error) => bail!(error.unwrap_or_else(unexpected)),
+/// Returns the data of an answer, or an error with the reason of a refusal.
+fn data(body: &[u8]) -> Result<Value> {
+    let mut answer = serde_json::from_slice::<Value>(body).unwrap_or_default();
+    match answer.get_mut("data").map(Value::take) {
+        Some(data) if !data.is_null() => Ok(data),
+        _ => bail!("refused: {}", String::from_utf8_lossy(body)),
     }
 }
 
@@ -256,28 +228,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_unexpected_answer_is_shown_and_a_refusal_has_its_reason() {
-        let error = data::<Groups>(b"<html>").err().unwrap();
-        assert!(format!("{error:#}").contains("<html>"), "{error:#}");
-        let refused = br#"{"status":"error","errorType":"bad_data","error":"parse error"}"#;
-        let error = data::<Groups>(refused).err().unwrap();
-        assert_eq!(error.to_string(), "parse error");
+    fn a_refusal_is_shown() {
+        for body in ["<html>", r#"{"status":"error","error":"parse error"}"#] {
+            let error = data(body.as_bytes()).unwrap_err().to_string();
+            assert!(error.contains(body), "{error}");
+        }
+        assert_eq!(data(br#"{"data":{"a":1}}"#).unwrap()["a"], 1);
     }
 
     #[test]
-    fn scalars_vectors_and_ranges_are_told_apart() {
-        let read = |text: &str| data::<QueryResult>(text.as_bytes()).unwrap();
-        let scalar = r#"{"data":{"resultType":"scalar","result":[1.5,"2"]}}"#;
-        assert!(matches!(read(scalar), QueryResult::Scalar((_, value)) if value == "2"));
-        let vector =
-            r#"{"data":{"resultType":"vector","result":[{"metric":{"job":"x"},"value":[1,"2"]}]}}"#;
-        let is_x = |found: &[RawSample]| found[0].metric["job"] == "x";
-        assert!(matches!(read(vector), QueryResult::Vector(found) if is_x(&found)));
-        let matrix = r#"{"data":{"resultType":"matrix","result":[{"metric":{},"values":[[1,"+Inf"],[2,"NaN"]]}]}}"#;
-        let QueryResult::Matrix(found) = read(matrix) else {
-            panic!("not a matrix");
+    fn values_are_read_as_prometheus_writes_them() {
+        let series = r#"{"metric":{},"values":[[1,"+Inf"],[2,"NaN"],[3.5,"1.5e-3"]]}"#;
+        let series: RawSeries = serde_json::from_str(series).unwrap();
+        let [infinite, none, small] = series.numbers().unwrap()[..] else {
+            panic!("{series:?}");
         };
-        let numbers = found[0].numbers().unwrap();
-        assert!(numbers[0] == (1.0, f64::INFINITY) && numbers[1].1.is_nan());
+        assert!(infinite == (1.0, f64::INFINITY) && none.1.is_nan() && small == (3.5, 0.0015));
+        assert!(State::Inactive < State::Pending && State::Pending < State::Firing);
     }
 }

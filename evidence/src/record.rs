@@ -11,11 +11,12 @@
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use std::fmt;
 use testkit::{counts::Counts, exposition::Labels};
 
 /// One scenario that was run.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Record {
     /// Name of the scenario.
@@ -50,19 +51,22 @@ pub struct Record {
 
 /// An alert and its stages.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
-#[serde(deny_unknown_fields)]
 pub struct AlertRecord {
     /// Name of the alert.
     pub name: String,
     /// Its expression, as Prometheus had it loaded.
     pub query: String,
     /// The rule's `for`, in seconds.
+    #[serde(default, alias = "duration")]
     pub for_seconds: f64,
     /// Labels of the rule, `severity` among them.
+    #[serde(default)]
     pub labels: Labels,
-    /// Annotations of the rule.
+    /// Annotations of the rule, as templates.
+    #[serde(default)]
     pub annotations: Labels,
     /// When each stage was first seen, in order.
+    #[serde(default)]
     pub timeline: Vec<Step>,
 }
 
@@ -145,7 +149,7 @@ pub struct Delivery {
     /// When it arrived.
     pub at: Timestamp,
     /// Its body.
-    pub payload: serde_json::Value,
+    pub payload: Value,
 }
 
 impl Stage {
@@ -190,6 +194,14 @@ impl AlertRecord {
         let expected = Stage::ALL.into_iter();
         let expected = expected.filter(|stage| self.for_seconds > 0.0 || *stage != Stage::Pending);
         self.timeline.iter().map(|step| step.stage).eq(expected)
+    }
+}
+
+impl Delivery {
+    /// Returns the parts about the alert of this name.
+    pub fn alerts(&self, name: &str) -> impl Iterator<Item = &Value> {
+        let alerts = self.payload["alerts"].as_array().into_iter().flatten();
+        alerts.filter(move |alert| alert["labels"]["alertname"] == *name)
     }
 }
 

@@ -10,18 +10,8 @@ use crate::{
     digest,
     environment::{self, Environment},
     record::{Delivery, Graph, Record, Samples},
+    scenario::CATALOGUE,
 };
-
-/// The order of scenarios in a report; others follow.
-const ORDER: [&str; 7] = [
-    "baseline",
-    "5xx",
-    "latency",
-    "exceptions",
-    "drop",
-    "traps",
-    "slo-burn",
-];
 
 /// A finished run.
 #[derive(Debug)]
@@ -70,8 +60,13 @@ impl Run {
         if scenarios.is_empty() {
             bail!("{}: no scenario was run", folder.display());
         }
-        let place = |name: &str| ORDER.iter().position(|known| *known == name);
-        scenarios.sort_by_key(|one| place(&one.record.scenario).unwrap_or(ORDER.len()));
+        let place = |name: &str| {
+            CATALOGUE
+                .scenarios
+                .iter()
+                .position(|known| known.name == name)
+        };
+        scenarios.sort_by_key(|one| place(&one.record.scenario).unwrap_or(usize::MAX));
         let ci = folder.join(CiRecord::FILE);
         Ok(Self {
             environment: json(&folder.join(environment::FILE))?,

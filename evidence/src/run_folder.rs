@@ -8,6 +8,8 @@ use std::{
 };
 use tempfile::TempDir;
 
+use crate::digest;
+
 /// The pipeline's results have a folder of their own: they are made separately, and no run of scenarios replaces them.
 const PIPELINE: &str = "ci";
 
@@ -46,25 +48,13 @@ impl RunFolder {
         self.unfinished.path()
     }
 
-    /// Replaces the previous run, and returns its place.
+    /// Replaces the previous run if this one is `proven`, else the previous failed one beside it. Returns its place.
     ///
     /// # Errors
     /// If that fails; the previous run is still there.
-    pub fn publish(self) -> Result<PathBuf> {
-        let output = self.output.clone();
-        self.put(output)
-    }
-
-    /// Keeps a failed run, and returns its place.
-    ///
-    /// # Errors
-    /// If that fails.
-    pub fn keep_failed(self) -> Result<PathBuf> {
-        let place = failed(&self.output);
-        self.put(place)
-    }
-
-    fn put(self, place: PathBuf) -> Result<PathBuf> {
+    pub fn put(self, proven: bool) -> Result<PathBuf> {
+        let failed = failed(&self.output);
+        let place = if proven { self.output } else { failed };
         let cannot = || format!("cannot put the run into {}", place.display());
         let own = self.unfinished.path();
         fs::set_permissions(own, fs::Permissions::from_mode(0o755)).with_context(cannot)?;
@@ -101,18 +91,12 @@ fn failed(output: &Path) -> PathBuf {
 
 /// Checks that nothing but a run, or nothing at all, is at this place.
 fn replaceable(place: &Path) -> Result<()> {
-    if !place.exists() {
-        return Ok(());
-    }
-    let cannot = || format!("cannot read {}", place.display());
-    let entries = fs::read_dir(place).with_context(cannot)?;
-    let entries: Vec<_> = entries.collect::<Result<_, _>>().with_context(cannot)?;
-    let is_run = |entry: &fs::DirEntry| {
-        let mut files = ["record.json", "failure.txt"].iter();
-        files.any(|file| entry.path().join(file).exists())
-    };
+    let files = place.exists().then(|| digest::files(place)).transpose()?;
+    let files = files.unwrap_or_default();
+    let is_of_run =
+        |file: &String| file.ends_with("/record.json") || file.ends_with("/failure.txt");
     ensure!(
-        entries.is_empty() || entries.iter().any(is_run),
+        files.is_empty() || files.iter().any(is_of_run),
         "{} is not a run: choose another --output",
         place.display()
     );
@@ -131,47 +115,37 @@ mod tests {
         run
     }
 
-    fn names(folder: &Path) -> Vec<String> {
-        let entries = fs::read_dir(folder).unwrap();
-        let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-        let mut names: Vec<_> = names.collect();
-        names.sort_unstable();
-        names
-    }
-
-    fn record(run: &Path) -> String {
-        fs::read_to_string(run.join("5xx/record.json")).unwrap()
-    }
-
     #[test]
-    fn a_complete_run_replaces_the_one_before_but_for_the_pipelines_results() {
+    fn a_complete_run_replaces_the_one_before_and_a_failed_one_is_kept_beside_it() {
         let folder = tempfile::tempdir().unwrap();
         let output = folder.path().join("deep/report");
-        run(&output, "1").publish().unwrap();
+        run(&output, "1").put(true).unwrap();
         fs::create_dir(output.join("ci")).unwrap();
         fs::write(output.join("ci/record.json"), "ci").unwrap();
         let second = run(&output, "2");
-        assert_eq!(record(&output), "1");
-        second.publish().unwrap();
-        assert_eq!(record(&output), "2");
+        let record = |run: &str| {
+            let path = folder.path().join("deep").join(run);
+            fs::read_to_string(path.join("5xx/record.json")).unwrap()
+        };
+        assert_eq!(record("report"), "1");
+        second.put(true).unwrap();
+        run(&output, "3").put(false).unwrap();
+        run(&output, "4").put(false).unwrap();
+        drop(run(&output, "5"));
         assert_eq!(
-            fs::read_to_string(output.join("ci/record.json")).unwrap(),
-            "ci"
+            (record("report"), record("report-failed")),
+            ("2".into(), "4".into())
         );
-        assert_eq!(names(&folder.path().join("deep")), ["report"]);
-        assert_eq!(names(&output), ["5xx", "ci"]);
-    }
-
-    #[test]
-    fn a_failed_run_is_kept_beside_it_and_an_abandoned_one_is_not() {
-        let folder = tempfile::tempdir().unwrap();
-        let output = folder.path().join("report");
-        run(&output, "1").publish().unwrap();
-        run(&output, "2").keep_failed().unwrap();
-        let kept = run(&output, "3").keep_failed().unwrap();
-        drop(run(&output, "4"));
-        assert_eq!(names(folder.path()), ["report", "report-failed"]);
-        assert_eq!((record(&output), record(&kept)), ("1".into(), "3".into()));
+        // The pipeline's results stay.
+        let files = digest::files(folder.path()).unwrap();
+        let (report, failed) = ("deep/report", "deep/report-failed");
+        let runs = [failed, report].map(|run| {
+            [
+                format!("{run}/5xx/record.json"),
+                format!("{run}/ci/record.json"),
+            ]
+        });
+        assert_eq!(files, runs.concat());
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! configuration. It ends with this process, however that ends.
 
 use alerts::{Addresses, Variant};
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result};
 use jiff::Timestamp;
 use std::{fs, path::Path, process::Command, time::Duration};
 use tempfile::TempDir;
@@ -48,11 +48,8 @@ impl Stack {
     /// # Errors
     /// If a server is not installed, ends, or is not ready in time; with the end of its log.
     pub async fn start(variant: Variant) -> Result<Self> {
-        let host = Launch::serve(&built()?)?;
-        let host = host
-            .env("SPIN_VARIABLE_FAULT_INJECTION", "on")
-            .start()
-            .await?;
+        let launch = Launch::serve(&built()?)?.env("SPIN_VARIABLE_FAULT_INJECTION", "on");
+        let host = launch.start().await?;
         let forwarder = Forwarder::start(Client::new(Url::at(host.metrics()))).await?;
         let [prometheus, alertmanager] =
             [port::free()?, port::free()?].map(|address| address.to_string());
@@ -83,18 +80,22 @@ impl Stack {
         let (program, client) = ("prometheus-alertmanager", system.alertmanager.http());
         let alertmanager = server(folder.path(), program, &arguments, client).await?;
         let url = format!("--web.external-url={}", addresses.prometheus_url);
-        let prometheus = prometheus_server(folder.path(), &addresses.prometheus, &url).await?;
-        let mut stack = Self {
+        let mut prometheus = prometheus_server(folder.path(), &addresses.prometheus, &url).await?;
+        // A rate needs two samples.
+        let twice = "count_over_time(up[5m]) >= 2 and up == 1";
+        let scraped = prometheus.until(Wait::up_to(START), twice, async || {
+            let targets = system.prometheus.query(twice, Timestamp::now()).await?;
+            Ok(Seen::when(targets.len() == TARGETS, format!("{targets:?}")))
+        });
+        scraped.await?;
+        Ok(Self {
             servers: [alertmanager, prometheus],
             telemetry: Client::new(Url::at(host.otlp())),
             system,
             forwarder,
             host,
             _folder: folder,
-        };
-        let scraped = stack.scraped().await;
-        scraped.map_err(|error| anyhow!("{error:#}\n{}", stack.logs()))?;
-        Ok(stack)
+        })
     }
 
     /// Returns the ends of its servers' logs.
@@ -102,25 +103,6 @@ impl Stack {
         let processes = [&self.host.process].into_iter().chain(&self.servers);
         let logs: Vec<_> = processes.map(Process::log).collect();
         logs.join("\n")
-    }
-
-    /// Waits until every target was scraped twice: a rate needs two samples.
-    async fn scraped(&mut self) -> Result<()> {
-        let prometheus = &self.system.prometheus;
-        let [_, process] = &mut self.servers;
-        let scraped = process.until(
-            Wait::up_to(START),
-            "two scrapes of every target",
-            async || {
-                let twice = "count_over_time(up[5m]) >= 2 and up == 1";
-                let targets = prometheus.query(twice, Timestamp::now()).await?.len();
-                Ok(Seen::when(
-                    targets == TARGETS,
-                    format!("{targets} of {TARGETS} targets"),
-                ))
-            },
-        );
-        scraped.await
     }
 }
 
@@ -138,12 +120,14 @@ fn configure(
     let files = alerts::render(variant, addresses)?;
     let forwarded = alerts::render(variant, &through_forwarder)?;
     for (file, forwarded) in files.into_iter().zip(forwarded) {
+        let is_forwarded = file.path == "alertmanager.yml";
+        let text = if is_forwarded {
+            forwarded.text
+        } else {
+            file.text
+        };
         let path = folder.join(file.path);
         fs::create_dir_all(path.parent().context("a file is in a folder")?)?;
-        let text = match file.path {
-            "alertmanager.yml" => forwarded.text,
-            _ => file.text,
-        };
         fs::write(&path, text).with_context(|| path.display().to_string())?;
     }
     Ok(())
@@ -161,13 +145,8 @@ pub(crate) async fn prometheus_server(
     let listen = format!("--web.listen-address={address}");
     let data = "--storage.tsdb.path=data";
     let arguments = ["--config.file=prometheus.yml", data, &listen, argument];
-    server(
-        folder,
-        "prometheus",
-        &arguments,
-        &Client::new(Url::at(address)),
-    )
-    .await
+    let client = Client::new(Url::at(address));
+    server(folder, "prometheus", &arguments, &client).await
 }
 
 /// Starts a server in `folder`. Its arguments are relative paths, since it shows them on pages of which pictures are taken.

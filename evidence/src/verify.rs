@@ -53,9 +53,8 @@ pub async fn against(repository: &Path, folder: &Path, progress: Progress<'_>) -
     let run = Run::read(folder)?;
     let logs = run.ci.iter().flat_map(CiRecord::logs);
     let missing = logs.filter(|log| !folder.join(log).is_file());
-    let mut complaints: Vec<_> = missing
-        .map(|log| format!("{log} is named but missing"))
-        .collect();
+    let missing = missing.map(|log| format!("{log} is named but missing"));
+    let mut complaints: Vec<_> = missing.collect();
     for evidence in &run.scenarios {
         let name = &evidence.record.scenario;
         let found = scenario(repository, &run.environment, evidence, progress).await;
@@ -88,11 +87,8 @@ async fn scenario(
     }
     if let Some(alert) = &record.alert {
         complaints.extend(stages(record, alert));
-        complaints.extend(notifications::complaints(
-            record,
-            alert,
-            &evidence.deliveries,
-        ));
+        let deliveries = &evidence.deliveries;
+        complaints.extend(notifications::complaints(record, alert, deliveries));
     }
     match committed(repository, environment, &record.variant, progress) {
         Err(error) => complaints.push(format!("{error:#}")),
@@ -113,13 +109,10 @@ fn stages(record: &Record, alert: &AlertRecord) -> Vec<String> {
         let stages: Vec<_> = steps.iter().map(|step| step.stage.to_string()).collect();
         complaints.push(format!("it passed the stages {}", stages.join(", ")));
     }
-    let times = steps.iter().map(|step| step.at);
-    if ![record.started]
-        .into_iter()
-        .chain(times)
-        .chain([record.ended])
-        .is_sorted()
-    {
+    let mut times = vec![record.started];
+    times.extend(steps.iter().map(|step| step.at));
+    times.push(record.ended);
+    if !times.is_sorted() {
         complaints.push("its stages are not in the order of their times".to_owned());
     }
     if let Some((pending, firing)) = alert.at(Stage::Pending).zip(alert.at(Stage::Firing)) {
@@ -127,9 +120,7 @@ fn stages(record: &Record, alert: &AlertRecord) -> Vec<String> {
         // Pending may be seen late, and firing at once.
         if (held + notifications::SEEN).as_secs_f64() < alert.for_seconds {
             let (held, hold) = (held.as_secs_f64(), alert.for_seconds);
-            complaints.push(format!(
-                "it fired {held:.1} s after it was pending, not {hold} s"
-            ));
+            complaints.push(format!("it was pending for {held:.1} s, not {hold} s"));
         }
     }
     complaints

@@ -33,71 +33,53 @@ struct Chart<'a> {
 /// If a value is not a number.
 pub(super) fn draw(record: &Record, graph: &Graph) -> Result<String> {
     let (unit, scale) = unit(&graph.expression);
+    let threshold = threshold(&graph.comparison).map(|value| value * scale);
     let start = record.started.as_millisecond() as f64 / 1e3;
+    let (mut low, mut high) = (0_f64, threshold.unwrap_or(0.0));
     let mut series = Vec::new();
     for raw in &graph.series {
         let points = raw.numbers()?.into_iter();
         let points = points.map(|(time, value)| ((time - start) / 60.0, value * scale));
-        series.push(points.collect::<Vec<_>>());
+        let points: Vec<_> = points.collect();
+        for (_, value) in points.iter().filter(|(_, value)| value.is_finite()) {
+            (low, high) = (low.min(*value), high.max(*value));
+        }
+        series.push(points);
     }
-    let threshold = threshold(&graph.comparison).map(|value| value * scale);
-    let values = series
-        .iter()
-        .flatten()
-        .map(|(_, value)| *value)
-        .chain(threshold);
-    let finite = values.filter(|value| value.is_finite());
-    let (low, high) = finite.fold((0.0, 0.0), |(low, high), value| {
-        (f64::min(low, value), f64::max(high, value))
-    });
     // The names of stages are above the values.
-    let high = if high > low {
-        high + 0.45 * (high - low)
-    } else {
-        low + 1.0
-    };
+    high += if high > low { 0.45 * (high - low) } else { 1.0 };
     let minutes = record.since_start(record.ended).max(1.0) / 60.0;
     let [left, right, top, bottom] = AREA;
     let x = |minute: f64| tenths(left + minute / minutes * (right - left));
     let y = |value: f64| tenths(bottom - (value - low) / (high - low) * (bottom - top));
 
-    let alert = record.alert.as_ref();
+    let mut lines = Vec::new();
+    for (points, colour) in series.iter().zip(COLOURS.iter().cycle()) {
+        for run in points.split(|(_, value)| !value.is_finite()) {
+            let run = run.iter().map(|(minute, value)| (x(*minute), y(*value)));
+            let run: Vec<_> = run.map(|(x, y)| format!("{x},{y}")).collect();
+            lines.push((*colour, run.join(" ")));
+        }
+    }
+    lines.retain(|(_, points)| !points.is_empty());
     let mut taken = f64::NEG_INFINITY;
-    let steps = alert.into_iter().flat_map(|alert| &alert.timeline);
+    let steps = record.alert.iter().flat_map(|alert| &alert.timeline);
     let stages = steps.map(|step| {
         let at = x(record.since_start(step.at) / 60.0);
         // A name that would lie on another moves aside.
         taken = tenths(at.max(taken + NAME));
         (at, taken, step.stage)
     });
-    let lines = series
-        .iter()
-        .zip(COLOURS.iter().cycle())
-        .flat_map(|(points, colour)| {
-            let runs = points.split(|(_, value)| !value.is_finite());
-            runs.filter(|run| !run.is_empty()).map(|run| {
-                let points = run
-                    .iter()
-                    .map(|(minute, value)| format!("{},{}", x(*minute), y(*value)));
-                (*colour, points.collect::<Vec<_>>().join(" "))
-            })
-        });
-    let traffic = &record.traffic;
+    let alert = record.alerts().last().map(|alert| &*alert.name);
+    let rows = ticks(low, high).map(|(value, label)| (y(value), label));
+    let columns = ticks(0.0, minutes).map(|(value, label)| (x(value), label));
     let chart = Chart {
-        title: match (alert, record.watched.last()) {
-            (Some(alert), _) => format!("{}, driven by {traffic}", alert.name),
-            (None, Some(alert)) => format!("The values of {}, with {traffic}", alert.name),
-            (None, None) => traffic.clone(),
-        },
+        title: format!("{}, with {}", alert.unwrap_or_default(), record.traffic),
         unit,
-        rows: ticks(low, high)
-            .map(|(value, label)| (y(value), label))
-            .collect(),
-        columns: ticks(0.0, minutes)
-            .map(|(value, label)| (x(value), label))
-            .collect(),
+        rows: rows.collect(),
+        columns: columns.collect(),
         stages: stages.collect(),
-        lines: lines.collect(),
+        lines,
         threshold: threshold.map(|value| (y(value), graph.comparison.as_str())),
     };
     Ok(chart.render()? + "\n")
@@ -148,7 +130,7 @@ fn tenths(value: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{fixture::Fixture, run::Run};
+    use crate::{fixture::Fixture, run::Evidence};
 
     #[test]
     fn a_threshold_is_the_number_after_the_operator() {
@@ -180,31 +162,17 @@ mod tests {
     #[test]
     fn a_chart_shows_its_threshold_stages_and_axes_and_no_infinities() {
         let fixture = Fixture::new();
-        let run = Run::read(&fixture.folder()).unwrap();
-        let evidence = run
-            .scenarios
-            .iter()
-            .find(|one| one.record.alert.is_some())
-            .unwrap();
-        let mut graph = evidence.graph.clone();
+        let Evidence { record, graph, .. } = &mut fixture.run().scenarios[1];
         graph.series[0].values[8].1 = "+Inf".into();
-        let svg = draw(&evidence.record, &graph).unwrap();
-        for text in [
-            ">fires &#62; 0.05<",
-            ">pending<",
-            ">notified of its end<",
-            ">minutes since the scenario began<",
-            ">share, %<",
-        ] {
-            assert!(svg.contains(text), "{text}: {svg}");
+        let svg = draw(record, graph).unwrap();
+        let names = "fires &#62; 0.05|pending|notified of its end";
+        let axes = "minutes since the scenario began|share, %";
+        for text in [names, axes].join("|").split('|') {
+            assert!(svg.contains(&format!(">{text}<")), "{text}: {svg}");
         }
-        assert_eq!(
-            svg.matches("<polyline").count(),
-            2,
-            "before and after the gap: {svg}"
-        );
+        assert_eq!(svg.matches("<polyline").count(), 2, "{svg}");
         assert!(!svg.contains("inf") && !svg.contains("NaN"), "{svg}");
         graph.series[0].values[8].1 = "much".into();
-        assert!(draw(&evidence.record, &graph).is_err());
+        assert!(draw(record, graph).is_err());
     }
 }

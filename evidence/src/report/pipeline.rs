@@ -7,24 +7,14 @@ use crate::{ci::CiRecord, report::readme::time};
 
 /// Lines of a log that are shown, and characters of a line.
 const SHOWN: (usize, usize) = (16, 112);
-/// Characters of a note.
-const NOTE: usize = 70;
-
-/// Colour and sign of a result.
-type Mark = (&'static str, &'static str);
-const GOOD: Mark = ("#1a7f37", "✓");
-const BAD: Mark = ("#cf222e", "✗");
-const SKIPPED: Mark = ("#6e7781", "–");
 
 #[derive(Template)]
 #[template(path = "pipeline.svg")]
-struct Card {
-    mark: Mark,
-    title: String,
-    subtitle: String,
-    rows: Vec<(Mark, String, String)>,
+struct Picture<'a> {
+    record: &'a CiRecord,
+    /// Whether it shows the faults, or else the steps.
+    faults: bool,
     log: Vec<String>,
-    bottom: usize,
 }
 
 /// Returns the pictures by the names of their files. `log` returns a file that the record names.
@@ -32,74 +22,47 @@ pub(super) fn draw(
     record: &CiRecord,
     log: impl Fn(&str) -> String,
 ) -> Result<Vec<(&'static str, String)>> {
-    let steps = record.steps.iter().map(|step| {
-        let (mark, note) = match step.seconds {
-            Some(seconds) if step.passed() => (GOOD, time(seconds)),
-            _ if step.failed() => (BAD, step.result.clone()),
-            _ => (SKIPPED, step.result.chars().take(NOTE).collect()),
+    let draw = |faults, file: Option<&String>| -> Result<String> {
+        let log = file.map(|file| log(file)).unwrap_or_default();
+        let lines: Vec<_> = log.lines().map(printable).collect();
+        let log = lines[lines.len().saturating_sub(SHOWN.0)..].to_vec();
+        let picture = Picture {
+            record,
+            faults,
+            log,
         };
-        (mark, format!("make {}", step.step), note)
-    });
-    let (file, mark, word) = match record.failure() {
-        None => ("CI-success.svg", GOOD, "passed"),
-        Some(_) => ("CI-pipeline.svg", BAD, "failed"),
+        Ok(picture.render()? + "\n")
     };
-    let failure = record.failure().and_then(|step| step.log.as_deref());
-    let title = format!("make ci · {word}");
-    let picture = card(record, mark, title, steps.collect(), failure.map(&log))?;
-    let mut pictures = vec![(file, picture)];
-
-    if let Some(first) = record.faults.iter().find(|fault| fault.stopped) {
-        let faults = record.faults.iter().map(|fault| {
-            let name = &fault.fault;
-            // A gate that stops a change is shown as the pipeline would show it: as a failure.
-            let (mark, note) = match fault.stopped {
-                true => (BAD, format!("{name} fails, and no other gate")),
-                false => (SKIPPED, "not stopped as it should be".to_owned()),
-            };
-            (mark, format!("with a fault for {name}"), note)
-        });
-        let (stopped, all) = (record.stopped(), record.faults.len());
-        let title = format!(
-            "Planted faults · {stopped} of {all} stopped · log of {}",
-            first.fault
-        );
-        let log = first.log.as_deref().map(log);
-        pictures.push((
-            "CI-failed.svg",
-            card(record, BAD, title, faults.collect(), log)?,
-        ));
+    let failure = record.failure();
+    let file = failure.map_or("CI-success.svg", |_| "CI-pipeline.svg");
+    let log = failure.and_then(|step| step.log.as_ref());
+    let mut pictures = vec![(file, draw(false, log)?)];
+    if let Some(first) = record.first_stopped() {
+        pictures.push(("CI-failed.svg", draw(true, first.log.as_ref())?));
     }
     Ok(pictures)
 }
 
-fn card(
-    record: &CiRecord,
-    mark: Mark,
-    title: String,
-    rows: Vec<(Mark, String, String)>,
-    log: Option<String>,
-) -> Result<String> {
-    let commit = record.commit.get(..12).unwrap_or(&record.commit);
-    let changed = if record.clean { "" } else { " with changes" };
-    let started = record.started.strftime("%Y-%m-%d %H:%M UTC");
-    let log = log.unwrap_or_default();
-    let mut log: Vec<String> = log.lines().rev().take(SHOWN.0).map(printable).collect();
-    log.reverse();
-    let below = if log.is_empty() {
-        0
-    } else {
-        28 + 17 * log.len()
-    };
-    let card = Card {
-        bottom: 84 + 28 * rows.len() + below,
-        mark,
-        title,
-        subtitle: format!("commit {commit}{changed} · {started}"),
-        rows,
-        log,
-    };
-    Ok(card.render()? + "\n")
+impl Picture<'_> {
+    fn good(&self) -> bool {
+        !self.faults && self.record.failure().is_none()
+    }
+
+    /// Returns the end of the rows, and that of the log below them.
+    fn bottom(&self) -> usize {
+        let record = self.record;
+        let rows = if self.faults {
+            record.faults.len()
+        } else {
+            record.steps.len()
+        };
+        let log = if self.log.is_empty() {
+            0
+        } else {
+            28 + 17 * self.log.len()
+        };
+        84 + 28 * rows + log
+    }
 }
 
 /// Returns the start of a line, without control characters, which XML does not allow.
@@ -112,11 +75,10 @@ fn printable(line: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{fixture::Fixture, run::Run};
+    use crate::fixture::Fixture;
 
     fn record() -> CiRecord {
-        let fixture = Fixture::new();
-        Run::read(&fixture.folder()).unwrap().ci.unwrap()
+        Fixture::new().run().ci.unwrap()
     }
 
     #[test]

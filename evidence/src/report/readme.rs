@@ -48,12 +48,8 @@ impl Readme<'_> {
     /// Returns the part about an alert.
     fn driven(&self, name: &str) -> askama::Result<String> {
         for (evidence, outcome) in self.run.scenarios.iter().zip(&self.manifest.results) {
-            if let Some(alert) = evidence
-                .record
-                .alert
-                .as_ref()
-                .filter(|alert| alert.name == name)
-            {
+            let alert = evidence.record.alert.as_ref();
+            if let Some(alert) = alert.filter(|alert| alert.name == name) {
                 let driven = Driven {
                     evidence,
                     alert,
@@ -73,57 +69,21 @@ impl Readme<'_> {
 
     /// Returns the memory of the machine in GiB.
     fn memory(&self) -> f64 {
-        self.manifest.host.memory_bytes as f64 / f64::from(1 << 30)
-    }
-
-    /// Returns the variants of the loaded rules.
-    fn variants(&self) -> String {
-        let variants = self.manifest.rules.iter().map(|file| &*file.variant);
-        let mut variants: Vec<_> = variants.collect();
-        variants.dedup();
-        variants.join(", ")
+        self.manifest.environment.host.memory_bytes as f64 / f64::from(1 << 30)
     }
 }
 
 impl Driven<'_> {
-    /// Returns the rows of what Alertmanager posted of the alert: status, times and summary.
-    fn deliveries(&self) -> Vec<(String, [String; 4])> {
-        let mut rows = Vec::new();
-        for delivery in &self.evidence.deliveries {
-            for told in delivery.payload["alerts"].as_array().into_iter().flatten() {
-                if told["labels"]["alertname"] == *self.alert.name {
-                    let text = |value: &Value| value.as_str().unwrap_or("–").replace('|', "\\|");
-                    let ended = told["status"] == "resolved";
-                    rows.push((
-                        clock(delivery.at),
-                        [
-                            text(&told["status"]),
-                            text(&told["startsAt"]),
-                            if ended {
-                                text(&told["endsAt"])
-                            } else {
-                                "–".into()
-                            },
-                            text(&told["annotations"]["summary"]),
-                        ],
-                    ));
-                }
-            }
-        }
-        rows
-    }
-
-    fn labels(&self) -> String {
-        let labels = self.alert.labels.iter();
-        let labels = labels.map(|(name, value)| format!("`{name}=\"{value}\"`"));
-        labels.collect::<Vec<_>>().join(", ")
-    }
-
     /// Returns how long the alert was seen pending.
     fn held(&self) -> Option<f64> {
         let pending = self.outcome.seconds_to(Stage::Pending)?;
         Some(self.outcome.seconds_to(Stage::Firing)? - pending)
     }
+}
+
+/// Returns a text for a cell of a table.
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or("–").replace('|', "\\|")
 }
 
 /// Returns how long something took, for a person.

@@ -24,22 +24,17 @@ pub(super) fn complaints(environment: &Environment, evidence: &Evidence) -> Vec<
         ..
     } = evidence;
     let mut complaints = Vec::new();
-    match Counts::of(after).since(&Counts::of(before)) {
-        Ok(gained) => {
-            let [pages, client] = [
-                record.counted.difference(&gained),
-                record.answered.difference(&record.counted),
-            ];
-            for (what, difference) in [
-                ("counters gained", pages),
-                ("client and counters differ", client),
-            ] {
-                if !difference.is_empty() {
-                    complaints.push(format!("{what}: {difference}"));
-                }
-            }
+    let gained = Counts::of(after).since(&Counts::of(before));
+    let gained = gained.map(|gained| record.counted.difference(&gained));
+    let pages = gained.unwrap_or_else(|error| error.to_string());
+    let client = record.answered.difference(&record.counted);
+    for (what, differ) in [
+        ("counters gained", pages),
+        ("client and counters differ", client),
+    ] {
+        if !differ.is_empty() {
+            complaints.push(format!("{what}: {differ}"));
         }
-        Err(error) => complaints.push(format!("counters: {error}")),
     }
     let (sent, ended) = (record.sent, record.answered.total() + record.unanswered);
     if sent != ended {
@@ -58,29 +53,24 @@ pub(super) fn complaints(environment: &Environment, evidence: &Evidence) -> Vec<
 /// Compares the program and component of a page with those of the run.
 fn identity(environment: &Environment, page: &Exposition) -> Option<String> {
     let label = |name: &str, label: &str| {
-        let labels = page.samples(name).next().map(|(labels, _)| labels);
-        labels
-            .and_then(|labels| labels.get(label))
-            .cloned()
-            .unwrap_or_default()
+        let mut samples = page.samples(name);
+        let found = samples.next().and_then(|(labels, _)| labels.get(label));
+        found.cloned().unwrap_or_default()
     };
-    let is_start = |start: &str, of: &str| !start.is_empty() && of.starts_with(start);
     let version = label("metrics_host_build_info", "version");
     let revision = label("metrics_host_build_info", "revision");
+    let revision = revision.trim_end_matches("-dirty");
     let component = label("app_build_info", "revision");
     let named = &environment.versions.metrics_host;
+    let (commit, sha256) = (&environment.commit, &environment.component.sha256);
     if version.is_empty() || !named.contains(&version) {
+        Some(format!("metrics-host is {version:?}, not {named:?}"))
+    } else if revision.is_empty() || !commit.starts_with(revision) {
         Some(format!(
-            "it is from metrics-host {version:?}, not {named:?}"
+            "metrics-host is of {revision:?}, not of commit {commit}"
         ))
-    } else if !is_start(revision.trim_end_matches("-dirty"), &environment.commit) {
-        let commit = &environment.commit;
-        Some(format!(
-            "metrics-host was built at {revision:?}, not at commit {commit}"
-        ))
-    } else if !is_start(&component, &environment.component.sha256) {
-        let recorded = &environment.component.sha256;
-        Some(format!("the component is {component:?}, not {recorded}"))
+    } else if component.is_empty() || !sha256.starts_with(&component) {
+        Some(format!("the component is {component:?}, not {sha256}"))
     } else {
         None
     }
@@ -105,12 +95,10 @@ fn rises(series: &RawSeries, evidence: &Evidence) -> Option<String> {
     let Some(most) = value(&evidence.after, name, &series.metric) else {
         return Some(format!("{:?} is not on the page after", series.metric));
     };
-    let record = &evidence.record;
     // The next scenario may send to the same service before this one's alert is resolved.
-    let sent_until = record
-        .alert
-        .as_ref()
-        .and_then(|alert| alert.at(Stage::Firing));
+    let record = &evidence.record;
+    let alert = record.alert.as_ref();
+    let sent_until = alert.and_then(|alert| alert.at(Stage::Firing));
     let seconds = |time: Timestamp| time.as_millisecond() as f64 / 1e3;
     let meanwhile = seconds(record.started)..=seconds(sent_until.unwrap_or(record.ended));
     let mut between = values.iter().filter(|(time, _)| meanwhile.contains(time));
@@ -129,8 +117,6 @@ fn value(page: &Exposition, name: &str, series: &Labels) -> Option<f64> {
         others.all(|(label, value)| series.get(label) == Some(value))
             && bound(labels) == bound(series)
     };
-    let mut samples = page.samples(name);
-    samples
-        .find(|(labels, _)| is(labels))
-        .map(|(_, value)| value)
+    let found = page.samples(name).find(|(labels, _)| is(labels));
+    found.map(|(_, value)| value)
 }

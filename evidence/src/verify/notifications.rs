@@ -19,17 +19,14 @@ fn first<'a>(
 ) -> Option<(Timestamp, &'a Value)> {
     let since = deliveries.iter().filter(|delivery| delivery.at >= since);
     let mut told = since.flat_map(|delivery| {
-        let alerts = delivery.payload["alerts"].as_array().into_iter().flatten();
-        alerts.map(|alert| (delivery.at, alert))
+        let alerts = delivery.alerts(&alert.name);
+        alerts.map(|told| (delivery.at, told))
     });
     told.find(|(_, told)| {
         let has = |(name, value): (&String, &String)| told["labels"][name] == **value;
-        let in_status = told["status"] == status
-            // As Alertmanager's API writes it.
-            || (status == "firing" && told["status"]["state"] == "active");
-        told["labels"]["alertname"] == *alert.name
-            && in_status
-            && (alert.labels.iter().all(has) || is_summary(told))
+        // Alertmanager's API calls it active.
+        let active = status == "firing" && told["status"]["state"] == "active";
+        (told["status"] == status || active) && (alert.labels.iter().all(has) || is_summary(told))
     })
 }
 
