@@ -1,13 +1,13 @@
-# metrics-host with the items component; `make image` builds it. Needs BuildKit.
+# metrics-host with the items component, built by `make image`. Needs BuildKit.
 
 ARG RUST_IMAGE=rust:1.95.0-slim-trixie@sha256:e14e87345b4d5964ddcc3491d27ee046a0f23820f340c3c1e24da6880141f7c0
 ARG RUNTIME_IMAGE=gcr.io/distroless/cc-debian13:nonroot@sha256:e792ab3d241a468a4fd7519ddbbebe66b49b5f365771716ea688ad40b6c6f1c2
-# Where the last stage takes /out from: the stage `build`, or an image that brings it.
+# The source of /out for the last stage: the stage `build`, or an image that contains it.
 ARG ARTEFACTS=build
 
 FROM ${RUST_IMAGE} AS build
 WORKDIR /src
-# cargo-auditable writes into a binary of which crates it consists: scanners of the image see them.
+# cargo-auditable embeds the list of crates in the binary, for vulnerability scanners.
 RUN rustup target add wasm32-wasip2 \
     && cargo install --locked --root /usr/local cargo-auditable@0.7.7
 COPY . .
@@ -17,9 +17,9 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
     && install -D -m 0644 -t /out/app/target/wasm32-wasip2/component target/wasm32-wasip2/component/items_component.wasm \
     && install -D -m 0644 -t /out/app spin.toml \
     && install -d /out/state
-# The commit, for --version and metrics_host_build_info: the context has no .git.
+# The commit, for --version and metrics_host_build_info: the build context has no .git.
 ARG REVISION=unknown
-# Function names stay for backtraces; line tables would be most of the image.
+# Keep function names for backtraces; line tables would be most of the image.
 ENV CARGO_PROFILE_DIST_STRIP=debuginfo
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target \
@@ -32,9 +32,9 @@ FROM ${ARTEFACTS} AS artefacts
 FROM ${RUNTIME_IMAGE} AS runtime
 COPY --from=artefacts /out/metrics-host /metrics-host
 COPY --from=artefacts /out/app /app
-# An empty directory: a volume mounted here for the first time takes its owner over.
+# An empty directory: a new volume mounted here takes over its owner.
 COPY --from=artefacts --chown=65532:65532 /out/state /var/lib/metrics-host
-# Reachable from outside the container; what may reach it is decided by the ports that are published.
+# Listens on all addresses of the container; published ports decide who can reach it.
 ENV METRICS_HOST_LISTEN=0.0.0.0:8080 \
     METRICS_HOST_METRICS_LISTEN=0.0.0.0:9464 \
     METRICS_HOST_OTLP_LISTEN=0.0.0.0:4318 \

@@ -1,9 +1,9 @@
-# Spin beside the items component, for the compose profile `spin`. Needs BuildKit.
+# Spin with the items component, for the compose profile `spin`. Needs BuildKit.
 
 ARG DEBIAN_IMAGE=debian:trixie-slim@sha256:a99cfc517144bc59b1978475ec53b46ecabec7e43635402ee5b77cc54cd1b20a
-# Brings the application, and metrics-host to answer the health check.
+# Contains the application, and metrics-host for the health check.
 ARG METRICS_HOST_IMAGE=metrics-host:local
-# The stage that brings /spin: `unpack`, or an image that has it.
+# The source of /spin: the stage `unpack`, or an image that contains it.
 ARG SPIN=unpack
 
 FROM ${DEBIAN_IMAGE} AS archive-amd64
@@ -23,7 +23,7 @@ FROM ${SPIN} AS spin
 # hadolint ignore=DL3006
 FROM ${METRICS_HOST_IMAGE}
 COPY --from=spin /spin /spin
-# Spin keeps its plugins' data and compiled code in HOME; the rest of the file system may be read-only.
+# Spin writes plugin data and compiled code to HOME; the rest of the file system may be read-only.
 ENV HOME=/var/lib/metrics-host
 HEALTHCHECK --interval=10s --timeout=6s --start-period=30s --retries=3 CMD ["/metrics-host", "health", "--url", "http://127.0.0.1:8080/health/ready"]
 ENTRYPOINT ["/spin"]

@@ -1,11 +1,15 @@
 # Every command a person or CI runs. `make` alone lists them.
 
-SHELL := bash
-.SHELLFLAGS := -euo pipefail -c
+# Each recipe is one script of bash, and a step: exit code 77 says that this machine cannot run it.
+SHELL := tools/step.sh
+.SHELLFLAGS = $@
+.ONESHELL:
 .DELETE_ON_ERROR:
 
 HOST := target/release/metrics-host
-COMPONENT := target/wasm32-wasip2/component/items_component.wasm
+PROMETHEUS := promtool:prometheus amtool:prometheus-alertmanager
+# The profile of the tests is the one of `make build`: nothing is compiled twice.
+CARGO_TEST := cargo test --locked --release
 
 .PHONY: help
 help: ## list the commands
@@ -21,7 +25,7 @@ component: setup ## build the component that spin.toml names
 
 .PHONY: build
 build: component ## build metrics-host and the component
-	cargo build --locked --release --package metrics-host
+	cargo build --locked --release --workspace --bin metrics-host
 
 .PHONY: run
 run: build ## serve the items API on 127.0.0.1:8080, its metrics on 127.0.0.1:9464
@@ -32,83 +36,82 @@ spin: build ## serve the items API under `spin up`, with metrics-host as its sid
 	@tools/spin.sh
 
 .PHONY: test-component
-test-component: component ## that the component asks for no more than items-component/imports.txt says, and is no larger than agreed
+test-component: component ## check the component's imports against items-component/imports.txt, and its size
 	cargo test --locked --package items-component --test it -- artefact::
 
 .PHONY: test-components
-test-components: component ## build the components that only tests serve
+test-components: setup ## build the components that only tests serve
 	tools/build-component.sh misbehaving-component
 
 .PHONY: rules
 rules: setup ## write the configuration of Prometheus and Alertmanager from alerts/source
 	@cargo run --quiet --locked --package alerts -- generate
 
-.PHONY: test-tools
-test-tools: ## install what only tests need: Prometheus, Alertmanager, Chromium, valgrind
-	@tools/need.sh promtool prometheus
-	@tools/need.sh amtool prometheus-alertmanager
-	@tools/need.sh chromium chromium
-	@tools/need.sh valgrind valgrind
+.PHONY: setup-test
+setup-test: ## install what the tests need, where it is missing: Prometheus, Alertmanager, Chromium, valgrind
+	@tools/need.sh $(PROMETHEUS) chromium valgrind jq
 
 .PHONY: test
-test: component test-components test-tools ## everything a change must pass
-	cargo test --locked --release --workspace
-	@$(COUNT_INSTRUCTIONS)
-	@tools/side-by-side.sh tools/test-dashboards.sh tools/test-compose.sh tools/test-image.sh
+test: test-crates e2e test-instructions test-compose ## everything a change must pass
 
-# The same selection of packages as `cargo test`, so that nothing of them is compiled twice.
+# The end-to-end tests mostly wait, and are a step of their own: they can run beside the others. The first line finds tests that are in neither.
+.PHONY: test-crates
+test-crates: build test-components setup-test ## the tests of all crates, but for those end to end
+	@cargo metadata --no-deps --format-version 1 | jq --exit-status '[.packages[].targets[] | select(.kind == ["test"]).name] - ["it", "e2e"] == []'
+	$(CARGO_TEST) --workspace --lib --bins --test it
+	$(CARGO_TEST) --workspace --doc
+
+.PHONY: e2e
+e2e: build setup-test ## drive the four alerts against real servers: pending, firing, notified, resolved
+	$(CARGO_TEST) --workspace --test e2e -- --nocapture
+
+# The same packages as in `cargo test`, so that nothing is compiled twice.
 COUNT_INSTRUCTIONS = cargo build --quiet --locked --release --workspace --bin instructions --example hot_paths \
 	&& target/release/instructions
 
 .PHONY: test-instructions
-test-instructions: setup ## count the instructions of the hot paths: within 5 % of bench/instructions.json
-	@tools/need.sh valgrind valgrind
+test-instructions: setup setup-test ## count the instructions of the hot paths: within 5 % of bench/instructions.json
 	@$(COUNT_INSTRUCTIONS)
 
 .PHONY: instructions-baseline
-instructions-baseline: setup ## write bench/instructions.json anew, after a change that is meant
-	@tools/need.sh valgrind valgrind
+instructions-baseline: setup setup-test ## write bench/instructions.json again, after an intended change
 	@$(COUNT_INSTRUCTIONS) --write
 
 .PHONY: test-faults
-test-faults: build test-components ## break what surrounds the service, for minutes: every answer is counted once all the same
-	FAULTS=full cargo test --locked --release --package metrics-host --test it -- --test-threads=1 faults::
-
-.PHONY: e2e
-e2e: build test-tools ## drive the four alerts against real servers: pending, firing, notified, resolved
-	cargo test --locked --release --workspace --test e2e -- --nocapture
+test-faults: build test-components ## break what surrounds the service, for minutes: every answer is still counted once
+	FAULTS=full $(CARGO_TEST) --package metrics-host --test it -- --test-threads=1 faults::
 
 .PHONY: evidence
-evidence: build test-tools ## drive every alert for real, in about 12 minutes, and write evidence/report
+evidence: build setup-test ## drive every alert for real, in about 12 minutes, and write evidence/report
 	cargo build --locked --release --package evidence
 	target/release/evidence all
 	target/release/evidence verify
 
 .PHONY: evidence-ci
-evidence-ci: setup test-tools ## run the pipeline's steps and the planted faults, and record them in evidence/report/ci
+evidence-ci: setup setup-test ## run the pipeline's steps and the planted faults, and record them in evidence/report/ci
 	cargo build --locked --release --package evidence
 	target/release/evidence ci evidence/report
 
 .PHONY: evidence-verify
-evidence-verify: setup test-tools ## check the report in evidence/report: every number is computed again from the raw files
+evidence-verify: setup setup-test ## check the report in evidence/report: every number is computed again from the raw files
 	cargo build --locked --release --package evidence
 	target/release/evidence verify evidence/report
 
 .PHONY: test-running
 test-running: ## test a service that runs already: ITEMS_URL=http://… METRICS_URL=http://… make test-running
 	@test -n "$${ITEMS_URL:-}" && test -n "$${METRICS_URL:-}" || { echo "set ITEMS_URL and METRICS_URL" >&2; exit 2; }
-	cargo test --locked --release --package metrics-host --test it -- --test-threads=1 items:: counts::
-	@echo "Not run, since they need a host of their own:"
-	@cargo test --quiet --locked --release --package metrics-host --test it -- --list | sed -n 's/: test$$//p' | grep -vE '^(items|counts)::'
+	$(CARGO_TEST) --package metrics-host --test it -- --test-threads=1 items:: counts::
+	echo "Not run, since they need a host of their own:"
+	$(CARGO_TEST) --quiet --package metrics-host --test it -- --list | sed -n 's/: test$$//p' | grep -vE '^(items|counts)::'
 
 .PHONY: lint
-lint: lint-format lint-versions lint-workflows lint-deploy lint-alerts lint-secrets lint-dependencies lint-rust ## everything that can be said without running it
+lint: lint-format lint-versions lint-prose lint-workflows lint-deploy lint-alerts lint-secrets lint-dependencies lint-rust ## every check that runs none of the code
 
 .PHONY: lint-format
 lint-format: setup ## formatting
 	cargo fmt --all --check
 
-# The runner of planted faults narrows it down.
+# tools/test-gates.sh narrows it down.
 LINTED := --workspace
 
 .PHONY: lint-rust
@@ -119,38 +122,52 @@ lint-rust: setup ## clippy on both targets with warnings denied
 .PHONY: lint-dependencies
 lint-dependencies: setup ## licences, sources and bans of the dependencies: deny.toml
 	cargo fetch --locked
-	@tools/linter.sh cargo-deny --locked --offline check bans licenses sources
+	tools/linter.sh cargo-deny --locked --offline check bans licenses sources
 
 .PHONY: lint-workflows
 lint-workflows: ## pins, zizmor, actionlint and schemas of what is in .github
 	@tools/lint-workflows.sh
 
 .PHONY: lint-deploy
-lint-deploy: ## shellcheck, hadolint, yamllint, compose.yaml against its schema
-	@tools/lint-deploy.sh
+lint-deploy: ## shellcheck, hadolint, yamllint, compose.yaml and the dashboards against their schemas
+	@mapfile -t scripts < <(git ls-files --cached --others --exclude-standard '*.sh' .ci/run)
+	mapfile -t yaml < <(git ls-files --cached --others --exclude-standard '*.yml' '*.yaml')
+	tools/linter.sh shellcheck --external-sources "$${scripts[@]}"
+	tools/linter.sh hadolint Dockerfile Dockerfile.spin
+	tools/linter.sh yamllint --strict "$${yaml[@]}"
+	tools/linter.sh check-jsonschema --quiet --builtin-schema vendor.compose-spec compose.yaml tools/linters/compose.yaml
+	tools/linter.sh check-jsonschema --quiet --schemafile grafana/dashboard.schema.json grafana/dashboards/*.json
 
 .PHONY: lint-alerts
-lint-alerts: ## what Prometheus and Alertmanager are told, by their own checks
-	@tools/lint-alerts.sh
+lint-alerts: ## the configuration of Prometheus and Alertmanager, by their own checks
+	@tools/need.sh $(PROMETHEUS)
+	for folder in alerts alerts/demo; do
+		promtool check config "$$folder/prometheus.yml"
+		amtool check-config "$$folder/alertmanager.yml"
+	done
+
+.PHONY: lint-prose
+lint-prose: ## plain English in comments and pages
+	@tools/lint-prose.sh
 
 .PHONY: lint-images
-lint-images: ## the same by the versions that compose.yaml runs, and workflows by the newest actionlint: pulls images
-	@tools/lint-images.sh || test $$? = 77
+lint-images: ## lint-alerts with the images of compose.yaml, and the newest actionlint: pulls images
+	@tools/lint-images.sh
 
 .PHONY: lint-secrets
-lint-secrets: ## what looks like a secret, in the files and in the history
+lint-secrets: ## nothing that looks like a secret, in the files and in the history
 	@tools/lint-secrets.sh
 
 .PHONY: lint-versions
-lint-versions: ## that Cargo.toml, spin.toml and CHANGELOG.md agree about the version
-	@tools/version.sh >/dev/null
+lint-versions: ## Cargo.toml, spin.toml and CHANGELOG.md agree about the version
+	@tools/version.sh
 
 .PHONY: lock-linters
-lock-linters: ## write tools/linters/requirements.txt, its package-lock.json and bench/flask/requirements.txt anew
+lock-linters: ## lock the linters and the Flask baseline again: tools/linters, bench/flask
 	@tools/lock-linters.sh
 
 .PHONY: fuzz
-fuzz: setup ## feed made-up input to what reads a stranger's, FUZZ_SECONDS=60 for each fuzz target
+fuzz: setup ## feed made-up input to every parser, FUZZ_SECONDS=60 for each fuzz target
 	@tools/fuzz.sh
 
 # PARTS and flags for a shorter run: make bench BENCH="items latency --rounds 2 --seconds 0.5"
@@ -164,10 +181,11 @@ soak: build ## serve mixed traffic for SOAK_SECONDS (600) beside a sidecar: ever
 	cargo build --locked --release --package bench
 	target/release/soak
 
-# Who asks for an image is told that there is none; a step of the pipeline is skipped.
+# Skipped only as a step of the pipeline: alone it fails where it can build no image.
 .PHONY: image
+image: export NO_SKIP := $(if $(STEP_RECORDS),$(NO_SKIP),yes)
 image: ## build the container image metrics-host:local
-	@tools/image.sh || test $$? = 77 -a -n "$${SKIPPED:-}"
+	@tools/image.sh
 
 .PHONY: up
 up: ## start the whole system with compose: items, Prometheus, Alertmanager, Grafana
@@ -177,54 +195,51 @@ up: ## start the whole system with compose: items, Prometheus, Alertmanager, Gra
 down: ## stop it, and keep its data
 	@tools/down.sh
 
-# Exit code 77 says that Docker cannot work on this machine; the reason is on the terminal.
-.PHONY: test-image
-test-image: build ## test the image's last stage, on a base of this machine's files
-	@tools/test-image.sh || test $$? = 77
-
 .PHONY: test-compose
-test-compose: build ## test compose.yaml, with stand-ins for the images
-	@tools/test-compose.sh || test $$? = 77
+test-compose: build ## test the image and compose.yaml, with stand-ins for the images of a registry
+	@tools/test-compose.sh
 
-.PHONY: test-dashboards
-test-dashboards: ## test the dashboards' form and their expressions' syntax
-	@tools/test-dashboards.sh
-
-# What tools/step.sh runs in the pipeline, and what `make lint test` leaves out: it takes long, or needs the network.
+# The pipeline makes these; `make lint test` leaves them out, for they take long or need the network.
 .PHONY: ci
 ci: ## the steps of the pipeline, in its order, as far as this machine can; a table at the end
 	@tools/ci.sh
 
 .PHONY: audit
-audit: setup ## the dependencies against the advisory database
-	@tools/audit.sh || test $$? = 77
+audit: setup ## the dependencies, also those of the fuzz targets, against the advisory database
+	@git ls-remote --exit-code --heads https://github.com/rustsec/advisory-db >/dev/null 2>&1 || tools/skip.sh "the advisory database cannot be reached"
+	for manifest in Cargo.toml fuzz/Cargo.toml; do
+		cargo fetch --locked --manifest-path "$$manifest"
+		tools/linter.sh cargo-deny --locked --manifest-path "$$manifest" --config deny.toml check
+	done
+
+GITLEAKS := 8.30.1
+GITLEAKS_SHA256 := 551f6fc83ea457d62a0d98237cbad105af8d557003051f41f3e7ca7b3f2470eb
 
 .PHONY: scan-history
 scan-history: ## secrets in the whole history, by gitleaks
-	@tools/scan-history.sh || test $$? = 77
+	@archive=https://github.com/gitleaks/gitleaks/releases/download/v$(GITLEAKS)/gitleaks_$(GITLEAKS)_linux_x64.tar.gz
+	gitleaks=$$(tools/download.sh "$$archive" $(GITLEAKS_SHA256) gitleaks)
+	"$$gitleaks" git --redact --no-banner --exit-code 1 .
 
 .PHONY: test-alerts
-test-alerts: build ## the alert rules: their unit tests, runbooks, that metrics-host has what they ask for, and that a test holds each threshold
-	@tools/need.sh promtool prometheus
-	@tools/need.sh amtool prometheus-alertmanager
+test-alerts: build ## the alert rules: unit tests, runbooks, their metrics, and a test that holds each threshold
+	@tools/need.sh $(PROMETHEUS)
 	cargo test --locked --package alerts
 
 .PHONY: test-spin
 test-spin: build ## `spin build`, and the black-box suite under a real Spin
-	@tools/test-spin.sh || test $$? = 77
+	@tools/test-spin.sh
 
 .PHONY: test-release
-test-release: build ## promotion and rollback, against a registry of its own
-	@tools/test-release.sh || test $$? = 77
+test-release: build ## promotion and rollback, against a registry on this machine
+	@tools/test-release.sh
 
 .PHONY: test-offline
 test-offline: setup ## a build from vendored crates, without a network: OFFLINE=full for metrics-host too
-	@tools/test-offline.sh || test $$? = 77
+	@tools/test-offline.sh
 
 .PHONY: test-gates
-test-gates: setup ## plant one fault per gate: it is stopped by that gate and by no other
-	@tools/need.sh promtool prometheus
-	@tools/need.sh amtool prometheus-alertmanager
+test-gates: setup ## plant one fault per gate: that gate stops it, and no other does
 	@tools/test-gates.sh
 
 .PHONY: reproducible

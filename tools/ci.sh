@@ -1,35 +1,33 @@
 #!/usr/bin/env bash
-# Runs the steps of ci.yml, in its order, until one fails; then says what passed, and what only the pipeline can do.
+# ci.sh [TARGET...]: makes these targets, by default all that ci.yml makes, until one fails. Then prints a table of their steps, and by
+# default what only GitHub can do. STEP_RECORDS=FILE keeps the records that the table is made from.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit
+tools/need.sh jq || exit
 
-ci=.github/workflows/ci.yml
-STEP_RESULTS=$(mktemp)
-export STEP_RESULTS
-trap 'rm -f "$STEP_RESULTS"' EXIT
+targets=("$@")
+[ $# != 0 ] || mapfile -t targets < <(sed -n 's/^ *run: make //p' .github/workflows/ci.yml | tr ' ' '\n')
+export STEP_RECORDS=${STEP_RECORDS:-target/step-records.jsonl}
+mkdir -p "$(dirname "$STEP_RECORDS")"
+: >"$STEP_RECORDS"
+start=$SECONDS
+make --no-print-directory "${targets[@]}" </dev/null
+code=$?
 
-code=0
-mapfile -t targets < <(sed -n 's/^ *run: tools\/step.sh //p' "$ci" | tr ' ' '\n')
-for target in "${targets[@]}"; do
-  printf '\n== make %s\n' "$target"
-  tools/step.sh "$target" </dev/null || { code=1; break; }
-done
+ended() { jq --raw-output 'select(.kind == "step").name' "$STEP_RECORDS"; }
+MAKEFLAGS='' STEP_LIST=yes make --silent "${targets[@]}" | grep -vxFf <(ended) |
+  jq --raw-input --compact-output '{kind: "step", name: ., seconds: null, code: null, skipped: null, log: ""}' >>"$STEP_RECORDS"
+printf '\n%-22s %8s  %s\n' step seconds result
+jq --raw-output 'select(.kind == "step") | [.name, .seconds // "-",
+  if .code == null then "not reached" elif .code != 0 then "failed" elif .skipped then "skipped: \(.skipped)" else "passed" end] | @tsv' "$STEP_RECORDS" |
+  while IFS=$'\t' read -r name seconds result; do printf '%-22s %8s  %s\n' "$name" "$seconds" "$result"; done
+printf '%-22s %8s\n' 'all, side by side' $((SECONDS - start))
+jq --raw-output 'select(.kind == "step" and .code != null and .code != 0) | "\nThe end of \(.name):\n\(.log)"' "$STEP_RECORDS"
 
-printf '\n%-20s %8s  %s\n' step seconds result
-while IFS=$'\t' read -r target result seconds; do
-  printf '%-20s %8s  %s\n' "$target" "$seconds" "$result"
-done <"$STEP_RESULTS"
-for target in "${targets[@]:$(wc -l <"$STEP_RESULTS")}"; do
-  printf '%-20s %8s  %s\n' "$target" - "not reached"
-done
-
-printf '\nOnly on GitHub, which alone has the registry, the identities or the data for it:\n'
-# The steps that call no target, but for those that fetch, log in or hand over.
-for workflow in "$ci" .github/workflows/release.yml .github/workflows/scorecard.yml .github/workflows/codeql.yml; do
-  awk -v file="${workflow##*/}" '
-    function show() { if (step != "" && step !~ /^(Check out|Cache|Keep|Take|Log in|Set up)/) printf "  %-12s %s\n", file, step }
-    /^ *- name: / { show(); step = $0; sub(/^ *- name: /, "", step) }
-    /^ *run: tools\/step.sh / { step = "" }
-    END { show() }' "$workflow"
-done
+if [ $# = 0 ]; then
+  printf '\nOnly on GitHub, which alone has the registry, the identities or the data for it:\n'
+  # The steps that make no target, but for those that fetch, log in or hand over.
+  cd .github/workflows && awk -v RS='- name: ' 'FNR > 1 && !/run: make/ && !/^(Check out|Cache|Keep|Take|Log in|Set up)/ {
+    sub(/\n.*/, ""); printf "  %-14s %s\n", FILENAME, $0 }' ci.yml release.yml scorecard.yml codeql.yml
+fi
 exit "$code"

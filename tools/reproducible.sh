@@ -1,33 +1,20 @@
 #!/usr/bin/env bash
-# Builds the component twice, in different directories and with different homes of cargo, and compares what comes out.
+# Builds the component twice, in different directories and with different homes of cargo, and compares the bytes.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-# Without the network: cargo's downloads are copied to each home.
+# The homes get copies of cargo's downloads, and need no network.
 cargo fetch --locked --target wasm32-wasip2
-home=${CARGO_HOME:-$HOME/.cargo}
+registry=${CARGO_HOME:-$HOME/.cargo}/registry
+unset CARGO_TARGET_DIR
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-component=target/wasm32-wasip2/component/items_component.wasm
-# build NAME: builds a copy of what git tracks or would, and prints the digest.
-build() {
-  local directory=$work/$1
-  mkdir -p "$directory/source" "$directory/home/registry"
-  tools/copy-tree.sh "$directory/source"
-  cp -r "$home/registry/index" "$home/registry/cache" "$directory/home/registry"
-  # What the calling make or cargo has set would otherwise decide where it goes.
-  (
-    cd "$directory/source"
-    unset CARGO_TARGET_DIR MAKEFLAGS MAKELEVEL
-    CARGO_HOME=$directory/home CARGO_NET_OFFLINE=true make --no-print-directory component >&2
-    sha256sum "$component" | cut -d ' ' -f 1
-  )
-}
-first=$(build first)
-second=$(build the-second-place/of-another-length)
-if [ "$first" != "$second" ]; then
-  echo "reproducible: two builds of the component differ: $first and $second" >&2
-  cmp "$work/first/source/$component" "$work/the-second-place/of-another-length/source/$component" >&2 || true
-  exit 1
-fi
-echo "reproducible: both builds of the component have the SHA-256 $first"
+for place in first the-second-place/of-another-length; do
+  mkdir -p "$work/$place/source" "$work/$place/home/registry"
+  tools/copy-tree.sh "$work/$place/source"
+  cp -r "$registry/index" "$registry/cache" "$work/$place/home/registry"
+  CARGO_HOME=$work/$place/home CARGO_NET_OFFLINE=true make --no-print-directory --directory "$work/$place/source" component
+done
+cd "$work"
+cmp {first,the-second-place/of-another-length}/source/target/wasm32-wasip2/component/items_component.wasm
+echo "reproducible: both builds of the component have the SHA-256 $(sha256sum <first/source/target/wasm32-wasip2/component/items_component.wasm | cut -d ' ' -f 1)"

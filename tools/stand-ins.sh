@@ -1,83 +1,120 @@
 #!/usr/bin/env bash
-# Sourced after docker.sh: images made of files of this machine, for tests where no registry can be reached.
+# Sourced by tests of containers: a Docker daemon, the folder $work, a deployment in it, and images named $name-* that hold files of this
+# machine, since a test can reach no registry.
+# shellcheck source=tools/docker.sh
+. tools/docker.sh
+tools/need.sh prometheus prometheus-alertmanager busybox:busybox-static
 
-# Copies FILE to DIRECTORY/PATH, with the shared libraries it loads at their own paths.
+test=$(basename "$0" .sh)
+fail() { echo "$test: $*" >&2; exit 1; }
+# expect WHAT EXPECTED ACTUAL
+expect() { [ "$2" = "$3" ] || fail "$1: expected $2, got $3"; }
+
+work=${STAND_INS_WORK:-$(mktemp -d)}
+# Where no daemon answers, the test starts once more with one of its own, in namespaces that end with it and touch nothing else.
+if [ -n "${STAND_INS_WORK:-}" ]; then
+  ip link set lo up
+  export DOCKER_HOST="unix://$work/docker.sock"
+  dockerd --host "$DOCKER_HOST" --data-root "$work/docker" --exec-root "$work/exec" --pidfile "$work/docker.pid" >"$work/dockerd.log" 2>&1 &
+  await 30 "a Docker daemon answers" daemon_answers || {
+    tail -n 3 "$work/dockerd.log" >&2
+    tools/skip.sh "dockerd does not start on this machine"
+  }
+elif ! daemon_answers; then
+  trap 'rm -rf "$work"' EXIT
+  own=(unshare --net --mount --pid --fork --kill-child --mount-proc)
+  [ "$(id -u)" = 0 ] || tools/skip.sh "no Docker daemon answers, and starting one takes root"
+  "${own[@]}" true || tools/skip.sh "no Docker daemon answers, and this machine allows no namespaces for one"
+  tools/need.sh dockerd:docker.io ip:iproute2
+  STAND_INS_WORK=$work "${own[@]}" "$0"
+  exit
+fi
+
+name=metrics-host-$test-$$ deployment=$work/deployment
+export COMPOSE_PROJECT_NAME=$name COMPOSE_FILE=$deployment/compose.yaml:$work/stand-ins.yaml SPIN_IMAGE=$name-spin
+cleanup() {
+  local status=$?
+  [ "$status" = 0 ] || compose logs --no-color --tail 15 >&2 || true
+  COMPOSE_PROFILES=embedded,spin compose down --volumes --timeout 5 >/dev/null 2>&1 || true
+  # All else of a daemon of its own ends with its namespaces.
+  [ -z "${STAND_INS_WORK:-}" ] || return 0
+  docker image ls --quiet --filter "reference=$name*" --filter "reference=*/$name*" | sort -u | xargs -r "$docker_client" image rm --force >/dev/null || true
+  rm -rf "$work"
+}
+trap cleanup EXIT
+
+# libraries PROGRAM DIRECTORY: copies the shared libraries that a program loads, to their own paths there.
+libraries() {
+  { ldd "$1" 2>/dev/null | grep -o '/[^ ]*' || true; } | xargs -r cp --dereference --parents --update --target-directory "$2"
+}
+# place PROGRAM DIRECTORY PATH: copies a program to DIRECTORY/PATH, and its libraries.
 place() {
-  local file=$1 directory=$2 path=$3
-  install -D "$file" "$directory/$path"
-  { ldd "$file" 2>/dev/null | grep -o '/[^ ]*' || true; } | while read -r library; do
-    cp --dereference --parents --update "$library" "$directory"
-  done
+  install -D "$1" "$2/$3"
+  libraries "$1" "$2"
 }
-
-# import DIRECTORY TAG [CHANGE...]: makes an image of DIRECTORY; a CHANGE is a line of a Dockerfile.
+# import DIRECTORY TAG [LINE...]: makes an image of DIRECTORY, with more lines of a Dockerfile.
 import() {
-  local directory=$1 tag=$2 changes=()
-  shift 2
-  for change in "$@"; do changes+=(--change "$change"); done
-  tar --create --owner=0 --group=0 --directory "$directory" . | docker import "${changes[@]}" - "$tag" >/dev/null
+  printf '%s\n' 'FROM scratch' 'COPY . /' "${@:3}" | docker build --quiet --tag "$2" --file - "$1" >/dev/null
+}
+# busybox_in DIRECTORY APPLET...: puts a busybox there, with the names it is called by.
+busybox_in() {
+  place "$(command -v busybox)" "$1" bin/busybox
+  for applet in "${@:2}"; do ln -s busybox "$1/bin/$applet"; done
 }
 
-# app_image WORK TAG: builds the Dockerfile's last stage as TAG, of what `make build` left and of this machine's C library.
-app_image() {
-  local work=$1 tag=$2 out=$1/artefacts/out
-  place target/release/metrics-host "$work/app" metrics-host
-  install -d "$out/state"
-  # Line tables are most of the file, and say nothing that a test asks.
-  objcopy --strip-debug "$work/app/metrics-host" "$out/metrics-host"
-  rm "$work/app/metrics-host"
-  install -D -m 0644 -t "$out/app" spin.toml
-  install -D -m 0644 -t "$out/app/target/wasm32-wasip2/component" target/wasm32-wasip2/component/items_component.wasm
-  import "$work/app" "$tag-base"
-  import "$work/artefacts" "$tag-artefacts"
-  docker build --quiet --tag "$tag" --build-arg RUNTIME_IMAGE="$tag-base" --build-arg ARTEFACTS="$tag-artefacts" \
-    --build-arg VERSION=1.2.3 --build-arg REVISION=0123456789abcdef --build-arg CREATED=2026-01-02T03:04:05Z . >/dev/null
+# server_image PROGRAM NAME: Debian's Prometheus or Alertmanager, laid out like the image of compose.yaml.
+server_image() {
+  place "$(command -v "$1")" "$work/$2" "bin/$2"
+  busybox_in "$work/$2" wget
+  install -d -m 0777 "$work/$2/$2"
+  import "$work/$2" "$name-$2" 'USER 65534' "WORKDIR /$2" "VOLUME /$2" "ENTRYPOINT [\"/bin/$2\"]"
 }
 
-# Puts a busybox into DIRECTORY, with the names it is called by.
-place_busybox() {
-  local directory=$1
-  shift
-  place "$(command -v busybox)" "$directory" bin/busybox
-  for applet in "$@"; do ln -s busybox "$directory/bin/$applet"; done
-}
+# The Dockerfile's last stage, from the results of `make build` and this machine's C library.
+out=$work/artefacts/out
+mkdir -p "$work/app" "$out/state" "$work/alertmanager" "$work/grafana/www/api"
+libraries target/release/metrics-host "$work/app"
+# No test asks for line tables, and they are most of the file.
+objcopy --strip-debug target/release/metrics-host "$out/metrics-host"
+install -D -m 0644 -t "$out/app" spin.toml
+install -D -m 0644 -t "$out/app/target/wasm32-wasip2/component" target/wasm32-wasip2/component/items_component.wasm
+import "$work/app" "$name-base"
+import "$work/artefacts" "$name-artefacts"
+docker build --quiet --tag "$name-app" --build-arg RUNTIME_IMAGE="$name-base" --build-arg ARTEFACTS="$name-artefacts" \
+  --build-arg VERSION=1.2.3 --build-arg REVISION=0123456789abcdef --build-arg CREATED=2026-01-02T03:04:05Z . >/dev/null
 
-# prometheus_image WORK TAG: Debian's Prometheus laid out like the image of compose.yaml.
-prometheus_image() {
-  place "$(command -v prometheus)" "$1/prometheus" bin/prometheus
-  place_busybox "$1/prometheus" wget
-  install -d -m 0777 "$1/prometheus/prometheus"
-  import "$1/prometheus" "$2" 'USER 65534' 'WORKDIR /prometheus' 'VOLUME /prometheus' 'ENTRYPOINT ["/bin/prometheus"]'
-}
-
-# alertmanager_image WORK TAG: Debian's Alertmanager likewise.
-alertmanager_image() {
-  place "$(command -v prometheus-alertmanager)" "$1/alertmanager" bin/alertmanager
-  place_busybox "$1/alertmanager" wget
-  # Debian's reads its templates from there; others have them inside.
-  cp --parents /usr/share/prometheus/alertmanager/*.tmpl "$1/alertmanager"
-  install -d -m 0777 "$1/alertmanager/alertmanager"
-  import "$1/alertmanager" "$2" 'USER 65534' 'WORKDIR /alertmanager' 'VOLUME /alertmanager' 'ENTRYPOINT ["/bin/alertmanager"]'
-}
-
-# grafana_image WORK TAG: no Grafana, but what fails as it would when its password, its files or a place to write are missing.
-grafana_image() {
-  place_busybox "$1/grafana" sh wget
-  install -d -m 0777 "$1/grafana/var/lib/grafana"
-  install -d "$1/grafana/www/api"
-  echo '{"database": "ok"}' >"$1/grafana/www/api/health"
-  cat >"$1/grafana/run.sh" <<'SCRIPT'
-#!/bin/sh
-set -eu
-[ -n "$(/bin/busybox cat "$GF_SECURITY_ADMIN_PASSWORD__FILE")" ]
-/bin/busybox cat /etc/grafana/provisioning/*/*.yaml "$GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH" >/dev/null
-: >/var/lib/grafana/grafana.db
-: >/tmp/socket
+server_image prometheus prometheus
+# Debian's Alertmanager reads its templates from there; others have them inside.
+cp --parents /usr/share/prometheus/alertmanager/*.tmpl "$work/alertmanager"
+server_image prometheus-alertmanager alertmanager
+# No Grafana, but a server that fails as Grafana would when its password, its files or a place to write are missing.
+busybox_in "$work/grafana" sh wget
+install -d -m 0777 "$work/grafana/var/lib/grafana"
+echo '{"database": "ok"}' >"$work/grafana/www/api/health"
+cat >"$work/grafana/run.sh" <<'SCRIPT'
+#!/bin/sh -eu
+[ -s "$GF_SECURITY_ADMIN_PASSWORD__FILE" ]
+for file in "$GF_SECURITY_ADMIN_PASSWORD__FILE" /etc/grafana/provisioning/*/*.yaml "$GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"; do : <"$file"; done
+: >/var/lib/grafana/grafana.db >/tmp/socket
 /bin/busybox httpd -p 3000 -h /www
 trap 'exit 0' TERM
-/bin/busybox sleep 3600 &
-wait
+/bin/busybox sleep 3600 & wait
 SCRIPT
-  chmod 755 "$1/grafana/run.sh"
-  import "$1/grafana" "$2" 'USER 472' 'VOLUME /var/lib/grafana' 'ENTRYPOINT ["/run.sh"]'
-}
+chmod 755 "$work/grafana/run.sh"
+import "$work/grafana" "$name-grafana" 'USER 472' 'VOLUME /var/lib/grafana' 'ENTRYPOINT ["/run.sh"]'
+
+# A deployment with settings of its own: the user's .env stays as it is.
+mkdir -p "$deployment/secrets"
+cp -r compose.yaml tools alerts grafana "$deployment"
+head -c 18 /dev/urandom | base64 >"$deployment/secrets/password"
+chmod -R go+rX "$work"
+printf '%s\n' COMPOSE_PROFILES=embedded METRICS_HOST_IMAGE="$name-app" GRAFANA_ADMIN_PASSWORD_FILE=./secrets/password \
+  {API,METRICS,PROMETHEUS,ALERTMANAGER,GRAFANA}_PORT=0 >"$deployment/.env"
+cat >"$work/stand-ins.yaml" <<YAML
+services:
+  # In Spin's place a metrics-host that sends its component's telemetry to the sidecar, as the component under Spin does.
+  spin: {entrypoint: [/metrics-host, serve], environment: {SPIN_VARIABLE_TELEMETRY: otlp}}
+  prometheus: {image: $name-prometheus}
+  alertmanager: {image: $name-alertmanager}
+  grafana: {image: $name-grafana}
+YAML

@@ -2,29 +2,23 @@
 # Builds the component with `spin build`, and runs the black-box suite against it under a real Spin with metrics-host as its sidecar.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-# shellcheck source=tools/await.sh
-. tools/await.sh
+# shellcheck source=tools/wait.sh
+. tools/wait.sh
 spin=$(command -v spin || tools/install-spin.sh)
 PATH="$(dirname "$spin"):$PATH"
 
 spin build
 work=$(mktemp -d)
-pids=()
 cleanup() {
-  [ ${#pids[@]} = 0 ] || kill "${pids[@]}" 2>/dev/null || true
-  wait || true
+  [ $? = 0 ] || tail -n 20 "$work"/*.log >&2
+  kill "${pids[@]}" 2>/dev/null || true
+  wait
   rm -rf "$work"
 }
 trap cleanup EXIT
-fail() {
-  echo "test-spin: $*" >&2
-  tail -n 20 "$work"/*.log >&2
-  exit 1
-}
-
 target/release/metrics-host sidecar --metrics-listen 127.0.0.1:0 --otlp-listen 127.0.0.1:0 --state-dir "$work/sidecar" \
   --addresses-file "$work/addresses.json" >"$work/sidecar.log" 2>&1 &
-pids+=($!)
+pids=($!)
 await 30 "the sidecar says where it listens" test -s "$work/addresses.json"
 # address NAME: prints where the sidecar listens.
 address() { sed -n "s/.*\"$1\": *\"\([^\"]*\)\".*/\1/p" "$work/addresses.json"; }

@@ -1,26 +1,26 @@
-//! Where the servers are, for each other and for people.
+//! The servers' addresses: for each other, and for links.
 
-/// Addresses that a configuration names.
+/// The addresses in a configuration. Base URLs end without a slash.
 #[derive(Clone, Debug)]
 pub struct Addresses {
-    /// `host:port` of metrics-host's metrics listener, as Prometheus and Alertmanager reach it.
+    /// `host:port` of metrics-host's metrics listener, as Prometheus and Alertmanager see it.
     pub metrics_host: String,
-    /// `host:port` of Prometheus, as it reaches itself.
+    /// `host:port` of Prometheus, which scrapes itself.
     pub prometheus: String,
-    /// `host:port` of Alertmanager, as Prometheus reaches it.
+    /// `host:port` of Alertmanager, as Prometheus sees it.
     pub alertmanager: String,
-    /// Base URL of metrics-host for people: the runbooks are there. Like all base URLs without a slash at its end.
+    /// Base URL of metrics-host in links, such as those to runbooks.
     pub metrics_host_url: String,
-    /// Base URL of Grafana for people.
+    /// Base URL of Grafana in links.
     pub grafana_url: String,
-    /// Base URL of Prometheus for people.
+    /// Base URL of Prometheus in links.
     pub prometheus_url: String,
-    /// Base URL of Alertmanager for people.
+    /// Base URL of Alertmanager in links.
     pub alertmanager_url: String,
 }
 
 impl Addresses {
-    /// Everything on the loopback of one machine, on its usual port.
+    /// All servers on the loopback, on their default ports.
     pub fn loopback() -> Self {
         Self {
             metrics_host: "127.0.0.1:9464".into(),
@@ -33,7 +33,7 @@ impl Addresses {
         }
     }
 
-    /// The services of `compose.yaml`, whose ports are published on the loopback.
+    /// The services of `compose.yaml`, which publishes their ports on the loopback.
     pub fn compose() -> Self {
         Self {
             metrics_host: "app:9464".into(),
@@ -43,7 +43,7 @@ impl Addresses {
         }
     }
 
-    /// Returns them by the names of their placeholders.
+    /// Returns the addresses by placeholder name.
     pub(crate) fn values(&self) -> [(&'static str, &str); 7] {
         [
             ("metrics_host", &self.metrics_host),

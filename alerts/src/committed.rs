@@ -1,4 +1,4 @@
-//! The rendered files that are part of the repository.
+//! The rendered files that the repository commits.
 
 use crate::{Addresses, File, TemplateError, Variant, render};
 
@@ -7,14 +7,14 @@ use crate::{Addresses, File, TemplateError, Variant, render};
 pub struct Folder {
     /// Path in the repository.
     pub path: &'static str,
-    /// What belongs there.
+    /// The rendered files.
     pub files: Vec<File>,
 }
 
-/// Returns the folders that are committed: production on the loopback, and the demo that `compose.yaml` mounts.
+/// Renders the committed folders: production on the loopback, and the demo that `compose.yaml` mounts.
 ///
 /// # Errors
-/// Those of [`render`].
+/// See [`render`].
 pub fn committed() -> Result<[Folder; 2], TemplateError> {
     Ok([
         Folder {

@@ -10,7 +10,7 @@ use crate::{
 pub struct File {
     /// Path in the folder, such as `rules/app.yml`.
     pub path: &'static str,
-    /// What it holds.
+    /// Rendered content.
     pub text: String,
 }
 
@@ -29,10 +29,10 @@ const SOURCES: &[(&str, &str)] = sources![
     "rules/slo.yml",
 ];
 
-/// Returns every file of a configuration folder.
+/// Renders every file of a configuration folder.
 ///
 /// # Errors
-/// If a source asks for a value that there is not, or a value is asked for nowhere.
+/// If a source uses an unknown placeholder, or no source uses a value.
 pub fn render(variant: Variant, addresses: &Addresses) -> Result<Vec<File>, TemplateError> {
     let mut values = values(variant, addresses);
     let files = SOURCES.iter().map(|(path, source)| {
@@ -44,10 +44,10 @@ pub fn render(variant: Variant, addresses: &Addresses) -> Result<Vec<File>, Temp
     Ok(files)
 }
 
-/// Returns the file that `source`, another than today's perhaps, becomes under `path` of a configuration folder.
+/// Renders `source`, which may be an older version of the file at `path`.
 ///
 /// # Errors
-/// If it asks for a value that there is not.
+/// If `source` uses an unknown placeholder.
 pub fn render_source(
     variant: Variant,
     addresses: &Addresses,
@@ -60,14 +60,15 @@ pub fn render_source(
 fn values(variant: Variant, addresses: &Addresses) -> Values {
     let addresses = addresses.values();
     let addresses = addresses.map(|(name, value)| (name.to_owned(), value.to_owned()));
-    let times = variant.times().flat_map(|(name, time)| {
-        let words = duration::words(time).expect("times are constants of one number and one unit");
+    let durations = variant.durations().flat_map(|(name, duration)| {
+        let words =
+            duration::words(duration).expect("durations are constants of one number and one unit");
         [
-            (name.to_owned(), time.to_owned()),
+            (name.to_owned(), duration.to_owned()),
             (format!("{name}_words"), words),
         ]
     });
-    Values::new(addresses.into_iter().chain(times))
+    Values::new(addresses.into_iter().chain(durations))
 }
 
 fn fill(values: &mut Values, path: &str, source: &str) -> Result<String, TemplateError> {

@@ -1,7 +1,7 @@
-//! The configuration of Prometheus and Alertmanager: one source, three variants.
+//! The configuration of Prometheus and Alertmanager, rendered from one source in three variants.
 //!
-//! `source/` holds the files with placeholders such as `${meta_for}`. [`render`] fills in what a [`Variant`] and
-//! [`Addresses`] say. What an operator mounts is rendered and committed (`make rules`); tests render their own.
+//! `source/` has placeholders such as `${meta_for}`. [`render`] fills in the durations of a [`Variant`] and the
+//! [`Addresses`]. The repository commits the files that an operator mounts (`make rules`); tests render their own.
 
 #![forbid(unsafe_code)]
 

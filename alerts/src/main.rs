@@ -1,4 +1,4 @@
-//! `alerts generate` writes what the repository commits; from the workspace's folder.
+//! `alerts generate`, run in the workspace root, writes the rendered files that the repository commits.
 
 #![forbid(unsafe_code)]
 
@@ -28,7 +28,7 @@ fn generate(root: &Path) -> Result<()> {
     for folder in committed()? {
         for file in folder.files {
             let path = root.join(folder.path).join(file.path);
-            let parent = path.parent().context("a file is in a folder")?;
+            let parent = path.parent().context("a file has a parent folder")?;
             fs::create_dir_all(parent).with_context(|| format!("cannot create {parent:?}"))?;
             fs::write(&path, file.text).with_context(|| format!("cannot write {path:?}"))?;
         }

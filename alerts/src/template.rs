@@ -1,43 +1,43 @@
-//! Files with placeholders: `${name}`.
+//! Templates with `${name}` placeholders.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Sources and values that do not fit together.
+/// A mismatch between sources and values.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TemplateError {
-    /// A source asks for what nobody defines.
-    #[error("alerts/source/{file}:{line}: unknown placeholder ${{{name}}}; known are: {known}")]
+    /// A source uses an undefined placeholder.
+    #[error(
+        "alerts/source/{file}:{line}: unknown placeholder ${{{name}}}; expected one of: {known}"
+    )]
     Unknown {
         /// The source.
         file: String,
-        /// Where in it.
+        /// Line number in it.
         line: usize,
-        /// The name it asks for.
+        /// The placeholder.
         name: String,
-        /// The names it could have asked for.
+        /// The defined placeholders.
         known: String,
     },
-    /// A placeholder begins and does not end.
+    /// A placeholder has no end.
     #[error("alerts/source/{file}:{line}: `${{` without its `}}`")]
     Unclosed {
         /// The source.
         file: String,
-        /// Where in it.
+        /// Line number in it.
         line: usize,
     },
-    /// A value that no source asks for.
-    #[error(
-        "placeholder ${{{name}}} is defined and no file of alerts/source uses it; these were read: {files}"
-    )]
+    /// No source uses a value.
+    #[error("placeholder ${{{name}}} is defined, but no file in alerts/source uses it: {files}")]
     Unused {
-        /// Its name.
+        /// The placeholder.
         name: String,
         /// The sources.
         files: String,
     },
 }
 
-/// Values by name, which remember who asked for them.
+/// Values by placeholder, with a record of which were used.
 #[derive(Debug, Default)]
 pub(crate) struct Values {
     values: BTreeMap<String, String>,
@@ -46,7 +46,6 @@ pub(crate) struct Values {
 }
 
 impl Values {
-    /// Creates them from pairs of name and value.
     pub(crate) fn new(values: impl IntoIterator<Item = (String, String)>) -> Self {
         Self {
             values: values.into_iter().collect(),
@@ -54,7 +53,7 @@ impl Values {
         }
     }
 
-    /// Returns `text`, which is that of `file`, with its placeholders filled in.
+    /// Fills in the placeholders of `text`, the content of `file`.
     pub(crate) fn fill(&mut self, file: &str, text: &str) -> Result<String, TemplateError> {
         self.files.push(file.to_owned());
         let mut filled = String::with_capacity(text.len());
@@ -91,7 +90,7 @@ impl Values {
         Ok(filled)
     }
 
-    /// Checks that each value was asked for; a time may be asked for in words alone.
+    /// Checks that each value was used. A duration has two, in digits and in words: one use is enough.
     pub(crate) fn all_used(&self) -> Result<(), TemplateError> {
         let unused = self.values.keys().find(|name| {
             let number = name.strip_suffix("_words").unwrap_or(name);
@@ -124,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn placeholders_are_filled_in_and_templates_of_prometheus_left_alone() {
+    fn placeholders_are_filled_in_but_prometheus_templates_are_not() {
         let text = "rate(x[${window}]) {{ $value }} in ${window_words}\n";
         let filled = values().fill("a.yml", text);
         assert_eq!(
@@ -134,16 +133,16 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_placeholder_is_an_error_that_names_it_and_its_place() {
+    fn an_unknown_placeholder_is_reported_with_its_line() {
         let error = values().fill("rules/app.yml", "a\n${window} ${widow}\n");
         assert_eq!(
             error.unwrap_err().to_string(),
-            "alerts/source/rules/app.yml:2: unknown placeholder ${widow}; known are: window, window_words"
+            "alerts/source/rules/app.yml:2: unknown placeholder ${widow}; expected one of: window, window_words"
         );
     }
 
     #[test]
-    fn a_placeholder_that_does_not_end_is_an_error() {
+    fn an_unclosed_placeholder_is_an_error() {
         let error = values().fill("a.yml", "\n${window\n}");
         assert_eq!(
             error.unwrap_err().to_string(),
@@ -152,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_that_nobody_asks_for_is_an_error_that_names_it_and_the_files() {
+    fn an_unused_value_is_reported_with_the_sources() {
         let mut values = values();
         values.fill("a.yml", "${window}").unwrap();
         assert_eq!(values.all_used(), Ok(()));
@@ -160,7 +159,7 @@ mod tests {
         values.fill("b.yml", "").unwrap();
         assert_eq!(
             values.all_used().unwrap_err().to_string(),
-            "placeholder ${stray} is defined and no file of alerts/source uses it; these were read: a.yml, b.yml"
+            "placeholder ${stray} is defined, but no file in alerts/source uses it: a.yml, b.yml"
         );
     }
 }

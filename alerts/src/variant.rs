@@ -1,19 +1,19 @@
-//! The three variants and their times.
+//! The three variants and their durations.
 
-/// For whom a configuration is rendered.
+/// The purpose of a configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Variant {
-    /// For operators: waits long enough to be sure.
+    /// For operators: windows long enough to avoid false alarms.
     Production,
-    /// For a person who watches: the times of the reference.
+    /// For demonstrations: the durations of the reference.
     Demo,
-    /// For tests end to end: windows and `for` of the demo divided by five.
+    /// For end-to-end tests: a fifth of the demo's windows and `for`.
     Test,
 }
 
-/// Times by name, for production, demo and test. Those of the four alerts are the reference's (`for` in production
-/// is what its annotations promise).
-const TIMES: [(&str, [&str; 3]); 13] = [
+/// Durations by placeholder, for production, demo and test. The four alerts have those of the reference; in production
+/// `for` is what its annotations promise.
+const DURATIONS: [(&str, [&str; 3]); 13] = [
     ("scrape_interval", ["15s", "15s", "3s"]),
     ("scrape_timeout", ["10s", "10s", "2s"]),
     ("group_wait", ["30s", "10s", "5s"]),
@@ -26,23 +26,23 @@ const TIMES: [(&str, [&str; 3]); 13] = [
     ("exception_for", ["5m", "1m", "12s"]),
     ("traffic_window", ["2m", "2m", "24s"]),
     ("traffic_for", ["15m", "3m", "36s"]),
-    // What watches the monitoring itself.
+    // Alerts on the monitoring itself.
     ("meta_for", ["5m", "1m", "12s"]),
 ];
 
 impl Variant {
-    /// All of them.
+    /// All variants.
     pub const ALL: [Self; 3] = [Self::Production, Self::Demo, Self::Test];
 
-    /// Returns its times by the names of their placeholders.
-    pub(crate) fn times(self) -> impl Iterator<Item = (&'static str, &'static str)> {
-        TIMES.iter().map(move |(name, times)| {
-            let time = match self {
-                Self::Production => times[0],
-                Self::Demo => times[1],
-                Self::Test => times[2],
+    /// Returns the variant's durations by placeholder name.
+    pub(crate) fn durations(self) -> impl Iterator<Item = (&'static str, &'static str)> {
+        DURATIONS.iter().map(move |(name, durations)| {
+            let duration = match self {
+                Self::Production => durations[0],
+                Self::Demo => durations[1],
+                Self::Test => durations[2],
             };
-            (*name, time)
+            (*name, duration)
         })
     }
 }
@@ -53,8 +53,8 @@ mod tests {
     use crate::duration;
 
     #[test]
-    fn a_test_waits_a_fifth_of_what_the_demo_waits() {
-        for (name, [_, demo, test]) in TIMES {
+    fn the_test_variant_takes_a_fifth_of_the_demo() {
+        for (name, [_, demo, test]) in DURATIONS {
             if name.ends_with("_window") || name.ends_with("_for") {
                 let demo = duration::seconds(demo).unwrap();
                 assert_eq!(duration::seconds(test), Some(demo / 5), "{name}");

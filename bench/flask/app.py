@@ -1,7 +1,7 @@
 """The shape of the Flask service that this project replaces, as the baseline of the benchmark.
 
-Items in a list, metrics by prometheus_client, both in the memory of each worker of gunicorn: nothing is durable, and
-workers do not know of one another's. Written anew from its description.
+Each worker of gunicorn keeps its own list of items and its own metrics (prometheus_client) in memory: nothing is durable
+or shared. Written anew from its description.
 """
 
 import os
@@ -15,7 +15,7 @@ LATENCY = Histogram("app_request_latency_seconds", "Time to the answer.", ["endp
 ERRORS = Counter("app_errors_total", "Internal exceptions.")
 
 app = Flask(__name__)
-# Every worker begins with as many, since a request that creates one reaches only one of them.
+# Every worker starts with the same items, because a request that creates one reaches only one worker.
 items = [{"id": number, "name": "demo"} for number in range(1, int(os.environ.get("SEED_ITEMS", "0")) + 1)]
 
 
@@ -45,7 +45,7 @@ def show_service():
 
 @app.get("/items")
 def list_items():
-    # The original lists all; here as many as the others, so that all answer the same.
+    # The original lists all; the limit makes the answers of all contenders equal.
     return jsonify(items=items[: request.args.get("limit", 100, type=int)])
 
 

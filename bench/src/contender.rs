@@ -1,351 +1,192 @@
-//! Who is compared: the items API, served in different ways.
+//! Contenders that run, and the load they get.
 
-mod durability;
+mod kind;
 
-pub use durability::Durability;
+pub use kind::*;
 
 use crate::{
-    generator::{self, Outcome, Pace, Plan, Request},
-    server::{self, Launch, Server, Telemetry},
     setup::Setup,
     workload::{ROWS, Workload},
 };
-use anyhow::{Context, Result, bail, ensure};
-use std::{
-    cell::Cell, env, net::SocketAddr, path::PathBuf, process::Command, rc::Rc, time::Duration,
-};
+use anyhow::{Context, Result, ensure};
+use std::{cell::Cell, fs, net::SocketAddr, sync::Arc, time::Duration};
 use tempfile::TempDir;
+use testkit::{
+    host::Host,
+    load::{Load, Tally},
+    process::Process,
+};
 
-/// A way to serve items.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// axum, rusqlite and prometheus.
-    Native,
-    /// metrics-host with the component, telemetry inline: as it is meant to be used.
-    Inline,
-    /// The same without telemetry.
-    Off,
-    /// The same with batches to a sidecar.
-    Otlp,
-    /// `spin up` with the component, and metrics-host as its sidecar.
-    Spin,
-    /// The same, and the client acknowledges at once.
-    SpinQuickAck,
-    /// The shape of the Flask service that all this replaces.
-    Flask,
-    /// metrics-host with a component that has no store.
-    Storeless,
-    /// `wasmtime serve` with the same.
-    WasmtimeServe,
-}
+/// Tolerated unexpected answers, as one in so many: a few refusals are reported, more would be no measurement.
+const MOST_UNEXPECTED: u64 = 100;
+/// Load of each kind before the first round.
+const WARM_UP: Duration = Duration::from_millis(500);
 
-/// A way to serve items, running.
+/// A running contender.
 pub struct Contender {
-    /// Which.
+    /// The way it serves items.
     pub kind: Kind,
     /// Its process.
-    pub server: Server,
-    /// Where it serves.
-    pub address: SocketAddr,
-    /// How it keeps items, if it does.
-    pub durability: Durability,
-    /// Answers so far, and those with another status than they should have.
-    answers: Cell<[usize; 2]>,
-    _sidecar: Option<Server>,
+    pub process: Process,
+    address: SocketAddr,
+    /// Time from its start to its first answer.
+    pub first_answer: Duration,
+    /// Answers with an unexpected status so far.
+    unexpected: Cell<u64>,
+    scratch: Arc<TempDir>,
+    _sidecar: Option<Host>,
 }
 
-/// Who takes part, and who cannot.
-#[derive(Default)]
+/// The contenders of a part.
 pub struct Roster {
-    /// Those that run.
+    /// The running ones.
     pub contenders: Vec<Contender>,
-    /// Names and reasons of those that cannot.
-    pub left_out: Vec<(&'static str, String)>,
-}
-
-/// One in so many answers may have another status than it should: a refusal is told beside the figures, and many are no
-/// measurement.
-const MOST_UNEXPECTED: usize = 100;
-/// A component without SQLite, which `wasmtime serve` can run, too; one that tests have already.
-const STORELESS: &str = "bench/storeless.toml";
-const STORELESS_COMPONENT: &str = "target/wasm32-wasip2/component/misbehaving_component.wasm";
-/// The line of releases that the embedded host is built on.
-const WASMTIME: &str = "wasmtime 48.";
-
-impl Kind {
-    /// All that serve items.
-    pub const ALL: [Self; 7] = [
-        Self::Native,
-        Self::Inline,
-        Self::Off,
-        Self::Otlp,
-        Self::Spin,
-        Self::SpinQuickAck,
-        Self::Flask,
-    ];
-
-    /// Returns what tables call it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Native => "native",
-            Self::Inline => "embedded",
-            Self::Off => "embedded, telemetry off",
-            Self::Otlp => "embedded, OTLP to a sidecar",
-            Self::Spin => "spin up",
-            Self::SpinQuickAck => "spin up, TCP_QUICKACK",
-            Self::Flask => "Flask",
-            Self::Storeless => "embedded, no store",
-            Self::WasmtimeServe => "wasmtime serve, no store",
-        }
-    }
-
-    /// Returns how to start it with what `scratch` keeps, and the sidecar it needs.
-    ///
-    /// # Errors
-    /// If this machine lacks it.
-    pub fn launch(self, setup: &Setup, scratch: &Rc<TempDir>) -> Result<(Launch, Option<Server>)> {
-        let binaries = &setup.binaries;
-        let serve = |telemetry| Launch::serve(binaries, self.name(), telemetry, scratch);
-        let api = server::free_address()?;
-        let other = |command| Launch::new(self.name(), command, scratch, api);
-        let launch = match self {
-            Self::Native => {
-                let mut command = Command::new(binaries.join("native"));
-                command.args(["--listen", &api.to_string(), "--database"]);
-                command.arg(self.database(scratch).context("native has a database")?);
-                other(command)
-            }
-            Self::Inline => serve(Telemetry::Inline)?,
-            Self::Off => serve(Telemetry::Off)?,
-            Self::Storeless => serve(Telemetry::Inline)?.args(&["--manifest", STORELESS]),
-            Self::Otlp => {
-                let sidecar = Server::sidecar(binaries, &[])?;
-                let launch = serve(Telemetry::Otlp(sidecar.address("otlp")?))?;
-                return Ok((launch, Some(sidecar)));
-            }
-            Self::Spin | Self::SpinQuickAck => {
-                let sidecar = Server::sidecar(binaries, &[])?;
-                let mut command = Command::new(on_path("spin")?);
-                // Spin keeps compiled code where all programs keep what they can make again.
-                command.env("XDG_CACHE_HOME", scratch.path().join("cache"));
-                command
-                    .args(["up", "--quiet", "--listen", &api.to_string(), "--from"])
-                    .arg(server::root().join("spin.toml"))
-                    .arg("--state-dir")
-                    .arg(scratch.path())
-                    .arg("--log-dir")
-                    .arg(scratch.path().join("logs"))
-                    .env(
-                        "SPIN_VARIABLE_TELEMETRY_HOST",
-                        sidecar.address("otlp")?.to_string(),
-                    );
-                return Ok((other(command), Some(sidecar)));
-            }
-            Self::Flask => {
-                let mut command = Command::new(setup.flask()?.join("bin/gunicorn"));
-                command
-                    .args(["--workers", "2", "--bind", &api.to_string(), "app:app"])
-                    .env("SEED_ITEMS", ROWS.to_string())
-                    .current_dir(server::root().join("bench/flask"));
-                other(command)
-            }
-            Self::WasmtimeServe => {
-                let mut command = Command::new(wasmtime()?);
-                command
-                    .args(["serve", "--addr", &api.to_string()])
-                    .args(["-Wcomponent-model-async=y", "-Sp3,cli"])
-                    .arg(server::root().join(STORELESS_COMPONENT));
-                other(command)
-            }
-        };
-        Ok((launch, None))
-    }
-
-    /// Returns where it keeps its items within `scratch`.
-    pub fn database(self, scratch: &TempDir) -> Option<PathBuf> {
-        let file = match self {
-            Self::Native => "items.sqlite",
-            Self::Inline | Self::Off | Self::Otlp => "state/default.sqlite",
-            Self::Spin | Self::SpinQuickAck => "sqlite_db.db",
-            Self::Flask | Self::Storeless | Self::WasmtimeServe => return None,
-        };
-        Some(scratch.path().join(file))
-    }
-
-    /// Returns whether it has the whole API, and not `GET /` alone.
-    pub fn serves_items(self) -> bool {
-        Self::ALL.contains(&self)
-    }
-
-    /// Returns whether it may be absent.
-    pub(crate) fn is_optional(self) -> bool {
-        matches!(
-            self,
-            Self::Spin | Self::SpinQuickAck | Self::Flask | Self::WasmtimeServe
-        )
-    }
-
-    /// Starts it, and gives it the items of a page.
-    fn start(self, setup: &Setup) -> Result<Contender> {
-        let scratch = server::scratch(&setup.binaries)?;
-        // A first start may compile, which shows for long in what is resident; what is measured is a later one.
-        drop(self.launch(setup, &scratch)?.0.start()?);
-        let (launch, sidecar) = self.launch(setup, &scratch)?;
-        let contender = Contender::new(self, launch.start()?, sidecar)?;
-        let Some(database) = self.database(&scratch) else {
-            return Ok(contender);
-        };
-        let rows_in_a_second = Pace::PerSecond(ROWS as f64);
-        contender.load(
-            Workload::Create,
-            ROWS,
-            rows_in_a_second,
-            Duration::from_secs(1),
-        )?;
-        Ok(Contender {
-            durability: Durability::of(self, &database)?,
-            ..contender
-        })
-    }
+    notes: Vec<String>,
 }
 
 impl Contender {
-    /// What was started.
+    /// Sends it the requests of `workload` in turn: `rate` per second, or as fast as it answers.
     ///
     /// # Errors
-    /// If it has no API.
-    pub fn new(kind: Kind, server: Server, sidecar: Option<Server>) -> Result<Self> {
-        Ok(Self {
-            kind,
-            address: server.address("api")?,
-            server,
-            durability: Durability::None,
-            answers: Cell::default(),
-            _sidecar: sidecar,
-        })
-    }
-
-    /// Returns what tables call it.
-    pub fn name(&self) -> &'static str {
-        self.kind.name()
-    }
-
-    /// Loads it with a kind of traffic.
-    ///
-    /// # Errors
-    /// If it does not answer, or too often anything but what it should.
-    pub fn load(
+    /// If it leaves a request unanswered, or gives too many unexpected answers.
+    pub async fn load(
         &self,
         workload: Workload,
         connections: usize,
-        pace: Pace,
+        rate: Option<f64>,
         time: Duration,
-    ) -> Result<Outcome> {
-        self.send(&workload.requests(self.address), connections, pace, time)
-            .with_context(|| workload.name())
+    ) -> Result<Tally> {
+        let requests = workload.requests();
+        let plan = move |index: usize| requests[index % requests.len()].clone();
+        let load = Load::new(self.address, plan)
+            .connections(connections)
+            .time(time)
+            .quick_ack(self.kind.quick_ack);
+        let load = rate.into_iter().fold(load, Load::rate);
+        let what = || format!("{} of {}", workload.name(), self.kind.name);
+        let tally = load.run().await.and_then(Tally::complete);
+        let tally = tally.with_context(what)?;
+        let (answers, unexpected) = (tally.answers, tally.unexpected);
+        self.unexpected.set(self.unexpected.get() + unexpected);
+        ensure!(
+            unexpected <= answers / MOST_UNEXPECTED,
+            "{}: {unexpected} of {answers} answers were unexpected: {:?}",
+            what(),
+            tally.problem
+        );
+        Ok(tally)
     }
 
-    /// Sends it `requests` again and again.
-    ///
-    /// # Errors
-    /// If it does not answer, or too often anything but what it should.
-    pub fn send(
-        &self,
-        requests: &[Request],
-        connections: usize,
-        pace: Pace,
-        time: Duration,
-    ) -> Result<Outcome> {
-        let plan = Plan {
-            address: self.address,
-            connections,
-            pace,
-            time,
-            quick_ack: self.kind == Kind::SpinQuickAck,
+    /// Describes how durable an item is once its creation was answered.
+    fn durability(&self) -> Result<&'static str> {
+        let Some(database) = self.kind.database else {
+            return Ok("items in memory alone, **unequal**");
         };
-        let outcome = generator::run(&plan, requests)
-            .with_context(|| format!("measuring {}, {connections} connections", self.name()))?;
-        let [answers, unexpected] = self.answers.get();
-        self.answers
-            .set([answers + outcome.answers, unexpected + outcome.unexpected]);
-        ensure!(
-            outcome.unexpected <= outcome.answers / MOST_UNEXPECTED,
-            "{} gave {} answers with another status than expected, and {} as expected",
-            self.name(),
-            outcome.unexpected,
-            outcome.answers
-        );
-        Ok(outcome)
+        // Byte 18 of the file is 2 for WAL: <https://www.sqlite.org/fileformat.html>. No file says `synchronous`: metrics-host
+        // and the native reference set it, and Spin leaves it at SQLite's default.
+        let is_wal = fs::read(self.scratch.path().join(database))?.get(18) == Some(&2);
+        let Kind {
+            name, is_optional, ..
+        } = self.kind;
+        ensure!(is_wal || is_optional, "{name} does not use WAL");
+        Ok(if is_wal {
+            "journal_mode=wal, synchronous=full"
+        } else {
+            "journal_mode=delete, synchronous=full, **unequal**"
+        })
     }
 }
 
 impl Roster {
-    /// Starts `kinds`. One that this machine lacks is left out, and said to be.
+    /// Starts `kinds`, each with the items of a page. One that this machine lacks is left out with a note.
     ///
     /// # Errors
-    /// If one that was built for this does not start.
-    pub fn start(setup: &Setup, kinds: &[Kind]) -> Result<Self> {
-        let mut roster = Self::default();
+    /// If another does not start.
+    pub async fn start(setup: &Setup, kinds: &[Kind]) -> Result<Self> {
+        let (mut contenders, mut notes) = (Vec::new(), Vec::new());
         for kind in kinds {
-            match kind.start(setup) {
-                Ok(contender) => roster.contenders.push(contender),
-                Err(reason) if kind.is_optional() => {
-                    eprintln!("bench: without {}: {reason:#}", kind.name());
-                    roster.left_out.push((kind.name(), format!("{reason:#}")));
+            match start(setup, *kind).await {
+                Ok(contender) => {
+                    if kind.has_items {
+                        notes.push(format!("{}: {}", kind.name, contender.durability()?));
+                    }
+                    contenders.push(contender);
                 }
-                Err(error) => return Err(error.context(format!("starting {}", kind.name()))),
+                Err(reason) if kind.is_optional => {
+                    notes.push(format!("{}: left out, {reason:#}", kind.name));
+                    eprintln!("bench: {}: left out, {reason:#}", kind.name);
+                }
+                Err(error) => return Err(error.context(format!("starting {}", kind.name))),
             }
         }
-        Ok(roster)
+        Ok(Self { contenders, notes })
     }
 
-    /// Returns what tables call them, in their order.
-    pub fn names(&self) -> impl Iterator<Item = &'static str> {
-        self.contenders.iter().map(Contender::name)
-    }
-
-    /// Returns all of them; another goes first in every round, so that none gains from what it comes after.
+    /// Returns all contenders; in each round another goes first, so that none gains from its predecessor.
     pub fn in_turn(&self, round: usize) -> impl Iterator<Item = &Contender> {
-        let first = round % self.contenders.len().max(1);
+        let first = round.saturating_sub(1) % self.contenders.len().max(1);
         let (before, from) = self.contenders.split_at(first);
         from.iter().chain(before)
     }
 
-    /// Returns what has to be said beside their figures.
+    /// Measures the throughput at saturation in interleaved rounds, after one that warms up. Calls `push` with the name
+    /// of the contender, the index of the connections, the workload and the requests per second.
+    ///
+    /// # Errors
+    /// If a contender leaves a request unanswered, or gives too many unexpected answers.
+    pub async fn saturate(
+        &self,
+        rounds: usize,
+        time: Duration,
+        connections: &[usize],
+        workloads: &[Workload],
+        mut push: impl FnMut(&'static str, usize, Workload, f64),
+    ) -> Result<()> {
+        for round in 0..=rounds {
+            eprintln!("throughput: round {round} of {rounds}");
+            let time = if round == 0 { WARM_UP } else { time };
+            for (index, connections) in connections.iter().enumerate() {
+                for &workload in workloads {
+                    for contender in self.in_turn(round) {
+                        if workload != Workload::Show && !contender.kind.has_items {
+                            continue;
+                        }
+                        let tally = contender.load(workload, *connections, None, time).await?;
+                        if round > 0 {
+                            push(contender.kind.name, index, workload, tally.rate());
+                        }
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns the remarks beside the figures.
     pub fn notes(&self) -> Vec<String> {
-        let with_items = self.contenders.iter();
-        let with_items = with_items.filter(|contender| contender.kind.serves_items());
-        let durability =
-            with_items.map(|contender| format!("{}: {}", contender.name(), contender.durability));
-        let refusing = self.contenders.iter().filter_map(|contender| {
-            let [answers, unexpected] = contender.answers.get();
-            (unexpected > 0).then(|| {
-                format!(
-                    "{}: {unexpected} answers beside {answers} had another status than expected, such as 503",
-                    contender.name()
-                )
-            })
-        });
-        let left_out = self.left_out.iter();
-        let left_out = left_out.map(|(name, reason)| format!("{name}: left out, {reason}"));
-        durability.chain(refusing).chain(left_out).collect()
+        let mut notes = self.notes.clone();
+        for contender in &self.contenders {
+            let (name, unexpected) = (contender.kind.name, contender.unexpected.get());
+            if unexpected > 0 {
+                notes.push(format!(
+                    "{name}: {unexpected} answers had an unexpected status, such as 503"
+                ));
+            }
+        }
+        notes
     }
 }
 
-fn on_path(program: &str) -> Result<PathBuf> {
-    let path = env::var_os("PATH").unwrap_or_default();
-    let mut places = env::split_paths(&path).map(|place| place.join(program));
-    places
-        .find(|place| place.is_file())
-        .with_context(|| format!("no {program} on PATH"))
-}
-
-fn wasmtime() -> Result<PathBuf> {
-    let program = on_path("wasmtime")?;
-    let output = Command::new(&program).arg("--version").output()?;
-    let version = String::from_utf8_lossy(&output.stdout);
-    if !version.starts_with(WASMTIME) {
-        bail!("{WASMTIME}x is compared, and this is {}", version.trim());
+async fn start(setup: &Setup, kind: Kind) -> Result<Contender> {
+    let scratch = setup.scratch()?;
+    // The first start may compile, which shows for long in the resident memory.
+    drop(kind.start(setup, &scratch).await?);
+    let contender = kind.start(setup, &scratch).await?;
+    // Flask has its items from the start, in each worker.
+    if kind.database.is_some() {
+        let (rate, time) = (ROWS as f64, Duration::from_secs(1));
+        let created = contender.load(Workload::Create, 1, Some(rate), time);
+        created.await?;
     }
-    Ok(program)
+    Ok(contender)
 }

@@ -1,41 +1,44 @@
-//! Part `growth`: throughput over connections, and over items that are stored.
+//! Part `growth`: throughput over connections, and over stored items.
 
 use crate::{
-    contender::{Contender, Kind, Roster},
-    generator::{Pace, Request},
+    contender::{EMBEDDED, FLASK, Kind, NATIVE, Roster, SPIN},
     items::plural,
-    report::{Chart, Figure, Goal, Lines, Report, Table, median, ratios},
-    server,
+    report::{Figure, Goal, Report, Table},
     setup::Setup,
-    workload::{self, Workload},
+    workload::Workload,
 };
 use anyhow::{Context, Result};
 use rusqlite::Connection;
 use std::{fs, path::Path, time::Duration};
 
 const CONNECTIONS: [usize; 6] = [1, 4, 16, 64, 256, 512];
-const OVER_CONNECTIONS: [Kind; 4] = [Kind::Native, Kind::Inline, Kind::Spin, Kind::Flask];
+const OVER_CONNECTIONS: [Kind; 4] = [NATIVE, EMBEDDED, SPIN, FLASK];
 const ITEMS: [i64; 4] = [1000, 10_000, 100_000, 1_000_000];
-const OVER_ITEMS: [Kind; 2] = [Kind::Native, Kind::Inline];
-/// Connections while items are stored.
+const OVER_ITEMS: [Kind; 2] = [NATIVE, EMBEDDED];
+/// Connections over stored items.
 const ITEMS_CONNECTIONS: usize = 32;
-/// Pages that are read in turn, spread over all items.
-const PAGES: i64 = 64;
 const CREATE_TABLE: &str = include_str!("../../items-component/migrations/0001_create_items.sql");
 
 /// Measures it.
 ///
 /// # Errors
-/// If a contender does not start, or answers anything but what it should.
-pub fn measure(setup: &Setup) -> Result<Report> {
+/// If a contender does not start, or gives too many unexpected answers.
+pub async fn measure(setup: &Setup) -> Result<Report> {
     let rounds = setup.rounds(3);
     let time = setup.time(1.0);
-    let (over_connections, notes) = over_connections(setup, rounds, time)?;
-    let [pages, creations] = over_items(setup, rounds, time)?;
-    let charts = vec![
-        chart("growth-connections.svg", "connections", &over_connections),
-        chart("growth-items.svg", "items stored", &pages),
-    ];
+    let roster = Roster::start(setup, &OVER_CONNECTIONS).await?;
+    let mut table = Table::new("`GET /`, requests/s", 0);
+    table.bars = true;
+    let push = |name: &str, index: usize, _, rate| {
+        table.push(name, &CONNECTIONS[index].to_string(), rate);
+    };
+    let workloads = [Workload::Show];
+    roster
+        .saturate(rounds, time, &CONNECTIONS, &workloads, push)
+        .await?;
+    let notes = roster.notes();
+    drop(roster);
+    let [pages, creations] = over_items(setup, rounds, time).await?;
     Ok(Report {
         method: format!(
             "Throughput at saturation, {rounds} rounds of {} s each.",
@@ -43,75 +46,42 @@ pub fn measure(setup: &Setup) -> Result<Report> {
         ),
         notes,
         figures: [&pages, &creations].map(figure).into(),
-        tables: vec![over_connections, pages, creations],
-        charts,
+        tables: vec![table, pages, creations],
     })
 }
 
-fn over_connections(setup: &Setup, rounds: usize, time: Duration) -> Result<(Table, Vec<String>)> {
-    let roster = Roster::start(setup, &OVER_CONNECTIONS)?;
-    let mut table = Table::new("`GET /`, requests/s".into(), 0, roster.names());
-    for round in 1..=rounds {
-        eprintln!("growth over connections: round {round} of {rounds}");
-        for connections in CONNECTIONS {
-            for contender in roster.in_turn(round) {
-                let outcome = contender.load(Workload::Show, connections, Pace::Saturate, time)?;
-                table.push(contender.name(), &connections.to_string(), outcome.rate());
-            }
-        }
-    }
-    Ok((table, roster.notes()))
-}
-
 /// Returns the rates of pages and of creations.
-fn over_items(setup: &Setup, rounds: usize, time: Duration) -> Result<[Table; 2]> {
+async fn over_items(setup: &Setup, rounds: usize, time: Duration) -> Result<[Table; 2]> {
     let mut contenders = Vec::new();
     for items in ITEMS {
         for kind in OVER_ITEMS {
-            contenders.push((items, stored(setup, kind, items)?));
+            let scratch = setup.scratch()?;
+            let database = kind.database.context("a contender with a database")?;
+            fill(&scratch.path().join(database), items)?;
+            contenders.push((items, kind.start(setup, &scratch).await?));
         }
     }
-    let table = |what: &str| {
-        let title = format!("{what}, requests/s, {}", plural(ITEMS_CONNECTIONS));
-        Table::new(title, 0, [])
-    };
-    let mut tables = [
-        table("`GET /items` all over the table"),
-        table("`POST /items`"),
-    ];
+    let mut tables = [Workload::Pages(0), Workload::Create].map(|workload| {
+        let connections = plural(ITEMS_CONNECTIONS);
+        Table::new(format!("{}, requests/s, {connections}", workload.name()), 0)
+    });
+    tables[0].bars = true;
     for round in 1..=rounds {
         eprintln!("growth over items: round {round} of {rounds}");
         for (items, contender) in &contenders {
-            let requests = [
-                pages(contender, *items),
-                Workload::Create.requests(contender.address),
-            ];
-            for (table, requests) in tables.iter_mut().zip(requests) {
-                let outcome = contender
-                    .send(&requests, ITEMS_CONNECTIONS, Pace::Saturate, time)
-                    .with_context(|| format!("with {items} items"))?;
-                table.push(contender.name(), &items.to_string(), outcome.rate());
+            let workloads = [Workload::Pages(*items), Workload::Create];
+            for (table, workload) in tables.iter_mut().zip(workloads) {
+                let tally = contender.load(workload, ITEMS_CONNECTIONS, None, time);
+                let rate = tally.await?.rate();
+                table.push(contender.kind.name, &items.to_string(), rate);
             }
         }
     }
     Ok(tables)
 }
 
-/// Starts a contender that has stored `items` before.
-fn stored(setup: &Setup, kind: Kind, items: i64) -> Result<Contender> {
-    let scratch = server::scratch(&setup.binaries)?;
-    let database = kind
-        .database(&scratch)
-        .context("a contender with a database")?;
-    fill(&database, items).with_context(|| format!("filling {}", database.display()))?;
-    let (launch, sidecar) = kind.launch(setup, &scratch)?;
-    Contender::new(kind, launch.start()?, sidecar)
-}
-
 fn fill(database: &Path, items: i64) -> Result<()> {
-    if let Some(directory) = database.parent() {
-        fs::create_dir_all(directory)?;
-    }
+    fs::create_dir_all(database.parent().context("a file in a directory")?)?;
     let connection = Connection::open(database)?;
     connection.execute_batch(CREATE_TABLE)?;
     connection.execute(
@@ -122,38 +92,11 @@ fn fill(database: &Path, items: i64) -> Result<()> {
     Ok(())
 }
 
-fn pages(contender: &Contender, items: i64) -> Vec<Request> {
-    (0..PAGES)
-        .map(|page| workload::page(page * items / PAGES, contender.address))
-        .collect()
-}
-
 fn figure(table: &Table) -> Figure {
-    let (least, most) = (ITEMS[0], ITEMS[ITEMS.len() - 1]);
-    let values = |items: i64| table.values(Kind::Inline.name(), &items.to_string());
-    Figure {
-        what: format!(
-            "{}: embedded, with {most} items against {least}, ratio",
-            table.title
-        ),
-        values: ratios(values(most), values(least)),
-        decimals: 2,
-        goal: Some(Goal::AtLeast(0.9)),
-    }
-}
-
-fn chart(file: &str, x: &str, table: &Table) -> Chart {
-    let line = |name: &str| {
-        let points = table.columns.iter().filter_map(|column| {
-            let values = table.values(name, column);
-            Some((column.parse().ok()?, median(values)))
-        });
-        (name.to_owned(), points.collect())
+    let ([least, .., most], title) = (&table.columns[..], &table.title) else {
+        unreachable!("there is more than one number of items");
     };
-    Chart::Lines(Lines {
-        file: file.into(),
-        title: table.title.replace('`', ""),
-        x: x.into(),
-        lines: table.rows.iter().map(|(name, _)| line(name)).collect(),
-    })
+    let what = format!("{title}: embedded, with {most} items against {least}, ratio");
+    let [most, least] = [most, least].map(|column| [EMBEDDED.name, column]);
+    Figure::new(what, &table.ratios(most, least), 2, Goal::AtLeast(0.9))
 }

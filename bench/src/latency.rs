@@ -1,93 +1,74 @@
-//! Part `latency`: latency at half of the throughput that each contender reaches, without coordinated omission.
+//! Part `latency`: latency at half of each contender's own throughput, without coordinated omission.
 
 use crate::{
-    contender::{Kind, Roster},
-    generator::Pace,
+    contender::{EMBEDDED, FLASK, Kind, NATIVE, Roster, SPIN, SPIN_QUICK_ACK},
     items::{CONNECTIONS, plural},
-    report::{Figure, Goal, Report, Table, ratios},
+    report::{Figure, Goal, Report, Table},
     setup::Setup,
     workload::Workload,
 };
 use anyhow::Result;
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
-const KINDS: [Kind; 5] = [
-    Kind::Native,
-    Kind::Inline,
-    Kind::Spin,
-    Kind::SpinQuickAck,
-    Kind::Flask,
-];
+const KINDS: [Kind; 5] = [NATIVE, EMBEDDED, SPIN, SPIN_QUICK_ACK, FLASK];
 const QUANTILES: [(&str, f64); 3] = [("p50", 0.5), ("p99", 0.99), ("p99.9", 0.999)];
-/// How long saturation is measured, to know its half.
+/// Time to measure the throughput at saturation.
 const SATURATION: Duration = Duration::from_millis(800);
 /// Share of the throughput at saturation.
 const LOAD: f64 = 0.5;
-/// Connections that the goals are about.
-const GOAL_CONNECTIONS: usize = 32;
+/// Title of the table that the goals are about.
+const GOALS: &str = "p99, ms, 32 connections";
 
 /// Measures it.
 ///
 /// # Errors
-/// If a contender does not start, or answers anything but what it should.
-pub fn measure(setup: &Setup) -> Result<Report> {
+/// If a contender does not start, or gives too many unexpected answers.
+pub async fn measure(setup: &Setup) -> Result<Report> {
     let rounds = setup.rounds(3);
     let time = setup.time(1.5);
-    let roster = Roster::start(setup, &KINDS)?;
-    let mut tables = BTreeMap::new();
-    let mut rates = Table::new("requests/s, half of saturation".into(), 0, roster.names());
+    let roster = Roster::start(setup, &KINDS).await?;
+    let titles = CONNECTIONS.map(|connections| {
+        QUANTILES.map(|(quantile, _)| format!("{quantile}, ms, {}", plural(connections)))
+    });
+    let mut tables = titles.map(|titles| titles.map(|title| Table::new(title, 2)));
+    let mut rates = Table::new("requests/s, half of saturation", 0);
     for round in 1..=rounds {
         eprintln!("latency: round {round} of {rounds}");
-        for connections in CONNECTIONS {
+        for (connections, tables) in CONNECTIONS.into_iter().zip(&mut tables) {
             for workload in Workload::ALL {
                 for contender in roster.in_turn(round) {
-                    // In every round anew: what the machine can do changes.
-                    let most = contender.load(workload, connections, Pace::Saturate, SATURATION)?;
-                    let rate = most.rate() * LOAD;
-                    let pace = Pace::PerSecond(rate);
-                    let outcome = contender.load(workload, connections, pace, time)?;
+                    let load = |rate, time| contender.load(workload, connections, rate, time);
+                    // Measured again in every round: the machine's speed varies.
+                    let rate = load(None, SATURATION).await?.rate() * LOAD;
+                    let tally = load(Some(rate), time).await?;
                     let column = format!("{}, {}", workload.name(), plural(connections));
-                    rates.push(contender.name(), &column, rate);
-                    let quantiles = outcome
-                        .latencies
-                        .quantiles_millis(QUANTILES.map(|(_, share)| share));
-                    for ((quantile, _), millis) in QUANTILES.into_iter().zip(quantiles) {
-                        let table = tables.entry((connections, quantile)).or_insert_with(|| {
-                            let title = format!("{quantile}, ms, {}", plural(connections));
-                            Table::new(title, 2, roster.names())
-                        });
-                        table.push(contender.name(), workload.name(), millis);
+                    rates.push(contender.kind.name, &column, rate);
+                    for ((_, quantile), table) in QUANTILES.into_iter().zip(tables.iter_mut()) {
+                        let millis = tally.quantile(quantile).as_secs_f64() * 1e3;
+                        table.push(contender.kind.name, workload.name(), millis);
                     }
                 }
             }
         }
     }
-    let figures = tables.get(&(GOAL_CONNECTIONS, "p99")).map(figures);
+    let tables: Vec<_> = tables.into_iter().flatten().chain([rates]).collect();
+    let goals = tables.iter().filter(|table| table.title == GOALS);
+    let figures =
+        goals.flat_map(|table| Workload::ALL.map(|workload| figure(table, workload.name())));
     Ok(Report {
         method: format!(
             "Latency at a fixed rate of half the throughput at saturation, measured just before; {rounds} rounds of {} s each. A \
-             latency counts from when its request was due, also while no connection was free to send it.",
+             latency counts from when its request was due, even while no connection was free to send it.",
             time.as_secs_f64()
         ),
         notes: roster.notes(),
-        figures: figures.unwrap_or_default(),
-        tables: tables.into_values().chain([rates]).collect(),
-        charts: vec![],
+        figures: figures.collect(),
+        tables,
     })
 }
 
-fn figures(table: &Table) -> Vec<Figure> {
-    let figure = |workload: Workload| Figure {
-        what: format!(
-            "{}: p99 at half load, embedded against native, ratio",
-            workload.name()
-        ),
-        values: ratios(
-            table.values(Kind::Inline.name(), workload.name()),
-            table.values(Kind::Native.name(), workload.name()),
-        ),
-        decimals: 2,
-        goal: Some(Goal::AtMost(2.0)),
-    };
-    Workload::ALL.map(figure).into()
+fn figure(table: &Table, column: &str) -> Figure {
+    let what = format!("{column}: p99 at half load, embedded against native, ratio");
+    let ratios = table.ratios([EMBEDDED.name, column], [NATIVE.name, column]);
+    Figure::new(what, &ratios, 2, Goal::AtMost(2.0))
 }

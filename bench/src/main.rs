@@ -1,95 +1,68 @@
-//! Measures metrics-host beside others, prints what was reached beside what is to be reached, and writes it to
-//! `bench/results`.
+//! Measures metrics-host beside its contenders and writes the figures, with their goals, to `bench/results`.
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use bench::{
-    growth, ingest, items, latency, memory, overhead,
+    PARTS, growth, ingest, items, latency, memory, overhead,
     report::{self, Report},
-    scrape, server,
+    scrape,
     setup::Setup,
     startup,
 };
-use clap::{Parser, ValueEnum};
+use clap::Parser;
+use std::{fs, path::PathBuf};
 
-/// Measures metrics-host: the servers are taken from where this program is.
+/// Measures metrics-host beside its contenders. The servers are the programs beside this one.
 #[derive(Parser)]
-#[command(name = "bench")]
 struct Args {
-    /// What to measure; everything if absent
-    parts: Vec<Part>,
-    /// Seconds of each measurement, instead of each part's own
+    /// Parts to measure; all if absent
+    #[arg(value_parser = PARTS)]
+    parts: Vec<String>,
+    /// Seconds of each measurement, instead of each part's default
     #[arg(long)]
     seconds: Option<f64>,
-    /// Rounds, instead of each part's own
+    /// Rounds, instead of each part's default
     #[arg(long)]
     rounds: Option<usize>,
+    /// Directory of the reports and their page
+    #[arg(long, default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/results"))]
+    results: PathBuf,
+    /// Only render the page of the reports again
+    #[arg(long)]
+    render: bool,
 }
 
-#[derive(Clone, Copy, ValueEnum)]
-enum Part {
-    /// Throughput of the items API, all contenders
-    Items,
-    /// Its latency at half of that
-    Latency,
-    /// What telemetry costs
-    Overhead,
-    /// From start to first answer
-    Startup,
-    /// Resident memory, sizes
-    Memory,
-    /// Throughput over connections and items stored
-    Growth,
-    /// Telemetry posted to a sidecar
-    Ingest,
-    /// Scrapes of a sidecar
-    Scrape,
-}
-
-impl Part {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Items => "items",
-            Self::Latency => "latency",
-            Self::Overhead => "overhead",
-            Self::Startup => "startup",
-            Self::Memory => "memory",
-            Self::Growth => "growth",
-            Self::Ingest => "ingest",
-            Self::Scrape => "scrape",
-        }
-    }
-
-    fn measure(self, setup: &Setup) -> Result<Report> {
-        match self {
-            Self::Items => items::measure(setup),
-            Self::Latency => latency::measure(setup),
-            Self::Overhead => overhead::measure(setup),
-            Self::Startup => startup::measure(setup),
-            Self::Memory => memory::measure(setup),
-            Self::Growth => growth::measure(setup),
-            Self::Ingest => ingest::measure(setup),
-            Self::Scrape => scrape::measure(setup),
-        }
+async fn measure(part: &str, setup: &Setup) -> Result<Report> {
+    match part {
+        "items" => items::measure(setup).await,
+        "latency" => latency::measure(setup).await,
+        "overhead" => overhead::measure(setup).await,
+        "startup" => startup::measure(setup).await,
+        "memory" => memory::measure(setup).await,
+        "growth" => growth::measure(setup).await,
+        "ingest" => ingest::measure(setup).await,
+        "scrape" => scrape::measure(setup).await,
+        other => bail!("no part {other}"),
     }
 }
 
-fn main() -> Result<()> {
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<()> {
     let args = Args::parse();
-    let setup = Setup {
-        binaries: server::binaries()?,
-        seconds: args.seconds,
-        rounds: args.rounds,
+    let setup = Setup::new(args.seconds, args.rounds)?;
+    let page = || -> Result<()> {
+        let page = report::page(&args.results, &PARTS)?;
+        Ok(fs::write(args.results.join("README.md"), page)?)
     };
-    let all = Part::value_variants();
-    let order: Vec<_> = all.iter().map(|part| part.name()).collect();
+    let all = PARTS.map(str::to_owned);
     let parts = if args.parts.is_empty() {
-        all
+        &all[..]
     } else {
         &args.parts
     };
-    for part in parts {
-        let report = part.measure(&setup)?;
-        println!("{}", report::write(&setup, part.name(), &order, report)?);
+    for part in parts.iter().filter(|_| !args.render) {
+        let report = measure(part, &setup).await?;
+        println!("{}", report::keep(&args.results, &setup, part, report)?);
+        page()?;
     }
-    Ok(())
+    page()
 }

@@ -1,71 +1,49 @@
-//! Part `overhead`: what telemetry costs, in more and shorter rounds than others, since the difference is small.
+//! Part `overhead`: cost of telemetry, in more and shorter rounds, because the difference is small.
 
 use crate::{
-    contender::{Kind, Roster},
-    generator::Pace,
-    report::{Figure, Goal, Report, Table, ratios},
+    contender::{EMBEDDED, Kind, OFF, OTLP, Roster},
+    report::{Figure, Goal, Report, Table},
     setup::Setup,
     workload::Workload,
 };
 use anyhow::Result;
 
 const CONNECTIONS: usize = 32;
-const KINDS: [Kind; 3] = [Kind::Off, Kind::Inline, Kind::Otlp];
+const KINDS: [Kind; 3] = [OFF, EMBEDDED, OTLP];
+const WORKLOADS: [Workload; 2] = [Workload::Show, Workload::Mixed];
 
 /// Measures it.
 ///
 /// # Errors
-/// If a contender does not start, or answers anything but what it should.
-pub fn measure(setup: &Setup) -> Result<Report> {
+/// If a contender does not start, or gives too many unexpected answers.
+pub async fn measure(setup: &Setup) -> Result<Report> {
     let rounds = setup.rounds(25);
     let time = setup.time(0.6);
-    let roster = Roster::start(setup, &KINDS)?;
-    let mut table = Table::new(
-        format!("requests/s, {CONNECTIONS} connections"),
-        0,
-        roster.names(),
-    );
-    for round in 0..=rounds {
-        eprintln!("overhead: round {round} of {rounds}");
-        for workload in [Workload::Show, Workload::Mixed] {
-            for contender in roster.in_turn(round) {
-                let outcome = contender.load(workload, CONNECTIONS, Pace::Saturate, time)?;
-                // The first warms up.
-                if round > 0 {
-                    table.push(contender.name(), workload.name(), outcome.rate());
-                }
-            }
-        }
-    }
-    let figure = |workload: Workload, of: Kind, goal| Figure {
-        what: format!(
-            "{}: {} against telemetry off, ratio",
-            workload.name(),
-            of.name()
-        ),
-        values: ratios(
-            table.values(of.name(), workload.name()),
-            table.values(Kind::Off.name(), workload.name()),
-        ),
-        decimals: 3,
-        goal: Some(Goal::AtLeast(goal)),
+    let roster = Roster::start(setup, &KINDS).await?;
+    let mut table = Table::new(format!("requests/s, {CONNECTIONS} connections"), 0);
+    let push = |name: &str, _, workload: Workload, rate| table.push(name, workload.name(), rate);
+    roster
+        .saturate(rounds, time, &[CONNECTIONS], &WORKLOADS, push)
+        .await?;
+    let figure = |workload: Workload, of: Kind, goal| {
+        let column = workload.name();
+        let what = format!("{column}: {} against telemetry off, ratio", of.name);
+        let ratios = table.ratios([of.name, column], [OFF.name, column]);
+        Figure::new(what, &ratios, 3, Goal::AtLeast(goal))
     };
+    let figures = WORKLOADS.map(|workload| {
+        [
+            figure(workload, EMBEDDED, 0.98),
+            figure(workload, OTLP, 0.95),
+        ]
+    });
     Ok(Report {
         method: format!(
-            "What telemetry costs at saturation, {rounds} rounds of {} s each.",
+            "Cost of telemetry at saturation, {rounds} rounds of {} s each.",
             time.as_secs_f64()
         ),
         notes: roster.notes(),
-        figures: [Workload::Show, Workload::Mixed]
-            .into_iter()
-            .flat_map(|workload| {
-                [
-                    figure(workload, Kind::Inline, 0.98),
-                    figure(workload, Kind::Otlp, 0.95),
-                ]
-            })
-            .collect(),
+        figures: figures.into_iter().flatten().collect(),
         tables: vec![table],
-        charts: vec![],
     })
 }

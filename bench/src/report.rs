@@ -1,28 +1,127 @@
-//! What a part found: figures, tables and charts, kept as JSON and shown as Markdown.
+//! Reports of the parts: kept as JSON in `bench/results`, shown on one page.
 
-mod chart;
 mod figure;
-mod page;
 mod table;
 
-pub use chart::{Bars, Chart, Lines};
-pub use figure::{Figure, Goal, median, ratios};
-pub use page::write;
+pub use figure::{Figure, Goal};
 pub use table::Table;
 
+use crate::setup::{Setup, output};
+use anyhow::{Context, Result};
+use procfs::{CpuInfo, Current};
 use serde::{Deserialize, Serialize};
+use std::{fmt, fs, path::Path, process::Command};
 
-/// All that a part found.
+const INTRODUCTION: &str = "Written by `make bench`; see [the method](../README.md). A cell is the median of its rounds, with \
+    the minimum and the maximum. Ratios are taken within a round, so they hold even while the machine's speed varies.";
+const FIGURES: &str = "| measure | goal | reached | spread | |\n|---|---:|---:|---:|---|\n";
+
+/// Findings of one part.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Report {
-    /// What was compared, and how.
+    /// The method in a sentence or two.
     pub method: String,
-    /// What has to be said beside the figures.
+    /// Remarks beside the figures.
     pub notes: Vec<String>,
-    /// Single figures.
+    /// Single figures with their goals.
     pub figures: Vec<Figure>,
-    /// Figures of contenders, side by side.
+    /// Figures of the contenders side by side.
     pub tables: Vec<Table>,
-    /// The same to look at.
-    pub charts: Vec<Chart>,
+}
+
+/// A report, and where and when it was made.
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    commit: String,
+    /// The Cargo profile of the servers.
+    profile: String,
+    time: String,
+    machine: String,
+    report: Report,
+}
+
+/// Keeps the report of `part` in `directory`. Returns its section of the page.
+///
+/// # Errors
+/// If the file cannot be written.
+pub fn keep(directory: &Path, setup: &Setup, part: &str, report: Report) -> Result<String> {
+    let section = format!("## {part}\n\n{report}");
+    let cpus = CpuInfo::current()?;
+    let kernel = output(Command::new("uname").arg("--kernel-release"))?;
+    let kept = Kept {
+        commit: output(Command::new("git").args([
+            "describe",
+            "--always",
+            "--dirty",
+            "--exclude=*",
+        ]))?,
+        profile: setup.profile(),
+        time: output(Command::new("date").args(["--utc", "+%Y-%m-%d %H:%M UTC"]))?,
+        machine: format!(
+            "{} × {}, Linux {}",
+            cpus.num_cores(),
+            cpus.model_name(0).unwrap_or("an unnamed CPU"),
+            kernel.split('-').next().unwrap_or_default()
+        ),
+        report,
+    };
+    fs::create_dir_all(directory)?;
+    let file = directory.join(format!("{part}.json"));
+    fs::write(&file, serde_json::to_string(&kept)? + "\n")
+        .with_context(|| format!("cannot write {}", file.display()))?;
+    Ok(section)
+}
+
+/// Returns the page of all `parts` that `directory` has a report of.
+///
+/// # Errors
+/// If a report cannot be read.
+pub fn page(directory: &Path, parts: &[&str]) -> Result<String> {
+    let (mut goals, mut sections) = (String::new(), String::new());
+    for part in parts {
+        let file = directory.join(format!("{part}.json"));
+        if !file.exists() {
+            continue;
+        }
+        let kept: Kept = serde_json::from_slice(&fs::read(&file)?)
+            .with_context(|| format!("reading {}", file.display()))?;
+        goals.extend(kept.report.figures.iter().map(Figure::row));
+        sections += &format!(
+            "\n## {part}\n\n{}\nMeasured {} at {}, profile {}, {}.\n",
+            kept.report, kept.time, kept.commit, kept.profile, kept.machine
+        );
+    }
+    Ok(format!(
+        "# Results\n\n{INTRODUCTION}\n\n## Goals\n\n{FIGURES}{goals}{sections}"
+    ))
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}", self.method)?;
+        if !self.figures.is_empty() {
+            write!(f, "\n{FIGURES}")?;
+            f.write_str(&self.figures.iter().map(Figure::row).collect::<String>())?;
+        }
+        for table in &self.tables {
+            write!(f, "\n{table}")?;
+        }
+        if !self.notes.is_empty() {
+            writeln!(f, "\n- {}", self.notes.join("\n- "))?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_committed_page_shows_the_committed_reports() {
+        let results = Path::new(env!("CARGO_MANIFEST_DIR")).join("results");
+        let committed = fs::read_to_string(results.join("README.md")).unwrap();
+        let rendered = page(&results, &crate::PARTS).unwrap();
+        assert!(committed == rendered, "run `bench --render`");
+    }
 }

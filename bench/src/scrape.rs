@@ -1,30 +1,33 @@
-//! Part `scrape`: what a page costs by the number of its series, by itself and beside the ingest.
+//! Part `scrape`: cost of a page by its number of series, alone and beside the ingest.
 
 use crate::{
-    client::Client,
-    ingest::{CONNECTIONS, single_records},
-    load, page,
-    payload::foreign::Foreign,
-    report::{Chart, Figure, Goal, Lines, Report, Table, median, ratios},
-    server::Server,
+    ingest::{CONNECTIONS, post_batches},
+    payload::{single, sums},
+    report::{Figure, Goal, Report, Table},
     setup::Setup,
 };
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use std::{
     net::SocketAddr,
     time::{Duration, Instant},
 };
+use testkit::{
+    exposition::Exposition,
+    host::Host,
+    http::{self, Connection},
+};
 use tokio::time::{MissedTickBehavior, interval};
 
-/// Series of a page.
+/// Series of the pages.
 const PAGES: [usize; 3] = [100, 1000, 10_000];
 /// Most series of one metric.
 const SERIES: usize = 1000;
-/// Scrapes of each page that are timed.
+/// Timed scrapes of each page.
 const SCRAPES: usize = 20;
-/// Between scrapes beside the ingest.
+/// Interval of the scrapes beside the ingest.
 const INTERVAL: Duration = Duration::from_secs(1);
-const ENCODINGS: [(&str, &str); 2] = [("plain", "identity"), ("gzip", "gzip")];
+/// Rows of pages, and their encodings.
+const ENCODINGS: [[&str; 2]; 2] = [["plain", "identity"], ["gzip", "gzip"]];
 const ALONE: &str = "not scraped";
 const SCRAPED: &str = "scraped every second";
 
@@ -32,147 +35,101 @@ const SCRAPED: &str = "scraped every second";
 ///
 /// # Errors
 /// If a sidecar does not start, or does not show what it took.
-pub fn measure(setup: &Setup) -> Result<Report> {
+pub async fn measure(setup: &Setup) -> Result<Report> {
     let rounds = setup.rounds(5);
     let time = setup.time(3.0);
-    let runtime = load::runtime()?;
-    let mut scrapes = Table::new("scrape, ms".into(), 2, []);
+    let mut scrapes = Table::new("scrape, ms", 2);
+    scrapes.bars = true;
+    let title = format!("single-record batches acknowledged, posts/s, {CONNECTIONS} connections");
+    let mut ingest = Table::new(title, 0);
     let mut last = None;
     for series in PAGES {
         eprintln!("scrape: {series} series");
-        let sidecar = Server::sidecar(&setup.binaries, &[])?;
-        runtime.block_on(scrape(&sidecar, series, &mut scrapes))?;
+        let sidecar = setup.sidecar().await?;
+        scrape(&sidecar, series, &mut scrapes).await?;
         last = Some(sidecar);
     }
-    let mut ingest = Table::new(
-        format!("single-record batches acknowledged, posts/s, {CONNECTIONS} connections"),
-        0,
-        [ALONE, SCRAPED],
-    );
-    if let Some(sidecar) = last {
-        runtime.block_on(ingest_beside(&sidecar, rounds, time, &mut ingest))?;
+    let sidecar = last.context("there are pages")?;
+    let most = PAGES[PAGES.len() - 1].to_string();
+    let (otlp, batch) = (sidecar.otlp(), single());
+    for round in 1..=rounds {
+        eprintln!("scrape: round {round} of {rounds}");
+        // The order alternates, so that neither gains from its predecessor.
+        for scraped in [round % 2 == 0, round % 2 != 0] {
+            let load = post_batches(otlp, &batch, time);
+            if scraped {
+                let scrapes = every_second(sidecar.metrics(), Instant::now() + time);
+                let (tally, _) = tokio::try_join!(load, scrapes)?;
+                ingest.push(SCRAPED, &most, tally.rate());
+            } else {
+                ingest.push(ALONE, &most, load.await?.rate());
+            }
+        }
     }
-    let most = PAGES[PAGES.len() - 1];
-    let scrape = ENCODINGS.map(|(name, _)| Figure {
-        what: format!("scrape of {most} series, {name}, ms"),
-        values: scrapes.values(name, &most.to_string()).to_vec(),
-        decimals: 1,
-        goal: Some(Goal::AtMost(50.0)),
+    let [plain, gzip] = ENCODINGS.map(|[name, _]| {
+        let what = format!("scrape of {most} series, {name}, ms");
+        Figure::new(what, scrapes.values(name, &most), 1, Goal::AtMost(50.0))
     });
-    let column = most.to_string();
-    let ratio = Figure {
-        what: "ingest with a scrape every second against without, ratio".into(),
-        values: ratios(
-            ingest.values(SCRAPED, &column),
-            ingest.values(ALONE, &column),
-        ),
-        decimals: 2,
-        goal: Some(Goal::AtLeast(0.95)),
-    };
+    let what = "ingest with a scrape every second against without, ratio";
+    let ratios = ingest.ratios([SCRAPED, &most], [ALONE, &most]);
+    let ratio = Figure::new(what, &ratios, 2, Goal::AtLeast(0.95));
     Ok(Report {
         method: format!(
             "`GET /metrics` of a sidecar by the number of series, {SCRAPES} scrapes; and the ingest beside scrapes of the largest page, \
              {rounds} rounds of {} s each.",
             time.as_secs_f64()
         ),
-        figures: scrape.into_iter().chain([ratio]).collect(),
-        charts: vec![Chart::Lines(lines(&scrapes))],
+        figures: vec![plain, gzip, ratio],
         tables: vec![scrapes, ingest],
         notes: vec![],
     })
 }
 
-/// Scrapes at once and every second until `deadline`; returns how long each took.
+/// Scrapes every second until `deadline`, the first time at once; returns how long each scrape took.
 ///
 /// # Errors
 /// If a scrape fails.
 pub async fn every_second(metrics: SocketAddr, deadline: Instant) -> Result<Vec<Duration>> {
-    let mut client = Client::connect(metrics).await?;
+    let mut connection = Connection::open(metrics).await?;
     let mut ticks = interval(INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut times = Vec::new();
     loop {
         ticks.tick().await;
-        if Instant::now() >= deadline {
+        if !times.is_empty() && Instant::now() >= deadline {
             return Ok(times);
         }
-        times.push(timed(&mut client, "gzip").await?);
+        times.push(timed(&mut connection, "gzip").await?);
     }
 }
 
-/// Fills a sidecar and times its page.
-async fn scrape(sidecar: &Server, series: usize, table: &mut Table) -> Result<()> {
-    let otlp = sidecar.address("otlp")?;
+/// Fills a sidecar with `series` series and times its page.
+async fn scrape(sidecar: &Host, series: usize, table: &mut Table) -> Result<()> {
     for metric in 0..series.div_ceil(SERIES) {
-        let mut sums = Foreign::json(&format!("bench.fill.{metric}"), series.min(SERIES))?;
-        ensure!(
-            load::is_taken(otlp, &mut sums).await?,
-            "the sidecar refuses what it is to be filled with"
-        );
+        let sums = sums(&format!("bench.fill.{metric}"), series.min(SERIES));
+        let reply = http::send(sidecar.otlp(), sums).await?;
+        ensure!(reply.status == 200, "not acknowledged: {reply:?}");
     }
-    let mut client = Client::connect(sidecar.address("metrics")?).await?;
-    let page = client.scrape("identity").await?;
-    let shown = page::count(std::str::from_utf8(&page)?, "bench_fill_");
+    let page = http::get(sidecar.metrics(), "/metrics").await?;
+    let page = Exposition::parse(page.text())?;
+    let names = page.names().filter(|name| name.starts_with("bench_fill_"));
+    let shown: usize = names.map(|name| page.series(name)).sum();
     ensure!(shown == series, "{shown} series are shown of {series}");
+    let mut connection = Connection::open(sidecar.metrics()).await?;
     for _ in 0..SCRAPES {
-        for (name, encoding) in ENCODINGS {
-            let time = timed(&mut client, encoding).await?;
+        for [name, encoding] in ENCODINGS {
+            let time = timed(&mut connection, encoding).await?;
             table.push(name, &series.to_string(), time.as_secs_f64() * 1e3);
         }
     }
     Ok(())
 }
 
-async fn ingest_beside(
-    sidecar: &Server,
-    rounds: usize,
-    time: Duration,
-    table: &mut Table,
-) -> Result<()> {
-    let (otlp, metrics) = (sidecar.address("otlp")?, sidecar.address("metrics")?);
-    let column = PAGES[PAGES.len() - 1].to_string();
-    let mut sources = single_records()?;
-    for round in 1..=rounds {
-        eprintln!("scrape: round {round} of {rounds}");
-        // Each goes first in every other round, so that neither gains from what the other leaves behind.
-        for scraped in [round % 2 == 0, round % 2 != 0] {
-            if scraped {
-                let deadline = Instant::now() + time;
-                let (load, times) = tokio::try_join!(
-                    load::drive(otlp, &mut sources, time),
-                    every_second(metrics, deadline)
-                )?;
-                ensure!(!times.is_empty(), "nothing was scraped in {time:?}");
-                table.push(SCRAPED, &column, load.rate());
-            } else {
-                let load = load::drive(otlp, &mut sources, time).await?;
-                table.push(ALONE, &column, load.rate());
-            }
-        }
-    }
-    Ok(())
-}
-
-async fn timed(client: &mut Client, encoding: &'static str) -> Result<Duration> {
+async fn timed(connection: &mut Connection, encoding: &str) -> Result<Duration> {
+    let request = http::request("GET /metrics").header("accept-encoding", encoding);
     let start = Instant::now();
-    client.scrape(encoding).await?;
-    Ok(start.elapsed())
-}
-
-fn lines(table: &Table) -> Lines {
-    let line = |name: &str| {
-        let points = PAGES.map(|series| {
-            (
-                series as f64,
-                median(table.values(name, &series.to_string())),
-            )
-        });
-        (name.to_owned(), points.into())
-    };
-    Lines {
-        file: "scrape.svg".into(),
-        title: table.title.clone(),
-        x: "series".into(),
-        lines: ENCODINGS.map(|(name, _)| line(name)).into(),
-    }
+    let reply = connection.send(http::empty(request)).await?;
+    let (status, time) = (reply.status, start.elapsed());
+    ensure!(status == 200, "a scrape was answered {status}");
+    Ok(time)
 }

@@ -1,52 +1,83 @@
-//! What is measured with, and for how long.
+//! What all parts share: the programs, and how long to measure.
 
-use crate::server;
 use anyhow::{Context, Result, ensure};
 use std::{
+    env,
     path::PathBuf,
     process::{Command, Stdio},
+    sync::Arc,
     time::Duration,
+};
+use tempfile::TempDir;
+use testkit::{
+    host::{Host, Launch},
+    root,
 };
 
 /// The same for every part.
 #[derive(Debug)]
 pub struct Setup {
-    /// Where the servers are.
+    /// Directory of the servers' programs, named like their Cargo profile.
     pub binaries: PathBuf,
-    /// Seconds of each measurement, instead of each part's own.
-    pub seconds: Option<f64>,
-    /// Rounds, instead of each part's own.
-    pub rounds: Option<usize>,
+    seconds: Option<f64>,
+    rounds: Option<usize>,
 }
 
 impl Setup {
-    /// Returns how long a measurement takes.
-    pub fn time(&self, usually: f64) -> Duration {
-        Duration::from_secs_f64(self.seconds.unwrap_or(usually))
-    }
-
-    /// Returns how often it is made.
-    pub fn rounds(&self, usually: usize) -> usize {
-        self.rounds.unwrap_or(usually)
-    }
-
-    /// Returns the profile that the servers were built with: the directory has its name.
-    pub(crate) fn profile(&self) -> String {
-        let name = self.binaries.file_name().unwrap_or_default();
-        name.to_string_lossy().into_owned()
-    }
-
-    /// Returns the Python environment of the Flask baseline; installs it where it is missing.
+    /// Measures the programs beside this one, with these seconds and rounds instead of each part's default.
     ///
     /// # Errors
-    /// If it cannot be installed.
-    pub(crate) fn flask(&self) -> Result<PathBuf> {
-        let script = server::root().join("tools/bench-flask.sh");
-        let output = Command::new(script)
-            .stderr(Stdio::inherit())
-            .output()
-            .context("cannot run tools/bench-flask.sh")?;
-        ensure!(output.status.success(), "tools/bench-flask.sh failed");
-        Ok(String::from_utf8(output.stdout)?.trim().into())
+    /// If the system does not say where this program is.
+    pub fn new(seconds: Option<f64>, rounds: Option<usize>) -> Result<Self> {
+        let own = env::current_exe().context("cannot find this program")?;
+        let directory = own.parent().context("a program is in a directory")?;
+        Ok(Self {
+            binaries: directory.to_owned(),
+            seconds,
+            rounds,
+        })
     }
+
+    /// Returns the profile of the programs.
+    pub(crate) fn profile(&self) -> String {
+        let name = self.binaries.file_name().unwrap_or_default();
+        name.to_string_lossy().into()
+    }
+
+    /// Returns the duration of a measurement.
+    pub(crate) fn time(&self, default: f64) -> Duration {
+        Duration::from_secs_f64(self.seconds.unwrap_or(default))
+    }
+
+    /// Returns the number of rounds.
+    pub(crate) fn rounds(&self, default: usize) -> usize {
+        self.rounds.unwrap_or(default)
+    }
+
+    /// Returns a new directory beside the programs: `/tmp` may be memory, where a journal would cost nothing.
+    ///
+    /// # Errors
+    /// If it cannot be created.
+    pub fn scratch(&self) -> Result<Arc<TempDir>> {
+        let scratch = TempDir::with_prefix_in("bench-state-", &self.binaries);
+        Ok(Arc::new(scratch.context("cannot create a directory")?))
+    }
+
+    /// Starts a sidecar with its journal on disk.
+    pub(crate) async fn sidecar(&self) -> Result<Host> {
+        let sidecar = Launch::sidecar(&self.binaries.join("metrics-host"))?.state(&self.scratch()?);
+        sidecar.env("METRICS_HOST_LOG_LEVEL", "off").start().await
+    }
+}
+
+/// Runs a command at the root of the repository and returns what it prints.
+pub(crate) fn output(command: &mut Command) -> Result<String> {
+    let program = command.get_program().to_string_lossy().into_owned();
+    let output = command
+        .current_dir(root())
+        .stderr(Stdio::inherit())
+        .output();
+    let output = output.with_context(|| format!("cannot run {program}"))?;
+    ensure!(output.status.success(), "{program} failed");
+    Ok(String::from_utf8(output.stdout)?.trim().to_owned())
 }

@@ -1,67 +1,58 @@
-//! Part `startup`: from the start of a process to its first answer.
+//! Part `startup`: time from the start of a process to its first answer.
 
 use crate::{
-    contender::{Contender, Kind},
+    contender::{EMBEDDED, FLASK, Kind, NATIVE, SPIN},
     report::{Figure, Goal, Report, Table},
-    server,
     setup::Setup,
 };
 use anyhow::Result;
 
-const KINDS: [Kind; 4] = [Kind::Native, Kind::Inline, Kind::Spin, Kind::Flask];
+const KINDS: [Kind; 4] = [NATIVE, EMBEDDED, SPIN, FLASK];
+/// A first start in a new directory.
 const COLD: &str = "cold cache";
+/// A second start in the same.
 const WARM: &str = "warm cache";
 
 /// Measures it.
 ///
 /// # Errors
-/// If one that was built for this does not start.
-pub fn measure(setup: &Setup) -> Result<Report> {
+/// If a contender does not start that this machine has.
+pub async fn measure(setup: &Setup) -> Result<Report> {
     let rounds = setup.rounds(7);
-    let mut table = Table::new("ms to the first answer".into(), 1, []);
+    let mut table = Table::new("ms to the first answer", 1);
     let mut notes = Vec::new();
     for round in 1..=rounds {
         eprintln!("startup: round {round} of {rounds}");
         for kind in KINDS {
-            match start_twice(setup, kind) {
-                Ok(millis) => {
-                    for (cache, millis) in [COLD, WARM].into_iter().zip(millis) {
-                        table.push(kind.name(), cache, millis);
+            let scratch = setup.scratch()?;
+            for cache in [COLD, WARM] {
+                match kind.start(setup, &scratch).await {
+                    Ok(contender) => {
+                        table.push(kind.name, cache, contender.first_answer.as_secs_f64() * 1e3)
                     }
-                }
-                Err(reason) if kind.is_optional() => {
-                    if round == 1 {
-                        notes.push(format!("{}: left out, {reason:#}", kind.name()));
+                    Err(reason) if kind.is_optional => {
+                        if round == 1 {
+                            notes.push(format!("{}: left out, {reason:#}", kind.name));
+                        }
+                        break;
                     }
+                    Err(error) => return Err(error),
                 }
-                Err(error) => return Err(error),
             }
         }
     }
+    let (what, warm) = (
+        "warm start to first answer, embedded, ms",
+        table.values(EMBEDDED.name, WARM),
+    );
+    let figure = Figure::new(what, warm, 1, Goal::AtMost(50.0));
     Ok(Report {
         method: format!(
             "Time from the start of the process to its first answer to `GET /`, {rounds} rounds. Cold: without compiled code or \
              items from before; the files themselves are in the system's memory. Warm: with what the cold start left, after `kill -9`."
         ),
         notes,
-        figures: vec![Figure {
-            what: "warm start to first answer, embedded, ms".into(),
-            values: table.values(Kind::Inline.name(), WARM).to_vec(),
-            decimals: 1,
-            goal: Some(Goal::AtMost(50.0)),
-        }],
+        figures: vec![figure],
         tables: vec![table],
-        charts: vec![],
     })
-}
-
-/// Returns the milliseconds of a cold and of a warm start.
-fn start_twice(setup: &Setup, kind: Kind) -> Result<[f64; 2]> {
-    let scratch = server::scratch(&setup.binaries)?;
-    let start = || -> Result<f64> {
-        let (launch, sidecar) = kind.launch(setup, &scratch)?;
-        let contender = Contender::new(kind, launch.start()?, sidecar)?;
-        Ok(contender.server.first_answer.as_secs_f64() * 1e3)
-    };
-    Ok([start()?, start()?])
 }

@@ -1,108 +1,77 @@
-//! What a process uses, as Linux tells.
+//! Memory and descriptors of processes, as Linux reports them.
 
 use anyhow::{Context, Result};
-use std::fs;
+use procfs::process::Process;
 
-/// Memory and descriptors of a process at one moment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Resources of a process at one moment.
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Usage {
-    /// Most memory that was ever resident, in KiB.
-    pub peak_kib: u64,
-    /// Memory that is resident, in KiB.
-    pub resident_kib: u64,
+    /// Highest resident memory so far, in MiB.
+    pub peak_mib: f64,
+    /// Resident memory, in MiB.
+    pub resident_mib: f64,
     /// Open file descriptors.
     pub descriptors: usize,
 }
 
 impl Usage {
-    /// Looks at the process `pid`.
+    /// Reads the usage of the process `pid`.
     ///
     /// # Errors
-    /// If there is no such process, or it is another user's.
+    /// If there is no such process.
     pub fn of(pid: u32) -> Result<Self> {
-        let path = format!("/proc/{pid}/status");
-        let status = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
-        let field = |key| kib(&status, key).with_context(|| format!("{path} has no {key}"));
-        let descriptors = format!("/proc/{pid}/fd");
+        let process = Process::new(pid.try_into()?)?;
+        let status = process.status()?;
+        let mib = |kib: Option<u64>| {
+            kib.map(|kib| kib as f64 / 1024.0)
+                .context("the process has ended")
+        };
         Ok(Self {
-            peak_kib: field("VmHWM")?,
-            resident_kib: field("VmRSS")?,
-            descriptors: fs::read_dir(&descriptors)
-                .with_context(|| format!("cannot read {descriptors}"))?
-                .count(),
+            peak_mib: mib(status.vmhwm)?,
+            resident_mib: mib(status.vmrss)?,
+            descriptors: process.fd_count()?,
         })
     }
 }
 
-/// Returns a process and all that it started.
-pub fn tree(pid: u32) -> Vec<u32> {
-    let mut processes = vec![pid];
-    // None if it ended meanwhile.
-    let threads = fs::read_dir(format!("/proc/{pid}/task"))
-        .into_iter()
-        .flatten();
-    for thread in threads.flatten() {
-        let children = fs::read_to_string(thread.path().join("children")).unwrap_or_default();
-        let children = children
-            .split_whitespace()
-            .filter_map(|pid| pid.parse().ok());
-        processes.extend(children.flat_map(tree));
-    }
-    processes
-}
-
-/// Returns the memory that is resident for a process and all that it started, in KiB.
+/// Returns the resident memory of a process and all its descendants, in MiB.
 ///
 /// # Errors
 /// If there is no such process.
-pub fn resident_kib(pid: u32) -> Result<u64> {
+pub fn resident_mib(pid: u32) -> Result<f64> {
     tree(pid)
         .into_iter()
-        .map(|pid| Ok(Usage::of(pid)?.resident_kib))
+        .map(|pid| Ok(Usage::of(pid)?.resident_mib))
         .sum()
 }
 
-/// Converts to MiB.
-pub fn mib(kib: u64) -> f64 {
-    kib as f64 / 1024.0
-}
-
-fn kib(status: &str, key: &str) -> Option<u64> {
-    let mut lines = status.lines();
-    let value = lines.find_map(|line| line.strip_prefix(key)?.strip_prefix(':'))?;
-    value.trim().strip_suffix(" kB")?.parse().ok()
+/// Returns a process and all its descendants.
+fn tree(pid: u32) -> Vec<u32> {
+    let tasks = Process::new(pid as i32).and_then(|process| process.tasks());
+    let children = tasks
+        .into_iter()
+        .flatten()
+        .flatten()
+        .flat_map(|task| task.children().unwrap_or_default());
+    std::iter::once(pid)
+        .chain(children.flat_map(tree))
+        .collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::process::{self, Command};
 
     #[test]
-    fn a_field_is_found_by_its_whole_name() {
-        let status = "Name:\tbench\nVmHWMark:\t1 kB\nVmHWM:\t   31416 kB\nVmRSS:\t    2718 kB\n";
-        assert_eq!(kib(status, "VmHWM"), Some(31_416));
-        assert_eq!(kib(status, "VmRSS"), Some(2_718));
-        assert_eq!(kib(status, "VmSwap"), None);
-    }
-
-    #[test]
-    fn a_child_belongs_to_the_tree() {
-        let mut child = std::process::Command::new("sleep")
-            .arg("60")
-            .spawn()
-            .unwrap();
-        let this = std::process::id();
-        let seen = tree(this);
+    fn the_memory_of_a_child_is_included() {
+        let mut child = Command::new("sleep").arg("60").spawn().unwrap();
+        let own = Usage::of(process::id()).unwrap();
+        let (tree, all) = (tree(process::id()), resident_mib(process::id()).unwrap());
         child.kill().unwrap();
         child.wait().unwrap();
-        assert_eq!(seen[0], this);
-        assert!(seen.contains(&child.id()), "{seen:?}");
-    }
-
-    #[test]
-    fn this_process_uses_memory_and_descriptors() {
-        let usage = Usage::of(std::process::id()).unwrap();
-        assert!(usage.peak_kib >= usage.resident_kib && usage.resident_kib > 0);
-        assert!(usage.descriptors > 2);
+        assert!(tree[0] == process::id() && tree.contains(&child.id()));
+        assert!(own.peak_mib >= own.resident_mib && all > own.resident_mib);
+        assert!(own.resident_mib > 0.0 && own.descriptors > 2);
     }
 }

@@ -1,83 +1,74 @@
-//! What the items API is asked.
+//! Requests to the items API.
 
-use crate::generator::Request;
-use std::net::SocketAddr;
+use ::http::StatusCode;
+use testkit::{http, load::Planned};
 
 /// Items on a page.
 pub const ROWS: usize = 20;
+/// Number of the pages in [`Workload::Pages`].
+const PAGES: i64 = 64;
+/// A new item.
+pub const CREATE: &str = r#"{"name":"measured"}"#;
 
 /// A kind of traffic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Workload {
     /// `GET /`
     Show,
-    /// `GET /items`, a page of [`ROWS`]
+    /// `GET /items`, the first page of [`ROWS`]
     List,
+    /// `GET /items`, pages spread over a table of so many items
+    Pages(i64),
     /// `POST /items`
     Create,
-    /// All three as the reference's traffic has them: 60, 25 and 15 of a hundred.
+    /// A mix of all three like the reference's traffic: 60 %, 25 % and 15 %
     Mixed,
 }
 
 impl Workload {
-    /// Every kind.
+    /// The kinds that contenders are compared by.
     pub const ALL: [Self; 4] = [Self::Show, Self::List, Self::Create, Self::Mixed];
-    /// In twenty requests, spread evenly.
-    const MIXED: [Self; 20] = {
+    /// Twenty requests, spread evenly.
+    const MIX: [Self; 20] = {
         use Workload::{Create as C, List as L, Show as S};
         [S, L, S, C, S, S, L, S, S, L, S, C, S, S, L, S, S, C, S, L]
     };
 
-    /// Returns what tables call it.
+    /// Returns the name in tables.
     pub fn name(self) -> &'static str {
         match self {
             Self::Show => "`GET /`",
             Self::List => "`GET /items`, 20 rows",
+            Self::Pages(_) => "`GET /items` all over the table",
             Self::Create => "`POST /items`",
             Self::Mixed => "mixed 60/25/15",
         }
     }
 
-    /// Returns its requests to `address`, to be sent again and again.
-    pub fn requests(self, address: SocketAddr) -> Vec<Request> {
+    /// Returns its requests, to be sent in turn.
+    pub fn requests(self) -> Vec<Planned> {
         match self {
-            Self::Mixed => Self::MIXED
-                .into_iter()
-                .flat_map(|kind| kind.requests(address))
+            Self::Show => vec![get("/")],
+            Self::List => vec![page(0)],
+            Self::Pages(items) => (0..PAGES)
+                .map(|index| page(index * items / PAGES))
                 .collect(),
-            Self::Show => vec![get("/", address)],
-            Self::List => vec![page(0, address)],
             Self::Create => {
-                let body = r#"{"name":"measured"}"#;
-                let head = format!(
-                    "POST /items HTTP/1.1\r\nhost: {address}\r\ncontent-type: application/json\r\n\
-                     content-length: {}\r\n\r\n",
-                    body.len()
-                );
-                vec![Request {
-                    bytes: (head + body).into_bytes(),
-                    status: 201,
-                }]
+                let request = http::json("POST /items", CREATE);
+                vec![Planned::new(&request, "/items").expecting(StatusCode::CREATED)]
             }
+            Self::Mixed => Self::MIX.into_iter().flat_map(Self::requests).collect(),
         }
     }
 }
 
-/// Returns a request for the items after the id `after`.
-pub(crate) fn page(after: i64, address: SocketAddr) -> Request {
-    let after = if after == 0 {
-        String::new()
-    } else {
-        format!("&after={after}")
-    };
-    get(&format!("/items?limit={ROWS}{after}"), address)
+fn page(after: i64) -> Planned {
+    get(&format!("/items?limit={ROWS}&after={after}"))
 }
 
-fn get(target: &str, address: SocketAddr) -> Request {
-    Request {
-        bytes: format!("GET {target} HTTP/1.1\r\nhost: {address}\r\n\r\n").into_bytes(),
-        status: 200,
-    }
+fn get(target: &str) -> Planned {
+    let request = http::empty(http::request(&format!("GET {target}")));
+    Planned::new(&request, "").expecting(StatusCode::OK)
 }
 
 #[cfg(test)]
@@ -85,10 +76,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_mix_is_sixty_twenty_five_and_fifteen_of_a_hundred() {
+    fn the_mix_is_sixty_twenty_five_and_fifteen_percent() {
         let share = |kind| {
-            let count = Workload::MIXED.iter().filter(|mixed| **mixed == kind);
-            100 * count.count() / Workload::MIXED.len()
+            let requests = Workload::MIX.iter().filter(|mixed| **mixed == kind);
+            100 * requests.count() / Workload::MIX.len()
         };
         let shares = [Workload::Show, Workload::List, Workload::Create].map(share);
         assert_eq!(shares, [60, 25, 15]);

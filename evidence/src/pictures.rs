@@ -31,7 +31,7 @@ impl Browser {
         let mut version = Command::new("chromium");
         version.arg("--version").stdout(Stdio::null());
         let status = version.stderr(Stdio::null()).status().context(
-            "screenshots need chromium: run `make test-tools`, or give --no-screenshots",
+            "screenshots need chromium: run `make setup-test`, or give --no-screenshots",
         )?;
         ensure!(status.success(), "chromium --version ended with {status}");
         Ok(Self(()))

@@ -1,6 +1,6 @@
-//! Requests to the items service, one after the other: every answer is one that its OpenAPI document promises.
+//! Sends sequences of requests to the items service: its OpenAPI document promises every response.
 //!
-//! `cargo fuzz fmt api FILE` shows the requests in a file of the corpus.
+//! `cargo fuzz fmt api FILE` prints the requests of a corpus file.
 
 #![no_main]
 
@@ -13,7 +13,7 @@ use http::{Method, Response, StatusCode, header};
 use items_component::{
     fault::{self, Fault},
     request::BodyError,
-    service::{Answer, Request, Service},
+    service::{Outcome, Request, Service},
 };
 use libfuzzer_sys::fuzz_target;
 use memory_store::MemoryStore;
@@ -25,7 +25,7 @@ static DOCUMENT: LazyLock<Value> = LazyLock::new(|| {
         .expect("the OpenAPI document is JSON")
 });
 
-/// Requests that meet the same store.
+/// Requests to the same store.
 #[derive(Debug, Arbitrary)]
 struct Session<'a> {
     store_broken: bool,
@@ -97,7 +97,7 @@ fuzz_target!(|session: Session| {
         let fault = request
             .header(fault::HEADER)
             .filter(|_| session.fault_injection);
-        // A drill for a trap is one.
+        // An injected trap would end the fuzzer.
         if fault
             .as_deref()
             .is_some_and(|text| matches!(Fault::parse(text), Ok(Fault::Panic | Fault::Overflow)))
@@ -105,18 +105,18 @@ fuzz_target!(|session: Session| {
             continue;
         }
         let method = request.method.clone();
-        check(&method, fault.is_some(), &block_on(service.answer(request)));
+        check(&method, fault.is_some(), &block_on(service.handle(request)));
     }
 });
 
-fn check(method: &Method, drill: bool, answer: &Answer) {
-    let reply = &answer.reply;
+fn check(method: &Method, fault: bool, outcome: &Outcome) {
+    let reply = &outcome.reply;
     let status = reply.status();
-    let drilled = drill && matches!(status.as_u16(), 400 | 500);
+    let injected = fault && matches!(status.as_u16(), 400 | 500);
     assert!(
-        drilled || promised(method, answer.template).contains(&status),
+        injected || promised(method, outcome.template).contains(&status),
         "{method} {}: {status}",
-        answer.template
+        outcome.template
     );
     let json = match status {
         StatusCode::NO_CONTENT => {
@@ -125,7 +125,7 @@ fn check(method: &Method, drill: bool, answer: &Answer) {
         }
         _ => json(reply),
     };
-    assert_eq!(answer.error.is_some(), !status.is_success());
+    assert_eq!(outcome.error.is_some(), !status.is_success());
     if !status.is_success() {
         assert!(
             json["error"]
@@ -152,7 +152,7 @@ fn check(method: &Method, drill: bool, answer: &Answer) {
     }
 }
 
-/// Returns the statuses that the document lists for an operation, or what answers where there is none.
+/// Returns the statuses that the document lists for an operation; 404 or 405 if it lists no such operation.
 fn promised(method: &Method, template: &str) -> Vec<StatusCode> {
     let method = if method == Method::HEAD {
         &Method::GET
@@ -162,7 +162,7 @@ fn promised(method: &Method, template: &str) -> Vec<StatusCode> {
     let Some(resource) = DOCUMENT["paths"].get(template) else {
         return vec![StatusCode::NOT_FOUND];
     };
-    // The document writes methods in lower case, and methods are case-sensitive.
+    // OpenAPI writes methods in lower case.
     let operation = resource.as_object().and_then(|operations| {
         operations
             .iter()
@@ -182,7 +182,7 @@ fn promised(method: &Method, template: &str) -> Vec<StatusCode> {
 
 fn json(reply: &Response<Vec<u8>>) -> Value {
     assert_eq!(text(reply, header::CONTENT_TYPE), "application/json");
-    serde_json::from_slice(reply.body()).expect("an answer's body is JSON")
+    serde_json::from_slice(reply.body()).expect("the body is JSON")
 }
 
 fn text(reply: &Response<Vec<u8>>, name: header::HeaderName) -> &str {
@@ -200,7 +200,7 @@ struct TestRequest {
 }
 
 impl TestRequest {
-    /// Returns `None` for a method that no HTTP message can have.
+    /// Returns `None` if the method is not valid in HTTP.
     fn new(call: &Call<'_>) -> Option<Self> {
         Some(Self {
             method: match call.verb {

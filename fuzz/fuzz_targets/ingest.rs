@@ -1,4 +1,4 @@
-//! Bytes at the ingest: what is taken can be told again without changing a total.
+//! Decodes bytes as a batch: an accepted batch survives another round trip without a change in any total.
 
 #![no_main]
 
@@ -8,14 +8,12 @@ use telemetry::{
     otlp::{self, Batch},
 };
 
-/// Below, seconds as a double hold every nanosecond, both conversions included.
+/// Below this, a double in seconds preserves every nanosecond through both conversions.
 const EXACT_NANOS: u64 = 1 << 51;
 
-fuzz_target!(|body: &[u8]| {
-    batch_of_ours(body);
-});
+fuzz_target!(|body: &[u8]| check(body));
 
-fn batch_of_ours(body: &[u8]) {
+fn check(body: &[u8]) {
     let Ok(batch) = otlp::decode(body) else {
         return;
     };
@@ -25,18 +23,18 @@ fn batch_of_ours(body: &[u8]) {
         end_unix_nanos,
     } = &batch;
     let again = otlp::encode(resource, delta, 0, *end_unix_nanos);
-    let told = otlp::decode(&again).expect("what was encoded decodes");
-    assert_eq!(told.resource, *resource);
-    assert_eq!(told.delta.lost, delta.lost);
-    assert_eq!(told.delta.requests(), delta.requests());
-    let (before, after) = (counted(delta), counted(&told.delta));
+    let decoded = otlp::decode(&again).expect("an encoded batch decodes");
+    assert_eq!(decoded.resource, *resource);
+    assert_eq!(decoded.delta.lost, delta.lost);
+    assert_eq!(decoded.delta.requests(), delta.requests());
+    let (before, after) = (counted(delta), counted(&decoded.delta));
     assert_eq!(before.len(), after.len(), "{before:?}\n{after:?}");
     for (before, after) in before.iter().zip(&after) {
         assert_eq!(
             (before.series, before.buckets),
             (after.series, after.buckets)
         );
-        // A double has 53 bits, and two conversions may each lose half of the last.
+        // A double has 53 bits; each of the two conversions may lose half of the last.
         let tolerance = if before.nanos < EXACT_NANOS {
             0
         } else {
@@ -49,7 +47,7 @@ fn batch_of_ours(body: &[u8]) {
     }
 }
 
-/// What a series adds to the totals.
+/// Contribution of a series to the totals.
 #[derive(Debug)]
 struct Counted<'a> {
     series: &'a Series,
@@ -57,7 +55,7 @@ struct Counted<'a> {
     nanos: u64,
 }
 
-/// Returns the series that add something; one that only exists is told without its error class.
+/// Returns the series with counts. Declared series are left out: their error class is not encoded.
 fn counted(delta: &Delta) -> Vec<Counted<'_>> {
     let all = delta.iter().map(|(series, histogram)| Counted {
         series,

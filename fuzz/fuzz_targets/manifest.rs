@@ -1,25 +1,10 @@
-//! Text as `spin.toml`: what is accepted can be hosted, what is refused is refused at a line that is there.
+//! Parses text as `spin.toml`: an accepted manifest can be hosted, and an error names an existing line.
 
 #![no_main]
 
-#[path = "../../metrics-host/src/guest"]
-#[allow(
-    dead_code,
-    unfulfilled_lint_expectations,
-    reason = "the files are a library's, and reading a manifest takes only a part of them"
-)]
-mod guest {
-    mod allowed_hosts;
-    mod manifest;
-    mod route;
-    mod template;
-
-    pub use manifest::{Manifest, ManifestError};
-}
-
-use guest::{Manifest, ManifestError};
 use libfuzzer_sys::fuzz_target;
 use rustix::fs::{MemfdFlags, memfd_create};
+use spin_manifest::{Manifest, ManifestError};
 use std::{
     fs::File,
     os::{fd::AsRawFd, unix::fs::FileExt},
@@ -27,7 +12,7 @@ use std::{
     sync::LazyLock,
 };
 
-/// In memory, so that the disk does not set the pace and nothing is left behind.
+/// In memory: faster than a disk, and nothing to clean up.
 static MANIFEST: LazyLock<File> = LazyLock::new(|| {
     memfd_create("spin.toml", MemfdFlags::CLOEXEC)
         .expect("Linux has files in memory")
@@ -69,7 +54,7 @@ fn check(manifest: &Manifest) {
             "two triggers answer {route}"
         );
     }
-    // A database's name becomes that of its file.
+    // The name of a database becomes a file name.
     for name in manifest
         .components
         .values()

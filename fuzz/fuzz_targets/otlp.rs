@@ -1,28 +1,14 @@
-//! Bytes at the ingest from a sender of no kind in particular: what is taken can be exposed, whatever it was written in.
+//! Decodes bytes as OTLP of any sender, in JSON and protobuf: an accepted message can be exposed.
 
 #![no_main]
 
-#[path = "../../metrics-host/src"]
-#[allow(
-    dead_code,
-    unused_imports,
-    reason = "the files are a library's, and reading OTLP takes only a part of them"
-)]
-mod host {
-    pub mod metric;
-    pub mod otlp;
-    pub mod request_counts;
-}
-
-use host::otlp::{self, Amount, Encoding, Labels, Point, PointValue};
-// Where those files look for them.
-use host::{metric, request_counts};
 use libfuzzer_sys::fuzz_target;
 use metric::Kind;
 use opentelemetry_proto::tonic::collector::{
     logs::v1::ExportLogsServiceRequest, metrics::v1::ExportMetricsServiceRequest,
     trace::v1::ExportTraceServiceRequest,
 };
+use otlp::{Amount, Encoding, Labels, Point, PointValue};
 use prost::Message;
 use request_counts::LabelSpace;
 
@@ -45,7 +31,7 @@ fuzz_target!(|body: &[u8]| {
 
 fn check_metrics(message: ExportMetricsServiceRequest) {
     let again = otlp::decode(Encoding::Protobuf, &message.encode_to_vec());
-    let again = again.expect("what was encoded decodes");
+    let again = again.expect("an encoded message decodes");
     let (read, read_again) = (otlp::points(message, SPACE), otlp::points(again, SPACE));
     assert_eq!(read.rejected, read_again.rejected);
     assert_eq!(read.points.len(), read_again.points.len());
@@ -98,7 +84,7 @@ fn check_spans(message: &ExportTraceServiceRequest) {
     assert_eq!(spans.requests.requests() + spans.skipped + spans.rejected, all);
 }
 
-/// Returns whether Prometheus takes `name`; source: <https://prometheus.io/docs/concepts/data_model/>.
+/// Returns whether `name` is valid in Prometheus; source: <https://prometheus.io/docs/concepts/data_model/>.
 fn is_name(name: &str, besides: &str) -> bool {
     let fits = |letter: char| letter.is_ascii_alphanumeric() || letter == '_' || besides.contains(letter);
     !name.is_empty() && !name.starts_with(|first: char| first.is_ascii_digit()) && name.chars().all(fits)

@@ -1,5 +1,5 @@
--- Run by every instance before its first use of the table, so it has to be one statement that may run twice.
--- AUTOINCREMENT: the id of a deleted item is never given to another.
+-- Every instance runs this before it uses the table, so it must be a single, idempotent statement.
+-- AUTOINCREMENT: the id of a deleted item is never reused.
 CREATE TABLE IF NOT EXISTS items (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     name TEXT NOT NULL

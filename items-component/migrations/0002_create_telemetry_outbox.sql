@@ -1,5 +1,5 @@
--- Batches of telemetry that an instance could not deliver; whichever delivers next sends them, too, in order of id.
--- AUTOINCREMENT: what is deleted up to an id was there when it was read.
+-- Undelivered batches of telemetry. The next instance that reaches the sidecar sends them in order of id.
+-- AUTOINCREMENT: new rows get higher ids, so deleting up to an id never removes a row that was not read.
 CREATE TABLE IF NOT EXISTS telemetry_outbox (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     key TEXT NOT NULL UNIQUE,

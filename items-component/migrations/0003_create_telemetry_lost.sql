@@ -1,4 +1,4 @@
--- Requests for whose telemetry the outbox had no room: one row, reported with the next batch.
+-- Number of requests whose telemetry did not fit into the outbox. The next batch reports it.
 CREATE TABLE IF NOT EXISTS telemetry_lost (
     id INTEGER PRIMARY KEY CHECK (id = 0),
     requests INTEGER NOT NULL

@@ -1,12 +1,13 @@
-//! Sends batches to the sidecar beside the responses they count; never delays or fails one.
+//! Sends batches to the sidecar. Sending never delays or fails a response.
 //!
-//! One flush runs at a time in an instance, and keeps it alive until all is delivered or in the outbox. When nothing
-//! could be delivered for two seconds, the batches go there: an outage must not keep instances alive. Whichever
-//! instance delivers next delivers them, too. A pause that the sidecar asked for is kept: what is counted during it
-//! goes to the outbox at once.
+//! An instance runs one flush at a time. The flush keeps the instance alive until every batch is delivered or in the
+//! outbox. After two seconds without a delivery all batches go to the outbox, so that an outage does not keep instances
+//! alive; the next instance that delivers a batch also empties the outbox. During a pause that the sidecar asked for
+//! (`Retry-After`), batches go straight to the outbox.
 
 use crate::{
     backoff::{self, Next},
+    clock::{nanos, sleep, unix_nanos},
     in_flight,
     outbox::{self, Waiting},
     route,
@@ -18,37 +19,36 @@ use serde_json::json;
 use spin_sdk::{
     http::{FullBody, body::IncomingBodyExt, send},
     wasip3::{
-        self, clocks::monotonic_clock, http::types::RequestOptions,
-        http_compat::RequestOptionsExtension, random::random,
+        self, http::types::RequestOptions, http_compat::RequestOptionsExtension, random::random,
     },
 };
 use std::{
     cell::RefCell,
     panic,
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, Instant},
 };
 use telemetry::{
     Observation, Resource, attribute,
     emitter::{Emitter, FrozenBatch},
 };
 
-/// From the first request after a quiet time to its sending: what comes meanwhile goes with it.
-const GATHER: Duration = Duration::from_millis(5);
-/// From one batch to the next while requests keep coming: each post costs as much as several requests.
-const GATHER_UNDER_LOAD: Duration = Duration::from_millis(200);
-/// From a request to the outbox while the sidecar wants to be left alone.
-const GATHER_IN_PAUSE: Duration = Duration::from_secs(1);
+/// Delay from the first request to its batch, which collects the requests in between.
+const BATCH_DELAY: Duration = Duration::from_millis(5);
+/// Delay between batches under load: sending one costs as much as serving several requests.
+const BATCH_DELAY_UNDER_LOAD: Duration = Duration::from_millis(200);
+/// Delay from a request to the outbox while the sidecar asks for a pause.
+const BATCH_DELAY_IN_PAUSE: Duration = Duration::from_secs(1);
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(250);
 const REPLY_TIMEOUT: Duration = Duration::from_secs(1);
-/// Batches that wait in memory where the outbox cannot be written; what comes after goes into one more.
+/// Maximum number of frozen batches in memory while the outbox cannot be written; later requests stay pending.
 const MAX_FROZEN: usize = 8;
 
 struct Sender {
     emitter: Emitter,
-    /// Where to; known from the first request on.
+    /// URL of the sidecar, set by [`start`].
     url: Option<String>,
     flushing: bool,
-    /// Until when the sidecar asked not to be sent anything.
+    /// End of the pause that the sidecar asked for.
     paused_until: Option<Instant>,
 }
 
@@ -60,7 +60,7 @@ thread_local! {
                 service_version: env!("CARGO_PKG_VERSION").into(),
                 instance: random_instance(),
             },
-            &route::vocabulary(),
+            &route::catalogue(),
             unix_nanos(),
         ),
         url: None,
@@ -69,18 +69,18 @@ thread_local! {
     });
 }
 
-/// What became of an attempt.
+/// The result of a delivery attempt.
 enum Attempt {
     Delivered,
-    /// Sending it again would not help.
-    Refused(StatusCode),
+    /// Rejected permanently: a retry would not help.
+    Rejected(StatusCode),
     Failed {
         reason: String,
         retry_after: Option<Duration>,
     },
 }
 
-/// Sends to `host` from now on, and keeps what is not sent when the instance panics.
+/// Starts sending to `host`, and installs a panic hook that saves unsent telemetry.
 pub(crate) fn start(host: &str) {
     let first = SENDER.with_borrow_mut(|sender| {
         let first = sender.url.is_none();
@@ -93,12 +93,12 @@ pub(crate) fn start(host: &str) {
         let report = panic::take_hook();
         panic::set_hook(Box::new(move |panic| {
             report(panic);
-            rescue();
+            save_on_panic();
         }));
     }
 }
 
-/// Counts a request; sends it soon, with others, once it is known where to.
+/// Counts a request and, once [`start`] has run, makes sure that a flush is running.
 pub(crate) fn record(observation: Observation) {
     let url = SENDER.with_borrow_mut(|sender| {
         sender.emitter.record(observation);
@@ -110,27 +110,26 @@ pub(crate) fn record(observation: Observation) {
     });
     if let Some(url) = url {
         wasip3::spawn(async move {
-            // What is counted while a batch goes to the outbox has nobody else to send it.
+            // Requests counted during a hand-over to the outbox need another flush.
             while flush(&url).await && SENDER.with_borrow(|sender| sender.emitter.has_unsent()) {}
             SENDER.with_borrow_mut(|sender| sender.flushing = false);
         });
     }
 }
 
-/// Sends batches until there is nothing more to say, or the sidecar has been away for too long. Returns false if what is
-/// left has to wait in memory.
+/// Sends batches until nothing is pending or the retries are used up. Returns false if batches must stay in memory.
 async fn flush(url: &str) -> bool {
     if SENDER.with_borrow(|sender| {
         sender
             .paused_until
             .is_some_and(|until| Instant::now() < until)
     }) {
-        sleep(GATHER_IN_PAUSE).await;
+        sleep(BATCH_DELAY_IN_PAUSE).await;
         return hand_over("the sidecar asked for a pause").await;
     }
     let mut failures = 0;
     let mut settled = Instant::now();
-    sleep(GATHER).await;
+    sleep(BATCH_DELAY).await;
     while let Some(batch) =
         SENDER.with_borrow_mut(|sender| sender.emitter.freeze(unix_nanos()).cloned())
     {
@@ -139,9 +138,9 @@ async fn flush(url: &str) -> bool {
                 settle();
                 drain(url).await;
             }
-            Attempt::Refused(status) => {
+            Attempt::Rejected(status) => {
                 settle();
-                lose(&batch, status);
+                count_as_lost(&batch, status);
             }
             Attempt::Failed {
                 reason,
@@ -160,13 +159,13 @@ async fn flush(url: &str) -> bool {
             }
         }
         failures = 0;
-        sleep(GATHER_UNDER_LOAD).await;
+        sleep(BATCH_DELAY_UNDER_LOAD).await;
         settled = Instant::now();
     }
     true
 }
 
-/// Leaves all that is not delivered to whoever delivers next. Returns whether that is possible.
+/// Moves all undelivered batches to the outbox. Returns false if the outbox cannot be written.
 async fn hand_over(reason: &str) -> bool {
     let batches = SENDER.with_borrow_mut(|sender| {
         let all = sender.emitter.freeze_all(unix_nanos(), MAX_FROZEN);
@@ -175,40 +174,40 @@ async fn hand_over(reason: &str) -> bool {
     let Some(last) = batches.last() else {
         return true;
     };
-    let kept = outbox::put(&batches).await;
-    match &kept {
+    let stored = outbox::put(&batches).await;
+    match &stored {
         Ok(()) => SENDER.with_borrow_mut(|sender| sender.emitter.hand_over(random_instance())),
         Err(error) => log(
-            "telemetry stays in memory until the next request, since the outbox cannot be written",
+            "cannot write the telemetry outbox; telemetry stays in memory until the next request",
             last,
             &format!("{reason}; {}", error.0),
         ),
     }
-    kept.is_ok()
+    stored.is_ok()
 }
 
-/// Delivers what others left, as far as it goes. What fails stays.
+/// Delivers the outbox until an attempt fails.
 async fn drain(url: &str) {
     if let Err(error) = drain_outbox(url).await {
         eprintln!(
             "{}",
-            json!({ "level": "warn", "message": "cannot read the outbox of telemetry", "reason": error.0 })
+            json!({ "level": "warn", "message": "cannot read the telemetry outbox", "reason": error.0 })
         );
     }
 }
 
 async fn drain_outbox(url: &str) -> Result<(), StoreError> {
     loop {
-        let waiting = outbox::oldest().await?;
-        if waiting.is_empty() {
+        let oldest = outbox::oldest().await?;
+        if oldest.is_empty() {
             return Ok(());
         }
         let mut done = None;
         let mut stopped = false;
-        for Waiting { id, batch } in &waiting {
+        for Waiting { id, batch } in &oldest {
             match attempt(url, batch).await {
                 Attempt::Delivered => {}
-                Attempt::Refused(status) => lose(batch, status),
+                Attempt::Rejected(status) => count_as_lost(batch, status),
                 Attempt::Failed { .. } => {
                     stopped = true;
                     break;
@@ -217,7 +216,7 @@ async fn drain_outbox(url: &str) -> Result<(), StoreError> {
             done = Some(*id);
         }
         if let Some(id) = done {
-            outbox::forget(id).await?;
+            outbox::delete_up_to(id).await?;
         }
         if stopped {
             return Ok(());
@@ -227,14 +226,14 @@ async fn drain_outbox(url: &str) -> Result<(), StoreError> {
     }
 }
 
-/// Keeps what a panic would take: the batch under way, what is not sent, and the requests it is going to end. Runs
-/// in the panic hook, so it must not panic itself, nor await.
-fn rescue() {
-    let victims = in_flight::victims();
+/// Saves undelivered batches to the outbox, with the requests that this panic ends. Runs in the panic hook, so it must
+/// neither panic nor await.
+fn save_on_panic() {
+    let interrupted = in_flight::take_interrupted();
     let batches = SENDER.try_with(|sender| {
         let mut sender = sender.try_borrow_mut().ok()?;
-        for victim in victims {
-            sender.emitter.record(victim);
+        for observation in interrupted {
+            sender.emitter.record(observation);
         }
         let all = sender.emitter.freeze_all(unix_nanos(), usize::MAX);
         Some(all.cloned().collect::<Vec<_>>())
@@ -242,7 +241,7 @@ fn rescue() {
     let Ok(Some(batches)) = batches else {
         eprintln!(
             "{}",
-            json!({ "level": "error", "message": "the panic took unsent telemetry with it" })
+            json!({ "level": "error", "message": "a panic lost unsent telemetry" })
         );
         return;
     };
@@ -250,7 +249,7 @@ fn rescue() {
         && let Err(error) = outbox::put_blocking(&batches)
     {
         log(
-            "telemetry is lost with a panic, since the outbox cannot be written",
+            "cannot write the telemetry outbox; a panic lost unsent telemetry",
             last,
             &error.to_string(),
         );
@@ -275,7 +274,7 @@ async fn attempt(url: &str, batch: &FrozenBatch) -> Attempt {
         Ok(response) => response.into_parts(),
         Err(error) => return failed(error.to_string()),
     };
-    // Read to its end, so that the connection ends in order; what it says is in the status.
+    // Drain the body, so that the connection closes cleanly.
     _ = body.bytes().await;
     match head.status {
         status if status.is_success() => Attempt::Delivered,
@@ -283,7 +282,7 @@ async fn attempt(url: &str, batch: &FrozenBatch) -> Attempt {
         | StatusCode::NOT_FOUND
         | StatusCode::PAYLOAD_TOO_LARGE
         | StatusCode::UNSUPPORTED_MEDIA_TYPE
-        | StatusCode::MISDIRECTED_REQUEST => Attempt::Refused(head.status),
+        | StatusCode::MISDIRECTED_REQUEST => Attempt::Rejected(head.status),
         status => Attempt::Failed {
             reason: status.to_string(),
             retry_after: retry_after(&head.headers),
@@ -292,12 +291,11 @@ async fn attempt(url: &str, batch: &FrozenBatch) -> Attempt {
 }
 
 fn options() -> RequestOptions {
-    let nanos = |time: Duration| Some(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
     let options = RequestOptions::new();
-    // A host that has no such time-outs uses its own.
-    _ = options.set_connect_timeout(nanos(CONNECT_TIMEOUT));
-    _ = options.set_first_byte_timeout(nanos(REPLY_TIMEOUT));
-    _ = options.set_between_bytes_timeout(nanos(REPLY_TIMEOUT));
+    // A host without support for a time-out returns an error and uses its own.
+    _ = options.set_connect_timeout(Some(nanos(CONNECT_TIMEOUT)));
+    _ = options.set_first_byte_timeout(Some(nanos(REPLY_TIMEOUT)));
+    _ = options.set_between_bytes_timeout(Some(nanos(REPLY_TIMEOUT)));
     options
 }
 
@@ -311,10 +309,10 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     Some(Duration::from_secs(seconds))
 }
 
-/// Notes that a batch was refused for good; the next one says how many requests that were.
-fn lose(batch: &FrozenBatch, status: StatusCode) {
+/// Counts the requests of a rejected batch as lost; the next batch reports them.
+fn count_as_lost(batch: &FrozenBatch, status: StatusCode) {
     log(
-        "telemetry refused for good, its requests are not counted",
+        "telemetry refused permanently; its requests are not counted",
         batch,
         status.as_str(),
     );
@@ -329,10 +327,10 @@ fn pause_for(pause: Duration) {
     SENDER.with_borrow_mut(|sender| sender.paused_until = Some(Instant::now() + pause));
 }
 
-fn log(what: &str, batch: &FrozenBatch, reason: &str) {
+fn log(message: &str, batch: &FrozenBatch, reason: &str) {
     eprintln!(
         "{}",
-        json!({ "level": "warn", "message": what, "key": batch.key.to_string(), "requests": batch.requests, "reason": reason })
+        json!({ "level": "warn", "message": message, "key": batch.key.to_string(), "requests": batch.requests, "reason": reason })
     );
 }
 
@@ -342,15 +340,4 @@ fn random_instance() -> String {
         random::get_random_u64(),
         random::get_random_u64()
     )
-}
-
-async fn sleep(time: Duration) {
-    monotonic_clock::wait_for(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)).await;
-}
-
-fn unix_nanos() -> u64 {
-    let now = SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or_default();
-    u64::try_from(now.as_nanos()).unwrap_or(u64::MAX)
 }

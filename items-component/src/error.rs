@@ -1,66 +1,66 @@
-//! What can go wrong with a request: what the client is told, and what only the log is told.
+//! API errors: `Display` is the public message; the source goes to the log only.
 
 use crate::{item::NameError, store::StoreError};
 use http::StatusCode;
 
-/// A request that was not fulfilled.
+/// The reason why a request failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
-    /// No such path.
+    /// The path has no route.
     #[error("not found")]
     NoRoute,
-    /// The path is there, the method is not.
+    /// The path does not support the method.
     #[error("method not allowed; allowed: {allow}")]
     MethodNotAllowed {
         /// Value of the `Allow` header.
         allow: &'static str,
     },
-    /// No such item.
+    /// The item does not exist.
     #[error("item not found")]
     NoItem,
-    /// Not JSON by its content type.
+    /// The content type is not JSON.
     #[error("content-type must be application/json")]
     ContentType,
-    /// Larger than [`crate::request::MAX_BODY`].
+    /// The body is larger than [`crate::request::MAX_BODY`].
     #[error("body exceeds {limit} bytes")]
     TooLarge {
-        /// The limit.
+        /// Maximum size in bytes.
         limit: usize,
     },
-    /// The body broke off.
+    /// The connection broke before the body ended.
     #[error("body could not be read")]
     UnreadableBody,
-    /// Not JSON by its content.
+    /// The body is not JSON.
     #[error("malformed JSON: {0}")]
     MalformedJson(String),
-    /// JSON, but no object.
+    /// The body is JSON, but not an object.
     #[error("body must be a JSON object")]
     NotAnObject,
-    /// The member `name` is no text.
+    /// The member `name` is not a string.
     #[error("name must be a string")]
-    NameNotText,
-    /// The name cannot be kept.
+    NameNotString,
+    /// The name is invalid.
     #[error(transparent)]
     Name(#[from] NameError),
-    /// A query parameter, or `x-fault`, is not understood.
+    /// A query parameter, or `x-fault`, is invalid.
     #[error("{0}")]
     BadParameter(String),
     /// The store failed.
     #[error("internal error")]
     Store(#[source] StoreError),
-    /// The store failed when asked whether it works, which is an answer and not an exception.
+    /// The readiness probe found the store down: an expected response, not an exception.
     #[error("the store does not answer")]
     NotReady(#[source] StoreError),
-    /// A drill asked for it.
+    /// Fault injection requested the error.
     #[error("internal error")]
     FaultInjected,
-    /// A variable of the component has a value that it does not know.
+    /// A component variable is missing or invalid.
     #[error("internal error")]
     Settings(#[source] crate::settings::SettingsError),
 }
 
 impl ApiError {
-    /// Returns the status.
+    /// Returns the HTTP status.
     pub fn status(&self) -> StatusCode {
         match self {
             Self::NoRoute | Self::NoItem => StatusCode::NOT_FOUND,
@@ -70,7 +70,7 @@ impl ApiError {
             Self::UnreadableBody
             | Self::MalformedJson(_)
             | Self::NotAnObject
-            | Self::NameNotText
+            | Self::NameNotString
             | Self::Name(_)
             | Self::BadParameter(_) => StatusCode::BAD_REQUEST,
             Self::NotReady(_) => StatusCode::SERVICE_UNAVAILABLE,
@@ -80,7 +80,7 @@ impl ApiError {
         }
     }
 
-    /// Returns the class of the internal exception, as telemetry names it; `None` if there was none.
+    /// Returns the class of the internal exception for telemetry; `None` if the error is not one.
     pub fn class(&self) -> Option<&'static str> {
         match self {
             Self::Store(_) => Some("store"),
@@ -94,7 +94,7 @@ impl ApiError {
             | Self::UnreadableBody
             | Self::MalformedJson(_)
             | Self::NotAnObject
-            | Self::NameNotText
+            | Self::NameNotString
             | Self::Name(_)
             | Self::BadParameter(_)
             | Self::NotReady(_) => None,

@@ -1,31 +1,30 @@
-//! Faults that a drill asks for with the header `x-fault`.
+//! Fault injection: a request asks for a fault with the header `x-fault`.
 
 use crate::error::ApiError;
 use std::{hint::black_box, time::Duration};
 
-/// The header.
+/// Request header that names the fault.
 pub const HEADER: &str = "x-fault";
-/// Longest delay.
 const MAX_DELAY: Duration = Duration::from_secs(60);
 
-/// What is to go wrong.
+/// A fault to inject.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// The handler fails.
     Error,
-    /// The handler takes longer.
+    /// The handler starts late.
     Delay(Duration),
-    /// The component traps, and its panic hook runs before.
+    /// The component panics: its panic hook runs, then it traps.
     Panic,
-    /// The component traps for want of stack, and nothing of it runs any more.
+    /// The stack overflows: the component traps at once, without a panic hook.
     Overflow,
 }
 
 impl Fault {
-    /// Reads the header's value.
+    /// Parses the header's value.
     ///
     /// # Errors
-    /// If it names no fault.
+    /// If `text` names no fault.
     pub fn parse(text: &str) -> Result<Self, ApiError> {
         let fault = match text {
             "error" => Some(Self::Error),
@@ -44,9 +43,8 @@ impl Fault {
     }
 }
 
-/// Recurses until there is no stack left.
 pub(crate) fn overflow_stack() -> ! {
-    #[expect(unconditional_recursion, reason = "it is what overflows the stack")]
+    #[expect(unconditional_recursion, reason = "recursion overflows the stack")]
     fn recurse(depth: u64) -> u64 {
         let frame = black_box([depth; 64]);
         recurse(frame[0] + 1) + frame[63]
@@ -70,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn faults_are_read_as_documented() {
+    fn faults_parse_as_documented() {
         let parse = |text| Fault::parse(text).ok();
         assert_eq!(parse("error"), Some(Fault::Error));
         assert_eq!(parse("panic"), Some(Fault::Panic));

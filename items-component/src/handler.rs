@@ -1,4 +1,4 @@
-//! One function per operation.
+//! Handlers: one function per operation.
 
 use crate::{
     error::ApiError,
@@ -19,7 +19,7 @@ pub(crate) fn show_service() -> Reply {
 }
 
 pub(crate) async fn list_items(store: &impl Store, page: Page) -> Result<Reply, ApiError> {
-    // One more than asked for tells whether there is a next page.
+    // One extra row tells whether there is a next page.
     let items = store.list(page.after, page.limit + 1).await?;
     Ok(response::page(items, page.limit))
 }

@@ -1,10 +1,10 @@
-//! The requests that an instance is answering, so that none goes uncounted whatever becomes of it.
+//! The requests in flight in an instance. Each is counted once, also when its client leaves or a panic ends it.
 
-use crate::emit;
+use crate::{emit, service::Outcome};
 use std::{cell::RefCell, collections::BTreeMap, time::Instant};
 use telemetry::{Observation, Series, attribute, method};
 
-/// Status of a request whose client left before the answer, as nginx has it.
+/// Status of a request whose client left before the response, as in nginx.
 const CLIENT_CLOSED_REQUEST: u16 = 499;
 const INTERNAL_SERVER_ERROR: u16 = 500;
 
@@ -14,46 +14,52 @@ thread_local! {
 
 #[derive(Default)]
 struct Requests {
-    started: u64,
-    open: BTreeMap<u64, Open>,
+    last_id: u64,
+    pending: BTreeMap<u64, Pending>,
 }
 
-struct Open {
+struct Pending {
     method: &'static str,
     arrived: Instant,
 }
 
-/// A request under way. It is counted when this is dropped, which is when its answer was handed to the host: until
-/// then a trap turns it into a 500.
+/// A request in flight, counted on drop. The entry point drops it once the host has taken the response: until then a
+/// trap turns the response into a 500.
 pub(crate) struct InFlight {
-    number: u64,
+    id: u64,
     observation: Option<Observation>,
 }
 
 impl InFlight {
-    /// Notes a request that has just arrived.
+    /// Registers a request that has just arrived.
     pub(crate) fn begin(method: &str) -> Self {
         IN_FLIGHT.with_borrow_mut(|requests| {
-            requests.started += 1;
-            let open = Open {
+            requests.last_id += 1;
+            let pending = Pending {
                 method: method::normalize(method),
                 arrived: Instant::now(),
             };
-            requests.open.insert(requests.started, open);
+            requests.pending.insert(requests.last_id, pending);
             Self {
-                number: requests.started,
+                id: requests.last_id,
                 observation: None,
             }
         })
     }
 
-    /// Notes that the answer is made, now.
-    pub(crate) fn answered(mut self, template: &str, status: u16, class: Option<&str>) -> Self {
+    /// Sets the observation; its duration ends now.
+    pub(crate) fn complete(mut self, outcome: &Outcome) -> Self {
+        let status = outcome.reply.status().as_u16();
         self.observation = IN_FLIGHT.with_borrow(|requests| {
-            let open = requests.open.get(&self.number)?;
+            let pending = requests.pending.get(&self.id)?;
             Some(Observation {
-                series: Series::new(open.method, template, status, class),
-                duration: open.arrived.elapsed(),
+                series: Series::new(
+                    pending.method,
+                    outcome.template,
+                    status,
+                    outcome.error_class(),
+                ),
+                duration: pending.arrived.elapsed(),
             })
         });
         self
@@ -62,32 +68,33 @@ impl InFlight {
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        let open = IN_FLIGHT.with_borrow_mut(|requests| requests.open.remove(&self.number));
-        let unanswered = || Some(unreported(&open?, CLIENT_CLOSED_REQUEST, None));
-        if let Some(observation) = self.observation.take().or_else(unanswered) {
+        let pending = IN_FLIGHT.with_borrow_mut(|requests| requests.pending.remove(&self.id));
+        let abandoned = || Some(unreported(&pending?, CLIENT_CLOSED_REQUEST, None));
+        if let Some(observation) = self.observation.take().or_else(abandoned) {
             emit::record(observation);
         }
     }
 }
 
-/// Returns the requests that a trap is about to answer, and forgets them. Never panics.
-pub(crate) fn victims() -> Vec<Observation> {
+/// Takes the requests that the current panic is about to end. Never panics itself.
+pub(crate) fn take_interrupted() -> Vec<Observation> {
     let taken = IN_FLIGHT.try_with(|requests| {
         let mut requests = requests.try_borrow_mut().ok()?;
-        Some(std::mem::take(&mut requests.open))
+        Some(std::mem::take(&mut requests.pending))
     });
-    let open = taken.ok().flatten().unwrap_or_default();
+    let pending = taken.ok().flatten().unwrap_or_default();
     let classes = std::iter::once(attribute::ERROR_PANIC)
         .chain(std::iter::repeat(attribute::ERROR_NEIGHBOUR));
-    open.values()
+    pending
+        .values()
         .zip(classes)
-        .map(|(open, class)| unreported(open, INTERNAL_SERVER_ERROR, Some(class)))
+        .map(|(pending, class)| unreported(pending, INTERNAL_SERVER_ERROR, Some(class)))
         .collect()
 }
 
-fn unreported(open: &Open, status: u16, class: Option<&str>) -> Observation {
+fn unreported(pending: &Pending, status: u16, class: Option<&str>) -> Observation {
     Observation {
-        series: Series::new(open.method, attribute::UNREPORTED, status, class),
-        duration: open.arrived.elapsed(),
+        series: Series::new(pending.method, attribute::UNREPORTED, status, class),
+        duration: pending.arrived.elapsed(),
     }
 }

@@ -1,16 +1,16 @@
-//! What the service keeps: items, with names that were checked.
+//! Items and their validated fields.
 
 use serde::Serialize;
 
-/// Longest name, in characters (Unicode scalar values).
+/// Maximum length of a name in characters (Unicode scalar values).
 pub const MAX_NAME_LEN: usize = 200;
 
-/// Identifies an item; positive, assigned by the database, never given twice.
+/// Id of an item: positive, assigned by the database, never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(transparent)]
 pub struct ItemId(i64);
 
-/// A name of 1 to [`MAX_NAME_LEN`] characters, without white space around it and without control characters.
+/// Name of an item: 1 to [`MAX_NAME_LEN`] characters, trimmed, without control characters.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct ItemName(String);
@@ -18,36 +18,36 @@ pub struct ItemName(String);
 /// An item.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Item {
-    /// Its id.
+    /// The id.
     pub id: ItemId,
-    /// Its name.
+    /// The name.
     pub name: ItemName,
 }
 
-/// Why a text is no [`ItemName`].
+/// Not an [`ItemName`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
-    /// Nothing but white space.
+    /// Empty, or only white space.
     #[error("name is required")]
     Missing,
     /// More than [`MAX_NAME_LEN`] characters.
     #[error("name has {0} characters; at most {MAX_NAME_LEN} are allowed")]
     TooLong(usize),
-    /// A line break, a NUL or the like.
+    /// A control character, such as a line break or NUL.
     #[error("name contains a control character")]
     ControlCharacter,
 }
 
 impl ItemId {
-    /// Takes an id that the database assigned.
+    /// Wraps an id that the database assigned.
     pub fn assigned(id: i64) -> Self {
         Self(id)
     }
 
-    /// Reads an id as it stands in a path: a positive number in its one usual spelling.
+    /// Parses an id in a path: a positive number in its canonical spelling.
     pub fn parse(text: &str) -> Option<Self> {
-        let usual = !text.starts_with('0') && text.bytes().all(|b| b.is_ascii_digit());
-        usual.then(|| text.parse().ok().map(Self)).flatten()
+        let canonical = !text.starts_with('0') && text.bytes().all(|b| b.is_ascii_digit());
+        canonical.then(|| text.parse().ok().map(Self)).flatten()
     }
 
     /// Returns the number.
@@ -57,15 +57,15 @@ impl ItemId {
 }
 
 impl ItemName {
-    /// Takes a name that was checked when it was stored.
+    /// Wraps a name from the store, which was validated before it was written.
     pub fn stored(name: String) -> Self {
         Self(name)
     }
 
-    /// Checks a name that a client sent.
+    /// Trims and validates a name from a client.
     ///
     /// # Errors
-    /// If it is empty, too long, or holds a control character.
+    /// If the name is empty, too long, or contains a control character.
     pub fn parse(text: &str) -> Result<Self, NameError> {
         let name = text.trim();
         let length = name.chars().count();

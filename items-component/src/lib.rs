@@ -1,11 +1,38 @@
-//! The items service as a WASI HTTP component.
+//! The items service: the example application of metrics-host, as a WASI HTTP component.
+//!
+//! `metrics-host serve` and Spin load it; tests and fuzz targets link it natively. It is a small CRUD service with
+//! production manners: input limits, keyset pages, health checks, an OpenAPI document, fault injection and request
+//! telemetry.
 //!
 //! ```text
-//! request → service → route → handler → store
-//!              └→ response, and an observation of it: inline on the response, or emitted beside it
+//! request → component → service → route → handler → store → SQLite
+//!              └→ telemetry: inline headers (component), or batches (in_flight → emit → outbox)
 //! ```
 //!
-//! Everything but the last column and the entry point is pure and also compiles natively, where it is tested.
+//! # Modules
+//!
+//! - [`service`] handles a request: it looks up the [`route`], parses the input ([`request`], [`item`]), calls a handler
+//!   and builds the [`response`]. It is generic over the request and the [`store`], does no I/O of its own, and compiles
+//!   natively, where it is tested with a store in memory.
+//! - `component` and `sqlite` are the WASI side (`wasm32` only): the entry point and the items table.
+//! - `in_flight`, `emit` and `outbox` (`wasm32` only) count requests for a sidecar.
+//! - [`settings`] validates the component's variables: `telemetry`, `telemetry_host` and `fault_injection`.
+//! - [`fault`] injects an error, a delay, a panic or a stack overflow, if `fault_injection` is on and a request asks
+//!   with `x-fault`.
+//!
+//! # Promises
+//!
+//! - **API**: `openapi.json` documents every response, injected faults aside; an error is `{"error": "…"}`; ids are never
+//!   reused.
+//! - **Limits**: a body has at most 64 KiB, a page at most 1 000 items, a name at most 200 characters.
+//! - **Storage**: each operation is one SQL statement, and its effect is durable before the response.
+//! - **Telemetry**: with `telemetry = inline` a response carries the route template and the class of an internal
+//!   exception. With `otlp` the component counts for itself: telemetry never delays or fails a response; undelivered
+//!   batches wait in an outbox in SQLite, also through a panic; requests that do not fit there are counted as lost.
+//! - **Imports**: `imports.txt` lists every interface that the component needs from its host, and a test compares it
+//!   with the built artefact. There are no files and no sockets.
+//!
+//! See the [`telemetry`] crate for the contract with the host.
 
 #![forbid(unsafe_code)]
 
@@ -21,6 +48,8 @@ pub mod service;
 pub mod settings;
 pub mod store;
 
+#[cfg(target_arch = "wasm32")]
+mod clock;
 #[cfg(target_arch = "wasm32")]
 mod component;
 #[cfg(target_arch = "wasm32")]

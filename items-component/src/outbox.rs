@@ -1,7 +1,7 @@
-//! Batches that could not be delivered, in the instance's SQLite until another delivers them.
+//! The outbox: batches that could not be delivered wait in SQLite until an instance delivers them.
 //!
-//! They leave in order of their ids, so that the batches of one instance do not overtake each other. Several
-//! instances may deliver the same at one time: the receiver knows them by their keys.
+//! Batches leave in id order, so that those of one instance do not overtake each other. Several instances may deliver
+//! the same batch concurrently; the receiver recognises its key.
 
 use crate::{sqlite, store::StoreError};
 use spin_sdk::sqlite::{Value, wit::sqlite as blocking};
@@ -12,24 +12,24 @@ const CREATE: [&str; 2] = [
     include_str!("../migrations/0002_create_telemetry_outbox.sql"),
     include_str!("../migrations/0003_create_telemetry_lost.sql"),
 ];
-/// Rows that may wait: an hour of a failing receiver at 1 000 requests a second, in a hundred megabytes.
+/// Capacity in rows: an hour without a receiver at 1 000 requests a second, about a hundred megabytes.
 const MAX_ROWS: i64 = 50_000;
-/// Rows read at a time.
+/// Rows per read.
 const PAGE: i64 = 16;
 const HAS_ROOM: &str = "SELECT coalesce(max(id) - min(id), 0) < ? FROM telemetry_outbox";
-const LOSE: &str = "INSERT INTO telemetry_lost (id, requests) VALUES (0, ?) \
+const ADD_LOST: &str = "INSERT INTO telemetry_lost (id, requests) VALUES (0, ?) \
     ON CONFLICT (id) DO UPDATE SET requests = requests + excluded.requests";
 const READ: &str = "SELECT id, key, requests, body FROM telemetry_outbox ORDER BY id LIMIT ?";
 const DELETE: &str = "DELETE FROM telemetry_outbox WHERE id <= ?";
 const TAKE_LOST: &str = "DELETE FROM telemetry_lost RETURNING requests";
 
-/// A batch that waits.
+/// A batch in the outbox.
 pub(crate) struct Waiting {
     pub(crate) id: i64,
     pub(crate) batch: FrozenBatch,
 }
 
-/// Keeps `batches`, all or none; where there is no room, keeps how many requests they count.
+/// Stores all `batches` or none. A full outbox adds their requests to the lost ones instead.
 pub(crate) async fn put(batches: &[FrozenBatch]) -> Result<(), StoreError> {
     create().await?;
     let room = sqlite::rows(HAS_ROOM, [MAX_ROWS.into()], 1).await?;
@@ -41,7 +41,7 @@ pub(crate) async fn put(batches: &[FrozenBatch]) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// As [`put`], where nothing can be awaited any more.
+/// [`put`] for the panic hook, which cannot await.
 pub(crate) fn put_blocking(batches: &[FrozenBatch]) -> Result<(), blocking::Error> {
     let connection = blocking::Connection::open("default")?;
     for sql in CREATE {
@@ -57,7 +57,7 @@ pub(crate) fn put_blocking(batches: &[FrozenBatch]) -> Result<(), blocking::Erro
     Ok(())
 }
 
-/// Returns the batches that have waited longest.
+/// Returns the oldest batches.
 pub(crate) async fn oldest() -> Result<Vec<Waiting>, StoreError> {
     create().await?;
     let rows = sqlite::rows(READ, [PAGE.into()], PAGE as usize).await?;
@@ -74,22 +74,22 @@ pub(crate) async fn oldest() -> Result<Vec<Waiting>, StoreError> {
     });
     waiting
         .collect::<Option<_>>()
-        .ok_or_else(|| StoreError("a row of telemetry_outbox is no batch".into()))
+        .ok_or_else(|| StoreError("a row of telemetry_outbox is not a batch".into()))
 }
 
-/// Forgets the batches up to `id`.
-pub(crate) async fn forget(id: i64) -> Result<(), StoreError> {
+/// Deletes the batches up to `id`.
+pub(crate) async fn delete_up_to(id: i64) -> Result<(), StoreError> {
     sqlite::rows(DELETE, [id.into()], 0).await.map(|_| ())
 }
 
-/// Returns how many requests were lost for want of room, and forgets it.
+/// Returns the number of requests lost to a full outbox, and resets it.
 pub(crate) async fn take_lost() -> Result<u64, StoreError> {
     let rows = sqlite::rows(TAKE_LOST, [], 1).await?;
     let lost = rows.first().and_then(|row| row.get::<i64>(0));
     Ok(u64::try_from(lost.unwrap_or_default()).unwrap_or_default())
 }
 
-/// Creates the tables, once an instance.
+/// Creates the tables, once per instance.
 async fn create() -> Result<(), StoreError> {
     thread_local! {
         static CREATED: Cell<bool> = const { Cell::new(false) };
@@ -107,7 +107,7 @@ fn insertion(batches: &[FrozenBatch], room: bool) -> (String, Vec<Value>) {
     let integer = |number| Value::Integer(i64::try_from(number).unwrap_or(i64::MAX));
     if !room {
         let lost = batches.iter().map(|batch| batch.requests).sum();
-        return (LOSE.into(), vec![integer(lost)]);
+        return (ADD_LOST.into(), vec![integer(lost)]);
     }
     let rows = vec!["(?, ?, ?)"; batches.len()].join(", ");
     let values = batches.iter().flat_map(|batch| {

@@ -1,4 +1,4 @@
-//! Query and body → typed input.
+//! Parses query and body into typed input.
 
 use crate::{
     error::ApiError,
@@ -6,36 +6,36 @@ use crate::{
 };
 use serde_json::Value;
 
-/// Largest body, in bytes.
+/// Maximum size of a body in bytes.
 pub const MAX_BODY: usize = 64 << 10;
-/// Items on a page unless the client says otherwise.
+/// Default number of items on a page.
 pub const DEFAULT_LIMIT: u32 = 100;
-/// Most items on a page.
+/// Maximum number of items on a page.
 pub const MAX_LIMIT: u32 = 1000;
 
-/// Which items to list.
+/// A page of the item list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Page {
-    /// Only ids above.
+    /// Exclusive lower bound of the ids.
     pub after: i64,
-    /// Most items.
+    /// Maximum number of items.
     pub limit: u32,
 }
 
-/// Why a body could not be had.
+/// The reason why a body could not be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BodyError {
-    /// It is larger than was asked for.
+    /// The body exceeds the limit.
     TooLarge,
-    /// It broke off.
+    /// The connection broke before the body ended.
     Unreadable,
 }
 
 impl Page {
-    /// Reads `limit` and `after` of a query; parameters of other names are skipped.
+    /// Parses `limit` and `after` of a query; other parameters are ignored.
     ///
     /// # Errors
-    /// If one of them is out of its range or given twice.
+    /// If a parameter is out of range or given twice.
     pub fn parse(query: &str) -> Result<Self, ApiError> {
         let (mut limit, mut after) = (None, None);
         for (name, value) in query
@@ -81,10 +81,10 @@ fn set_once<T>(parameter: &mut Option<T>, name: &str, value: T) -> Result<(), Ap
     }
 }
 
-/// Checks a `Content-Type`; parameters such as the charset are allowed.
+/// Requires a `Content-Type` of JSON; parameters such as the charset are allowed.
 ///
 /// # Errors
-/// If it is not that of JSON.
+/// If it is another type, or missing.
 pub fn require_json(content_type: Option<&str>) -> Result<(), ApiError> {
     let essence = content_type
         .unwrap_or_default()
@@ -98,10 +98,10 @@ pub fn require_json(content_type: Option<&str>) -> Result<(), ApiError> {
     }
 }
 
-/// Reads `{"name": "…"}`; other members are skipped.
+/// Parses `{"name": "…"}`; other members are ignored.
 ///
 /// # Errors
-/// If `body` is anything else, or the name cannot be kept.
+/// If `body` is anything else, or the name is invalid.
 pub fn parse_name(body: &[u8]) -> Result<ItemName, ApiError> {
     let value: Value =
         serde_json::from_slice(body).map_err(|error| ApiError::MalformedJson(error.to_string()))?;
@@ -111,7 +111,7 @@ pub fn parse_name(body: &[u8]) -> Result<ItemName, ApiError> {
     match members.get("name") {
         None | Some(Value::Null) => Err(NameError::Missing.into()),
         Some(Value::String(name)) => Ok(ItemName::parse(name)?),
-        Some(_) => Err(ApiError::NameNotText),
+        Some(_) => Err(ApiError::NameNotString),
     }
 }
 
@@ -120,7 +120,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_query_gives_a_page() {
+    fn a_query_parses_to_a_page() {
         let page = |query| {
             Page::parse(query)
                 .map(|page| (page.after, page.limit))
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn every_violation_of_a_body_has_its_own_message() {
+    fn each_invalid_body_has_its_own_message() {
         let message = |body: &str| parse_name(body.as_bytes()).unwrap_err().to_string();
         assert!(message("{").starts_with("malformed JSON: "));
         assert!(message("\u{ff}").starts_with("malformed JSON: "));
@@ -169,9 +169,9 @@ mod tests {
     }
 
     #[test]
-    fn only_json_is_taken() {
-        for taken in ["application/json", "Application/JSON; charset=utf-8"] {
-            assert!(require_json(Some(taken)).is_ok(), "{taken}");
+    fn only_json_is_accepted() {
+        for accepted in ["application/json", "Application/JSON; charset=utf-8"] {
+            assert!(require_json(Some(accepted)).is_ok(), "{accepted}");
         }
         for refused in [
             None,

@@ -1,4 +1,4 @@
-//! Typed output → status, headers, body.
+//! Builds status, headers and body from typed output.
 
 use crate::{
     error::ApiError,
@@ -8,16 +8,16 @@ use http::{HeaderValue, Response, StatusCode, header};
 use serde::Serialize;
 use serde_json::json;
 
-/// An answer with its body in one piece.
+/// A response with a buffered body.
 pub type Reply = Response<Vec<u8>>;
 
-/// Answers with `body` as JSON.
+/// Returns a response with `body` as JSON.
 pub fn json(status: StatusCode, body: &impl Serialize) -> Reply {
-    let body = serde_json::to_vec(body).expect("answers hold nothing that JSON cannot");
+    let body = serde_json::to_vec(body).expect("strings and integers always serialize");
     raw_json(status, body)
 }
 
-/// Answers with a body that is JSON already.
+/// Returns a response whose body is JSON already.
 pub fn raw_json(status: StatusCode, body: impl Into<Vec<u8>>) -> Reply {
     let mut reply = Response::new(body.into());
     *reply.status_mut() = status;
@@ -28,7 +28,7 @@ pub fn raw_json(status: StatusCode, body: impl Into<Vec<u8>>) -> Reply {
     reply
 }
 
-/// Answers with an item that was just created.
+/// Returns 201 with the new item and its location.
 pub fn created(item: &Item) -> Reply {
     let mut reply = json(StatusCode::CREATED, item);
     let location = format!("/items/{}", item.id.get());
@@ -37,7 +37,7 @@ pub fn created(item: &Item) -> Reply {
     reply
 }
 
-/// Answers with a page of items, of which one more than `limit` may have been found.
+/// Returns 200 with a page of `limit` items; an extra item means that there is a next page.
 pub fn page(mut items: Vec<Item>, limit: u32) -> Reply {
     #[derive(Serialize)]
     struct Body {
@@ -51,14 +51,14 @@ pub fn page(mut items: Vec<Item>, limit: u32) -> Reply {
     json(StatusCode::OK, &Body { items, next })
 }
 
-/// Answers that something was done and there is nothing to say.
+/// Returns 204.
 pub fn no_content() -> Reply {
     let mut reply = Response::new(Vec::new());
     *reply.status_mut() = StatusCode::NO_CONTENT;
     reply
 }
 
-/// Answers with what went wrong, as far as the client may know.
+/// Returns the error's status with its public message.
 pub fn error(error: &ApiError) -> Reply {
     let body = match error {
         ApiError::NotReady(_) => json!({ "ready": false, "error": error.to_string() }),
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_names_the_next_one_only_if_there_is_one() {
+    fn next_is_null_on_the_last_page() {
         let body = |reply: Reply| String::from_utf8(reply.into_body()).unwrap();
         assert_eq!(
             body(page(items(1), 1)),

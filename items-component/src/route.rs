@@ -1,9 +1,9 @@
-//! Which operation answers which method and path: the only route table.
+//! The route table: method and path → operation.
 
 use http::{Method, StatusCode};
-use telemetry::{Route, Vocabulary, attribute};
+use telemetry::{Route, RouteCatalogue, attribute};
 
-/// What a request asks for.
+/// An operation of the API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operation {
     /// `GET /`
@@ -26,7 +26,7 @@ pub enum Operation {
     ShowOpenApi,
 }
 
-/// A path and what can be done there. `GET` answers `HEAD` as well.
+/// A path template with its operations. `GET` also serves `HEAD`.
 struct Resource {
     template: &'static str,
     allow: &'static str,
@@ -79,35 +79,35 @@ static RESOURCES: [Resource; 6] = [
     },
 ];
 
-/// Where a request belongs.
+/// The result of a route lookup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Matched<'a> {
-    /// The path's template, or [`attribute::UNMATCHED`]; all that telemetry says of the path.
+pub struct RouteMatch<'a> {
+    /// Route template, or [`attribute::UNMATCHED`]: the only form of the path that telemetry sees.
     pub template: &'static str,
-    /// What is asked for.
-    pub outcome: Outcome<'a>,
+    /// The action for the request.
+    pub action: Action<'a>,
 }
 
-/// What a request asks for, if anything that is there.
+/// The action that a request leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome<'a> {
-    /// An operation, with the text in place of `{id}` (empty where the template has none).
-    Operation(Operation, &'a str),
-    /// The path does not have this method, but those.
+pub enum Action<'a> {
+    /// Run an operation. The text is the path's `{id}`, or empty if the template has none.
+    Run(Operation, &'a str),
+    /// Respond 405 with these methods in `Allow`.
     MethodNotAllowed(&'static str),
-    /// There is no such path.
+    /// Respond 404.
     NotFound,
 }
 
-/// Finds where a request belongs.
-pub fn find<'a>(method: &Method, path: &'a str) -> Matched<'a> {
+/// Looks up the route of a request.
+pub fn find<'a>(method: &Method, path: &'a str) -> RouteMatch<'a> {
     let found = RESOURCES
         .iter()
         .find_map(|resource| Some((resource, capture(resource.template, path)?)));
     let Some((resource, id)) = found else {
-        return Matched {
+        return RouteMatch {
             template: attribute::UNMATCHED,
-            outcome: Outcome::NotFound,
+            action: Action::NotFound,
         };
     };
     let method = if method == Method::HEAD {
@@ -119,16 +119,16 @@ pub fn find<'a>(method: &Method, path: &'a str) -> Matched<'a> {
         .operations
         .iter()
         .find(|(allowed, ..)| allowed == method);
-    Matched {
+    RouteMatch {
         template: resource.template,
-        outcome: match operation {
-            Some((_, operation, _)) => Outcome::Operation(*operation, id),
-            None => Outcome::MethodNotAllowed(resource.allow),
+        action: match operation {
+            Some((_, operation, _)) => Action::Run(*operation, id),
+            None => Action::MethodNotAllowed(resource.allow),
         },
     }
 }
 
-/// Returns what stands in place of the template's `{id}`, if `path` fits.
+/// Returns the text in place of `{id}` (or "") if `path` matches `template`.
 fn capture<'a>(template: &str, path: &'a str) -> Option<&'a str> {
     match template.strip_suffix("{id}") {
         Some(parent) => path
@@ -138,8 +138,8 @@ fn capture<'a>(template: &str, path: &'a str) -> Option<&'a str> {
     }
 }
 
-/// Returns every operation, for whoever makes their series exist before the first request.
-pub fn vocabulary() -> Vocabulary {
+/// Returns the route catalogue: every operation, and the 404 of an unmatched path.
+pub fn catalogue() -> RouteCatalogue {
     let operations = RESOURCES.iter().flat_map(|resource| {
         resource
             .operations
@@ -150,13 +150,13 @@ pub fn vocabulary() -> Vocabulary {
                 status: success.as_u16(),
             })
     });
-    let nowhere = Route {
+    let unmatched = Route {
         method: Method::GET.as_str().to_owned(),
         route: attribute::UNMATCHED.to_owned(),
         status: StatusCode::NOT_FOUND.as_u16(),
     };
-    Vocabulary {
-        routes: operations.chain([nowhere]).collect(),
+    RouteCatalogue {
+        routes: operations.chain([unmatched]).collect(),
     }
 }
 
@@ -165,48 +165,44 @@ mod tests {
     use super::*;
 
     #[test]
-    fn paths_lead_to_their_operations() {
+    fn paths_resolve_to_their_operations() {
         let cases = [
-            (
-                Method::GET,
-                "/",
-                Outcome::Operation(Operation::ShowService, ""),
-            ),
+            (Method::GET, "/", Action::Run(Operation::ShowService, "")),
             (
                 Method::HEAD,
                 "/items",
-                Outcome::Operation(Operation::ListItems, ""),
+                Action::Run(Operation::ListItems, ""),
             ),
             (
                 Method::POST,
                 "/items",
-                Outcome::Operation(Operation::CreateItem, ""),
+                Action::Run(Operation::CreateItem, ""),
             ),
             (
                 Method::PUT,
                 "/items/7",
-                Outcome::Operation(Operation::ReplaceItem, "7"),
+                Action::Run(Operation::ReplaceItem, "7"),
             ),
             (
                 Method::PATCH,
                 "/items/7",
-                Outcome::MethodNotAllowed("GET, HEAD, PUT, DELETE"),
+                Action::MethodNotAllowed("GET, HEAD, PUT, DELETE"),
             ),
-            (Method::POST, "/", Outcome::MethodNotAllowed("GET, HEAD")),
-            (Method::GET, "/items/", Outcome::NotFound),
-            (Method::GET, "/items/7/x", Outcome::NotFound),
-            (Method::GET, "//", Outcome::NotFound),
-            (Method::GET, "", Outcome::NotFound),
+            (Method::POST, "/", Action::MethodNotAllowed("GET, HEAD")),
+            (Method::GET, "/items/", Action::NotFound),
+            (Method::GET, "/items/7/x", Action::NotFound),
+            (Method::GET, "//", Action::NotFound),
+            (Method::GET, "", Action::NotFound),
         ];
         for (method, path, expected) in cases {
-            assert_eq!(find(&method, path).outcome, expected, "{method} {path}");
+            assert_eq!(find(&method, path).action, expected, "{method} {path}");
         }
         assert_eq!(find(&Method::GET, "/items/7").template, "/items/{id}");
         assert_eq!(find(&Method::GET, "/nowhere").template, "unmatched");
     }
 
     #[test]
-    fn what_is_allowed_is_what_there_are_operations_for() {
+    fn allow_lists_the_methods_of_the_operations() {
         for resource in &RESOURCES {
             let mut methods: Vec<_> = resource
                 .operations

@@ -1,4 +1,4 @@
-//! A request's way through the service: route, input, handler, reply.
+//! The service without WASI: route → input → handler → reply.
 
 use crate::{
     error::ApiError,
@@ -7,26 +7,26 @@ use crate::{
     item::{ItemId, ItemName},
     request::{BodyError, MAX_BODY, Page, parse_name, require_json},
     response::{self, Reply},
-    route::{self, Operation, Outcome},
+    route::{self, Action, Operation},
     store::Store,
 };
 use http::Method;
 use std::time::Duration;
 
-/// The service and what it stands on.
+/// The service and its dependencies.
 #[derive(Debug)]
 pub struct Service<S, Sleep> {
-    /// Where items are kept.
+    /// The items.
     pub store: S,
-    /// Waits; used by drills.
+    /// Waits for a duration; used by fault injection.
     pub sleep: Sleep,
-    /// Whether drills may ask for faults.
+    /// Whether requests may ask for faults.
     pub fault_injection: bool,
 }
 
-/// A request as far as the service looks at it.
+/// The parts of a request that the service reads.
 ///
-/// Each look at a header or the body crosses the boundary to the host, so they are made only where they matter.
+/// Reading a header or the body is a call to the host, so the service does it only where needed.
 #[expect(
     async_fn_in_trait,
     reason = "a component has one thread, so no caller needs a Send future"
@@ -34,56 +34,62 @@ pub struct Service<S, Sleep> {
 pub trait Request {
     /// Returns the method.
     fn method(&self) -> &Method;
-    /// Returns path and query.
+    /// Returns the path and query.
     fn target(&self) -> &str;
-    /// Returns the first value of a header that is text.
+    /// Returns the first value of a header, if it is UTF-8.
     fn header(&self, name: &str) -> Option<String>;
-    /// Reads a body of at most `limit` bytes, which its head says to be `declared` bytes long, if it does.
+    /// Reads a body of at most `limit` bytes. `declared` is its `Content-Length`, if the request has one.
     async fn read_body(self, declared: Option<usize>, limit: usize) -> Result<Vec<u8>, BodyError>;
 }
 
-/// What a request came to.
+/// The outcome of a request.
 #[derive(Debug)]
-pub struct Answer {
-    /// What the client is told.
+pub struct Outcome {
+    /// The response to the client.
     pub reply: Reply,
-    /// The route's template, or [`telemetry::attribute::UNMATCHED`].
+    /// Route template, or [`telemetry::attribute::UNMATCHED`].
     pub template: &'static str,
-    /// Why it was not fulfilled, if so; for telemetry and the log.
+    /// The error behind the reply, for telemetry and the log.
     pub error: Option<ApiError>,
 }
 
+impl Outcome {
+    /// Returns the class of the internal exception, if there was one.
+    pub fn error_class(&self) -> Option<&'static str> {
+        self.error.as_ref().and_then(ApiError::class)
+    }
+}
+
 impl<S: Store, Sleep: AsyncFn(Duration)> Service<S, Sleep> {
-    /// Answers a request.
-    pub async fn answer(&self, request: impl Request) -> Answer {
+    /// Handles a request.
+    pub async fn handle(&self, request: impl Request) -> Outcome {
         let target = request.target().to_owned();
         let (path, query) = target.split_once('?').unwrap_or((&target, ""));
         let matched = route::find(request.method(), path);
-        let result = self.fulfil(request, matched.outcome, query).await;
-        let (reply, error) = match result {
+        let (reply, error) = match self.dispatch(request, matched.action, query).await {
             Ok(reply) => (reply, None),
             Err(error) => (response::error(&error), Some(error)),
         };
-        Answer {
+        Outcome {
             reply,
             template: matched.template,
             error,
         }
     }
 
-    async fn fulfil(
+    async fn dispatch(
         &self,
         request: impl Request,
-        outcome: Outcome<'_>,
+        action: Action<'_>,
         query: &str,
     ) -> Result<Reply, ApiError> {
         if self.fault_injection {
             self.inject_fault(&request).await?;
         }
-        let (operation, id) = match outcome {
-            Outcome::Operation(operation, id) => (operation, id),
-            Outcome::MethodNotAllowed(allow) => return Err(ApiError::MethodNotAllowed { allow }),
-            Outcome::NotFound => return Err(ApiError::NoRoute),
+        let (operation, id) = match action {
+            Action::Run(operation, id) => (operation, id),
+            Action::MethodNotAllowed(allow) => return Err(ApiError::MethodNotAllowed { allow }),
+            Action::NotFound => return Err(ApiError::NoRoute),
         };
         let id = || ItemId::parse(id).ok_or(ApiError::NoItem);
         let store = &self.store;
@@ -113,7 +119,7 @@ impl<S: Store, Sleep: AsyncFn(Duration)> Service<S, Sleep> {
         };
         match Fault::parse(&asked)? {
             Fault::Error => Err(ApiError::FaultInjected),
-            Fault::Panic => panic!("a drill asked for a panic"),
+            Fault::Panic => panic!("injected panic"),
             Fault::Overflow => fault::overflow_stack(),
             Fault::Delay(delay) => {
                 (self.sleep)(delay).await;

@@ -1,20 +1,20 @@
 //! The component's variables.
 
-/// Who counts the requests.
+/// The party that counts the requests.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TelemetryMode {
-    /// A sidecar, to which batches are sent over OTLP/HTTP.
+    /// A sidecar, which receives batches over OTLP/HTTP.
     Otlp {
-        /// Its `host:port`.
+        /// `host:port` of the sidecar.
         host: String,
     },
-    /// The host, which is told what it cannot know.
+    /// The host; the component adds headers to its responses.
     Inline,
-    /// Nobody, as far as the component is concerned.
+    /// The component reports nothing.
     Off,
 }
 
-/// The variables, checked.
+/// The validated variables.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// `telemetry` and `telemetry_host`.
@@ -23,40 +23,40 @@ pub struct Settings {
     pub fault_injection: bool,
 }
 
-/// A variable that is missing or has a value that is not known.
+/// A variable that is missing or invalid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SettingsError {
-    /// It could not be read.
+    /// The host did not return the variable.
     #[error("variable {name:?} cannot be read: {reason}")]
     Unreadable {
-        /// Its name.
+        /// Name of the variable.
         name: &'static str,
-        /// What the host said.
+        /// The host's error.
         reason: String,
     },
-    /// Its value is not known.
+    /// The variable has an invalid value.
     #[error("variable {name:?} is {value:?}; expected {expected}")]
-    Unknown {
-        /// Its name.
+    Invalid {
+        /// Name of the variable.
         name: &'static str,
-        /// Its value.
+        /// The value.
         value: String,
-        /// What it may be.
+        /// The valid values.
         expected: &'static str,
     },
 }
 
 impl Settings {
-    /// Checks the values of the variables `telemetry`, `telemetry_host` and `fault_injection`.
+    /// Validates the variables.
     ///
     /// # Errors
-    /// If one of them is not known.
+    /// If a value is invalid.
     pub fn parse(
         telemetry: &str,
         telemetry_host: &str,
         fault_injection: &str,
     ) -> Result<Self, SettingsError> {
-        let unknown = |name, value: &str, expected| SettingsError::Unknown {
+        let invalid = |name, value: &str, expected| SettingsError::Invalid {
             name,
             value: value.to_owned(),
             expected,
@@ -68,12 +68,12 @@ impl Settings {
                 },
                 "inline" => TelemetryMode::Inline,
                 "off" => TelemetryMode::Off,
-                other => return Err(unknown("telemetry", other, "otlp, inline or off")),
+                other => return Err(invalid("telemetry", other, "otlp, inline or off")),
             },
             fault_injection: match fault_injection {
                 "on" => true,
                 "off" => false,
-                other => return Err(unknown("fault_injection", other, "on or off")),
+                other => return Err(invalid("fault_injection", other, "on or off")),
             },
         })
     }
@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_unknown_value_is_named() {
+    fn an_invalid_value_is_named() {
         assert!(Settings::parse("otlp", "127.0.0.1:4318", "off").is_ok());
         let error = Settings::parse("otpl", "", "off").unwrap_err().to_string();
         assert_eq!(

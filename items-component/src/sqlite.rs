@@ -1,7 +1,7 @@
-//! Items in SQLite, and how a statement is executed there.
+//! The item store on SQLite, and the execution of a statement.
 //!
-//! Every call is one statement, so it is atomic by itself and requests that share the connection do not
-//! disturb each other. A statement has succeeded only when its completion was awaited.
+//! Each call is a single statement: it is atomic without a transaction, so concurrent requests can share the connection.
+//! A statement has succeeded only once its completion was awaited.
 
 use crate::{
     item::{Item, ItemId, ItemName},
@@ -22,11 +22,11 @@ const DELETE: &str = "DELETE FROM items WHERE id = ? RETURNING id, name";
 const CHECK: &str = "SELECT id, name FROM items LIMIT 1";
 
 thread_local! {
-    /// The instance's connection, once it was opened and the table is there.
+    /// The instance's connection, set once the table exists.
     static CONNECTION: OnceCell<Rc<Connection>> = const { OnceCell::new() };
 }
 
-/// The instance's database.
+/// Items in the component's default database.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SqliteStore;
 
@@ -73,38 +73,41 @@ impl Store for SqliteStore {
     }
 }
 
-/// Executes one statement to its end and returns its rows. With room for all that are `expected` they come at once:
-/// each time that the host is asked costs as much as several rows.
+/// Runs a statement to completion and returns its rows. A buffer for the `expected` number of rows gets them in one read:
+/// each call to the host costs as much as several rows.
 pub(crate) async fn rows(
     sql: &str,
     parameters: impl IntoIterator<Item = Value>,
     expected: usize,
 ) -> Result<Vec<RowResult>, StoreError> {
     let executed = connection().await?.execute(sql, parameters).await;
-    let (_, mut coming, end) = executed.map_err(failed)?.into_inner();
+    let (_, mut stream, end) = executed.map_err(store_error)?.into_inner();
     let mut rows = Vec::with_capacity(expected);
     loop {
-        // Without room nothing is read.
+        // A read into a full buffer returns nothing.
         rows.reserve(1);
-        let (result, read) = coming.read(rows).await;
+        let (result, read) = stream.read(rows).await;
         rows = read;
         match result {
             StreamResult::Complete(_) => {}
             StreamResult::Dropped | StreamResult::Cancelled => break,
         }
     }
-    end.await.map_err(failed)?;
+    end.await.map_err(store_error)?;
     Ok(rows)
 }
 
-/// Returns the instance's connection. Requests that come at one time may each open one; the first stays.
+/// Returns the instance's connection. Concurrent first requests may each open one; the first is kept.
 async fn connection() -> Result<Rc<Connection>, StoreError> {
     if let Some(open) = CONNECTION.with(|cell| cell.get().cloned()) {
         return Ok(open);
     }
-    let opened = Connection::open_default().await.map_err(failed)?;
-    let created = opened.execute(CREATE_TABLE, []).await.map_err(failed)?;
-    created.result().await.map_err(failed)?;
+    let opened = Connection::open_default().await.map_err(store_error)?;
+    let created = opened
+        .execute(CREATE_TABLE, [])
+        .await
+        .map_err(store_error)?;
+    created.result().await.map_err(store_error)?;
     Ok(CONNECTION.with(|cell| Rc::clone(cell.get_or_init(|| Rc::new(opened)))))
 }
 
@@ -114,10 +117,10 @@ fn to_item(row: RowResult) -> Result<Item, StoreError> {
             id: ItemId::assigned(id),
             name: ItemName::stored(name),
         }),
-        _ => Err(StoreError("a row is no item".into())),
+        _ => Err(StoreError("a row of items is not an item".into())),
     }
 }
 
-fn failed(error: Error) -> StoreError {
+fn store_error(error: Error) -> StoreError {
     StoreError(error.to_string())
 }

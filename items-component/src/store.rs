@@ -1,13 +1,13 @@
-//! Where items are kept, as handlers see it.
+//! The store interface that handlers use.
 
 use crate::item::{Item, ItemId, ItemName};
 
-/// The store failed; what it says is for the log.
+/// A failure of the store; the message is for the log only.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct StoreError(pub String);
 
-/// Keeps items. Every call is atomic, and what it wrote is durable when it returns.
+/// A store of items. Each call is atomic, and its writes are durable when it returns.
 #[expect(
     async_fn_in_trait,
     reason = "a component has one thread, so no caller needs a Send future"
@@ -17,11 +17,11 @@ pub trait Store {
     async fn list(&self, after: i64, limit: u32) -> Result<Vec<Item>, StoreError>;
     /// Adds an item under a new id.
     async fn create(&self, name: ItemName) -> Result<Item, StoreError>;
-    /// Returns an item, `None` if it is not there.
+    /// Returns an item; `None` if it does not exist.
     async fn read(&self, id: ItemId) -> Result<Option<Item>, StoreError>;
-    /// Gives an item a new name; `None` if it is not there.
+    /// Renames an item; `None` if it does not exist.
     async fn replace(&self, id: ItemId, name: ItemName) -> Result<Option<Item>, StoreError>;
-    /// Removes an item; false if it is not there.
+    /// Deletes an item; false if it does not exist.
     async fn delete(&self, id: ItemId) -> Result<bool, StoreError>;
     /// Succeeds if items can be read.
     async fn check(&self) -> Result<(), StoreError>;

@@ -1,26 +1,19 @@
-//! Binds and wires everything; the only file that knows every module.
+//! Binds and wires everything; the only file that knows every subsystem.
 
-use crate::{
-    build_info,
-    config::{Config, ConfigError, ServeConfig},
-    edge_counts::EdgeCounts,
-    exposition::Sources,
-    guest::{Application, Edge, Manifest, Stopper},
-    health::Readiness,
-    ingest::Ingest,
-    journal::Journal,
-    notifications::{Notifications, Webhook},
-    operations::Operations,
-    post::HostNames,
-    self_stats::SelfStats,
-    server::{self, Listener},
-    state_dir::StateDir,
-    status::{self, Addresses, Status},
-};
+use crate::{args::ListenAddress, build_info, config::Config};
 use anyhow::{Context, Result, anyhow};
+use edge_counts::EdgeCounts;
+use exposition::Sources;
+use http_server::listener::{self, ConnectionMetrics, Listener};
+use ingest::Ingest;
+use journal::{Journal, JournalMetrics};
+use metric::{ApplicationInfo, Registry};
+use operations::{
+    Addresses, Build, Notifications, Operations, Readiness, Status, Webhook, sampler,
+};
+use state_dir::StateDir;
 use std::{
     fs,
-    net::{SocketAddr, ToSocketAddrs},
     path::Path,
     sync::Arc,
     thread,
@@ -29,121 +22,137 @@ use std::{
 use tokio::{net::TcpListener, runtime, sync::watch, task::JoinSet};
 
 /// A metrics-host whose listeners are bound, ready to run.
-pub struct App {
-    /// The addresses in use.
-    pub addresses: Addresses,
-    hosted: Option<Hosted>,
+pub(crate) struct App {
+    addresses: Addresses,
+    #[cfg(feature = "serve")]
+    hosted: Option<(Listener, crate::hosting::Hosted)>,
     ingest: (Listener, Ingest),
     operations: (Listener, Operations),
     status: Arc<Status>,
     readiness: Readiness,
-    stats: Arc<SelfStats>,
+    connections: ConnectionMetrics,
     grace: Duration,
     _state: StateDir,
 }
 
-struct Hosted {
-    listener: Listener,
-    edge: Edge,
-    stopper: Stopper,
-}
-
-/// How many times a second the grace is split into for what ends after the listeners.
+/// Grace of the endpoint for operators, which ends after the others.
 const OPERATIONS_GRACE: Duration = Duration::from_secs(1);
 
 impl App {
-    /// Opens the state, loads what is to be hosted, binds every listener and announces the addresses. Connections
-    /// wait until [`App::run`] accepts them.
+    /// Opens the state, loads the application, binds every listener and announces the addresses. Connections wait
+    /// until [`App::run`] accepts them.
     ///
     /// # Errors
     /// If any of that fails; the message names what.
-    pub async fn bind(config: Config) -> Result<Self> {
-        let Config { common, serve } = config;
-        let state = StateDir::open(&common.state_dir)?;
+    pub(crate) async fn bind(config: Config) -> Result<Self> {
+        let state = StateDir::open(&config.state_dir)?;
+        let registry = Registry::new();
+        registry.show_build(build_info::VERSION, build_info::REVISION);
+        let applications = ApplicationInfo::register(&registry);
         let counts = Arc::new(EdgeCounts::open(&state.join("counters"))?);
-        let stats = Arc::new(SelfStats::new());
         let journal = Arc::new(Journal::open(
             &state.join("journal.sqlite"),
-            common.journal_limits(),
-            Arc::clone(&stats),
+            config.journal,
+            JournalMetrics::register(&registry),
         )?);
         let readiness = Readiness::default();
+        let (max_connections, grace) = (config.max_connections, config.shutdown_grace);
         let listener = |name, tcp| Listener {
             name,
             tcp,
-            max_connections: common.max_connections,
-            grace: common.shutdown_grace.0,
+            max_connections,
+            grace,
         };
 
-        let otlp = bind("--otlp-listen", common.otlp_listen).await?;
-        let metrics = bind("--metrics-listen", common.metrics_listen).await?;
-        let mut addresses = Addresses {
+        let otlp = bind("--otlp-listen", &config.otlp_listen).await?;
+        let metrics = bind("--metrics-listen", &config.metrics_listen).await?;
+        let addresses = Addresses {
             api: None,
             metrics: metrics.local_addr()?,
             otlp: otlp.local_addr()?,
         };
-        let hosted = match serve {
-            None => None,
-            Some(serve) => {
-                let tcp = bind("--listen", serve.listen).await?;
-                addresses.api = Some(tcp.local_addr()?);
-                let application = load(&serve, addresses.otlp, &state, &counts, &stats).await?;
-                Some(Hosted {
-                    listener: listener("api", tcp),
-                    stopper: application.stopper(),
-                    edge: Edge::new(application, Arc::clone(&counts), Arc::clone(&stats)),
-                })
+        #[cfg(feature = "serve")]
+        let (addresses, hosted) = {
+            use crate::hosting::{Hosted, HostingMetrics};
+            let hosting_metrics = HostingMetrics::register(&registry);
+            match config.hosting {
+                None => (addresses, None),
+                Some(hosting) => {
+                    let tcp = bind("--listen", &hosting.listen).await?;
+                    let api = Some(tcp.local_addr()?);
+                    let counts = Arc::clone(&counts);
+                    let hosted = Hosted::load(
+                        hosting,
+                        addresses.otlp,
+                        &state,
+                        counts,
+                        hosting_metrics,
+                        &applications,
+                    )
+                    .await?;
+                    (
+                        Addresses { api, ..addresses },
+                        Some((listener("api", tcp), hosted)),
+                    )
+                }
             }
         };
-        let hosts = HostNames::new(common.allowed_hosts.clone());
         let ingest = Ingest::new(
             Arc::clone(&journal),
-            Arc::clone(&stats),
-            hosts.clone(),
-            common.ingest_limits(),
+            config.hosts.clone(),
+            config.ingest,
+            applications,
+            &registry,
         );
-        let sources = Sources {
-            counts,
-            journal,
-            stats: Arc::clone(&stats),
-        };
+        let sources = Sources::new(counts, journal, &registry);
         let notifications = Arc::new(Notifications::open(
             state.join("notifications.json"),
-            Arc::clone(&stats),
+            &registry,
         ));
-        let webhook = Webhook::new(Arc::clone(&notifications), Arc::clone(&stats), hosts);
+        let webhook = Webhook::new(Arc::clone(&notifications), config.hosts);
+        let build = Build {
+            version: build_info::VERSION,
+            revision: build_info::REVISION,
+        };
         let status = Arc::new(Status::new(
             sources.clone(),
             readiness.clone(),
             addresses,
-            common.links(),
+            config.links,
             notifications,
+            build,
             Instant::now(),
         ));
-        let operations = Operations::new(sources, readiness.clone(), Arc::clone(&status), webhook);
-        if let Some(file) = &common.addresses_file {
+        let operations = Operations::new(
+            sources,
+            readiness.clone(),
+            Arc::clone(&status),
+            webhook,
+            build,
+        );
+        if let Some(file) = &config.addresses_file {
             write_addresses(file, &addresses)?;
         }
         Ok(Self {
+            #[cfg(feature = "serve")]
             hosted,
             ingest: (listener("otlp", otlp), ingest),
             operations: (listener("metrics", metrics), operations),
             status,
             addresses,
             readiness,
-            stats,
-            grace: common.shutdown_grace.0,
+            connections: ConnectionMetrics::register(&registry),
+            grace,
             _state: state,
         })
     }
 
-    /// Serves until `shutdown` completes; then answers what is under way, waits for the instances' last telemetry,
+    /// Serves until `shutdown` completes. Then answers the requests in flight, waits for the instances' last telemetry,
     /// and returns. `/metrics` stays until the end.
     ///
     /// # Errors
-    /// If the thread of the metrics listener cannot be started. What goes wrong with one connection is no reason to
-    /// stop.
-    pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<()> {
+    /// If the thread of the endpoint for operators cannot be started. A failing connection ends nothing else.
+    pub(crate) async fn run(self, shutdown: impl Future<Output = ()>) -> Result<()> {
         let stop = watch::Sender::new(false);
         let stop_operations = watch::Sender::new(false);
         let (listener, operations) = self.operations;
@@ -154,38 +163,39 @@ impl App {
             },
             operations,
             self.status,
-            Arc::clone(&self.stats),
+            self.connections.clone(),
             stop_operations.subscribe(),
         )?;
         let mut listeners = JoinSet::new();
         let (listener, ingest) = self.ingest;
-        listeners.spawn(server::run(
+        listeners.spawn(listener::run(
             listener,
             ingest,
-            Arc::clone(&self.stats),
+            self.connections.clone(),
             stop.subscribe(),
         ));
-        let mut stopper = None;
-        if let Some(hosted) = self.hosted {
-            listeners.spawn(server::run(
-                hosted.listener,
+        #[cfg(feature = "serve")]
+        let stopper = self.hosted.map(|(listener, hosted)| {
+            listeners.spawn(listener::run(
+                listener,
                 hosted.edge,
-                Arc::clone(&self.stats),
+                self.connections,
                 stop.subscribe(),
             ));
-            stopper = Some(hosted.stopper);
-        }
+            hosted.stopper
+        });
         self.readiness.set(true);
         announce(&self.addresses);
 
         shutdown.await;
         self.readiness.set(false);
         tracing::info!(
-            "stopping: answering what is under way, for at most {:?}",
+            "stopping: answering the requests in flight, for at most {:?}",
             self.grace
         );
         stop.send_replace(true);
         while listeners.join_next().await.is_some() {}
+        #[cfg(feature = "serve")]
         if let Some(stopper) = stopper {
             stopper.stop(self.grace).await;
         }
@@ -198,13 +208,13 @@ impl App {
     }
 }
 
-/// Serves operators, and records the history they see, on a thread that guests cannot keep busy: monitoring must
+/// Serves operators, and records the history they see, on a thread that components cannot keep busy: monitoring must
 /// not go blind when they do.
 fn on_own_thread(
     listener: Listener,
     operations: Operations,
     status: Arc<Status>,
-    stats: Arc<SelfStats>,
+    connections: ConnectionMetrics,
     stop: watch::Receiver<bool>,
 ) -> Result<thread::JoinHandle<()>> {
     let runtime = runtime::Builder::new_current_thread()
@@ -219,8 +229,8 @@ fn on_own_thread(
     let serve = move || {
         runtime.block_on(async {
             tokio::select! {
-                () = server::run(listener, operations, stats, stop) => {}
-                () = status::sampler::run(status, Instant::now) => {}
+                () = listener::run(listener, operations, connections, stop) => {}
+                () = sampler::run(status, Instant::now) => {}
             }
         });
     };
@@ -229,48 +239,13 @@ fn on_own_thread(
         .spawn(serve)?)
 }
 
-async fn bind(flag: &str, address: SocketAddr) -> Result<TcpListener> {
-    TcpListener::bind(address)
+async fn bind(flag: &str, address: &ListenAddress) -> Result<TcpListener> {
+    TcpListener::bind(address.as_str())
         .await
         .with_context(|| format!("{flag}: cannot listen on {address}"))
 }
 
-async fn load(
-    serve: &ServeConfig,
-    otlp: SocketAddr,
-    state: &StateDir,
-    counts: &Arc<EdgeCounts>,
-    stats: &Arc<SelfStats>,
-) -> Result<Application> {
-    let manifest = Manifest::load(&serve.manifest, &serve.variables).map_err(|source| {
-        ConfigError::Manifest {
-            path: serve.manifest.clone(),
-            source,
-        }
-    })?;
-    if manifest
-        .otlp_target()
-        .is_some_and(|target| leads_to(target, otlp))
-    {
-        return Err(ConfigError::TelemetryLoop { address: otlp }.into());
-    }
-    let application = Application::load(&manifest, serve.limits, state, counts, stats).await?;
-    application.declare_series(counts).await;
-    Ok(application)
-}
-
-/// Returns whether a connection to `target` reaches the listener at `address`.
-fn leads_to(target: &str, address: SocketAddr) -> bool {
-    let Ok(targets) = target.to_socket_addrs() else {
-        return false;
-    };
-    targets.into_iter().any(|target| {
-        let everywhere = address.ip().is_unspecified() && target.ip().is_loopback();
-        target.port() == address.port() && (target.ip() == address.ip() || everywhere)
-    })
-}
-
-/// Writes the file beside its place and moves it there, so that who waits for it never reads half of it.
+/// Writes the file beside its place and moves it there, so that a reader never sees half of it.
 fn write_addresses(file: &Path, addresses: &Addresses) -> Result<()> {
     let unfinished = file.with_extension("unfinished");
     fs::write(&unfinished, serde_json::to_vec(addresses)?)

@@ -1,6 +1,5 @@
-//! `metrics-host health`: asks a running one, for containers that have no other tool.
+//! `metrics-host health`: the health check of a container that has no other tool.
 
-use crate::config::HealthArgs;
 use anyhow::{Context, Result, bail};
 use bytes::Bytes;
 use http::{Request, Uri, header};
@@ -11,22 +10,18 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 
 const TIMEOUT: Duration = Duration::from_secs(5);
-/// More of an answer than a person wants to read.
+/// Longest part of a response that is shown, in bytes.
 const MAX_ANSWER: usize = 4 << 10;
 
 /// Succeeds if the URL answers 2xx.
 ///
 /// # Errors
 /// If it answers otherwise or not at all.
-pub async fn run(args: HealthArgs) -> Result<()> {
-    let uri: Uri = args
-        .url
-        .parse()
-        .with_context(|| format!("--url {:?}", args.url))?;
-    let asked = tokio::time::timeout(TIMEOUT, ask(&uri)).await;
+pub(crate) async fn run(url: &Uri) -> Result<()> {
+    let asked = tokio::time::timeout(TIMEOUT, ask(url)).await;
     asked
-        .with_context(|| format!("{uri} did not answer within {TIMEOUT:?}"))?
-        .with_context(|| format!("cannot ask {uri}"))
+        .with_context(|| format!("{url} did not answer within {TIMEOUT:?}"))?
+        .with_context(|| format!("cannot ask {url}"))
 }
 
 async fn ask(uri: &Uri) -> Result<()> {

@@ -1,18 +1,18 @@
-//! Names fixed by OpenTelemetry's semantic conventions for HTTP, and by us where they are silent.
+//! Names on the wire: from OpenTelemetry's semantic conventions for HTTP, or our own where these define none.
 //!
 //! Source: <https://opentelemetry.io/docs/specs/semconv/http/http-metrics/>
 
-/// The one metric of a batch: how long the component took to answer.
+/// The histogram of a batch: how long the component took to answer.
 pub const REQUEST_DURATION: &str = "http.server.request.duration";
 /// Unit of [`REQUEST_DURATION`], in UCUM: seconds.
 pub const REQUEST_DURATION_UNIT: &str = "s";
-/// The request's method, one of [`crate::method::KNOWN`] or [`crate::method::OTHER`].
+/// One of [`crate::method::KNOWN`], or [`crate::method::OTHER`].
 pub const REQUEST_METHOD: &str = "http.request.method";
-/// The template that matched, such as `/items/{id}`.
+/// The route template that matched, such as `/items/{id}`.
 pub const ROUTE: &str = "http.route";
-/// The status that was answered.
+/// The status of the response.
 pub const RESPONSE_STATUS_CODE: &str = "http.response.status_code";
-/// The class of an internal exception; absent where none happened.
+/// The class of an internal exception; absent if there was none.
 pub const ERROR_TYPE: &str = "error.type";
 
 /// Resource attribute: random per Wasm instance.
@@ -22,25 +22,25 @@ pub const SERVICE_NAME: &str = "service.name";
 /// Resource attribute: the application's version.
 pub const SERVICE_VERSION: &str = "service.version";
 
-/// Instrumentation scope of our batches: only this scope, with a key, feeds the `app_*` metrics.
+/// Instrumentation scope of a batch. Only this scope, with an idempotency key, feeds the `app_*` metrics.
 pub const SCOPE: &str = "request-telemetry";
 /// Request header that carries a [`crate::BatchKey`].
 pub const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
 /// Route of a request that no route of the component matches.
 pub const UNMATCHED: &str = "unmatched";
-/// Route of a request that was answered in the component's place.
+/// Route of a request that the component did not answer itself.
 pub const UNREPORTED: &str = "unreported";
 
-/// Value of [`ERROR_TYPE`]: the request during which an instance trapped; there is one for each instance lost.
+/// Value of [`ERROR_TYPE`]: the request during which an instance trapped, one per instance lost.
 pub const ERROR_PANIC: &str = "panic";
-/// Value of [`ERROR_TYPE`]: a request that was answered 500 because its neighbour trapped.
+/// Value of [`ERROR_TYPE`]: a request answered 500 because another one trapped the instance.
 pub const ERROR_NEIGHBOUR: &str = "neighbour_panic";
 
-/// Metric of a batch: requests that were answered and whose telemetry could not be kept.
+/// The counter of a batch: requests that were answered but whose telemetry was lost.
 pub const LOST_REQUESTS: &str = "request_telemetry.lost_requests";
 /// Unit of [`LOST_REQUESTS`], in UCUM.
 pub const LOST_REQUESTS_UNIT: &str = "{request}";
-/// Resource attribute: the series that are to exist though they counted nothing yet, as a JSON array of
-/// `[method, route, status]`. As data points they would take ten times the space.
+/// Resource attribute: the series that must exist at 0, as a JSON array of `[method, route, status]`. As data
+/// points they would take ten times the space.
 pub const DECLARED: &str = "request_telemetry.declared";

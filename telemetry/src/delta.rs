@@ -1,4 +1,4 @@
-//! What happened since the last hand-over: one histogram per series, however many requests.
+//! The requests of one batch: a histogram per series.
 
 use crate::{Histogram, method};
 use std::{collections::BTreeMap, time::Duration};
@@ -6,18 +6,18 @@ use std::{collections::BTreeMap, time::Duration};
 /// One answered request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Observation {
-    /// Where it is counted.
+    /// The series that counts it.
     pub series: Series,
     /// From the arrival of the head to the answer.
     pub duration: Duration,
 }
 
-/// Requests that are told apart.
+/// The labels that tell requests apart.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Series {
-    /// One of [`method::KNOWN`] or [`method::OTHER`].
+    /// One of [`method::KNOWN`], or [`method::OTHER`].
     pub method: &'static str,
-    /// Route template.
+    /// Route template, such as `/items/{id}`.
     pub route: String,
     /// HTTP status.
     pub status: u16,
@@ -37,12 +37,12 @@ impl Series {
     }
 }
 
-/// Requests counted per series. Adding is commutative and associative, so however requests are split into
-/// deltas, the totals are the same.
+/// Requests counted per series since the previous batch. Merging is commutative and associative: the totals do not
+/// depend on how requests are split into deltas.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Delta {
     series: BTreeMap<Series, Histogram>,
-    /// Requests that were answered and whose telemetry could not be kept: in no series.
+    /// Requests that were answered but whose telemetry was lost; they are in no series.
     pub lost: u64,
 }
 
@@ -55,17 +55,17 @@ impl Delta {
             .record(observation.duration);
     }
 
-    /// Makes `series` part of the delta, at 0 if nothing was counted for it.
+    /// Includes `series`, at 0 unless it counted something.
     pub fn declare(&mut self, series: Series) {
         self.series.entry(series).or_default();
     }
 
-    /// Adds what was counted for `series`.
+    /// Adds `histogram` to `series`.
     pub fn add(&mut self, series: Series, histogram: &Histogram) {
         self.series.entry(series).or_default().merge(histogram);
     }
 
-    /// Adds all that `other` counted.
+    /// Adds all counts of `other`.
     pub fn merge(&mut self, other: Self) {
         self.lost = self.lost.saturating_add(other.lost);
         if self.series.is_empty() {
@@ -89,7 +89,7 @@ impl Delta {
     }
 }
 
-/// Series that come twice are added up. In order, they cost no search.
+/// Adds up series that occur twice. Sorts once instead of searching the map per element.
 impl FromIterator<(Series, Histogram)> for Delta {
     fn from_iter<I: IntoIterator<Item = (Series, Histogram)>>(counted: I) -> Self {
         let mut counted: Vec<_> = counted.into_iter().collect();

@@ -1,24 +1,24 @@
-//! The sending side as a state machine: what to send next, and what a reply means for it.
+//! The sender as a state machine: it counts requests, and its caller does the I/O.
 //!
-//! At most one batch is on its way. Once [`Emitter::freeze`] made it, its bytes and its key stay as they
-//! are until it is delivered, so that a retry can be recognised; what happens meanwhile goes into the next.
-//! Memory is bounded by the number of series, not by the number of requests.
+//! At most one batch is in flight. [`Emitter::freeze`] fixes its key and bytes until it is delivered, so that the
+//! receiver recognises a retry; later requests go into the next batch. Memory is bounded by the number of series,
+//! not of requests.
 //!
-//! Batches can be handed to somebody else for delivery ([`Emitter::freeze_all`], [`Emitter::hand_over`]). They
-//! are the last under their identity: a receiver takes a lower number that comes after a higher one for a retry, so
-//! nothing may overtake them.
+//! [`Emitter::freeze_all`] and [`Emitter::hand_over`] pass undelivered batches to another sender. The emitter then
+//! goes on under a new instance id: a receiver takes a lower sequence number after a higher one for a retry, so no
+//! later batch may overtake these.
 
-use crate::{BatchKey, Delta, Observation, Resource, Vocabulary, otlp};
+use crate::{BatchKey, Delta, Observation, Resource, RouteCatalogue, otlp};
 use std::collections::VecDeque;
 
-/// A batch as it goes over the wire, this time and every next time.
+/// A batch as sent: every attempt carries the same key and bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FrozenBatch {
-    /// Value of the `Idempotency-Key` header.
+    /// Value of the [`IDEMPOTENCY_KEY`](crate::attribute::IDEMPOTENCY_KEY) header.
     pub key: BatchKey,
     /// OTLP/JSON.
     pub body: Vec<u8>,
-    /// How many requests it counts.
+    /// Number of requests counted.
     pub requests: u64,
 }
 
@@ -26,20 +26,19 @@ pub struct FrozenBatch {
 #[derive(Debug)]
 pub struct Emitter {
     resource: Resource,
-    /// When the counting of `pending` began, in nanoseconds since the Unix epoch.
+    /// Start of `pending`, in nanoseconds since the Unix epoch.
     since_unix_nanos: u64,
     pending: Delta,
-    /// In order of their sequence; the first is on its way.
+    /// In order of sequence; the first is in flight.
     frozen: VecDeque<FrozenBatch>,
     last_sequence: u64,
 }
 
 impl Emitter {
-    /// Creates an emitter that has counted nothing since `now_unix_nanos`. Its first batch makes the series of
-    /// `vocabulary` exist.
-    pub fn new(resource: Resource, vocabulary: &Vocabulary, now_unix_nanos: u64) -> Self {
+    /// Creates an emitter that counts from `now_unix_nanos` on. The first batch declares the series of `catalogue`.
+    pub fn new(resource: Resource, catalogue: &RouteCatalogue, now_unix_nanos: u64) -> Self {
         let mut pending = Delta::default();
-        vocabulary
+        catalogue
             .series()
             .for_each(|series| pending.declare(series));
         Self {
@@ -56,7 +55,7 @@ impl Emitter {
         self.pending.record(observation);
     }
 
-    /// Counts requests whose telemetry could not be kept; the next batch says so.
+    /// Counts requests whose telemetry was lost; the next batch reports them.
     pub fn record_lost(&mut self, requests: u64) {
         self.pending.lost = self.pending.lost.saturating_add(requests);
     }
@@ -66,8 +65,8 @@ impl Emitter {
         !self.frozen.is_empty() || self.has_pending()
     }
 
-    /// Returns the batch to send: the one that is under way, or else a new one of all that is pending.
-    /// `None` if there is nothing to say.
+    /// Returns the batch to send: the one in flight, or else a new one of all that is pending. `None` if nothing was
+    /// counted.
     pub fn freeze(&mut self, now_unix_nanos: u64) -> Option<&FrozenBatch> {
         if self.frozen.is_empty() {
             self.freeze_pending(now_unix_nanos);
@@ -75,12 +74,12 @@ impl Emitter {
         self.frozen.front()
     }
 
-    /// Forgets the batch under way: it was acknowledged, or refused for good.
+    /// Removes the batch in flight: it was acknowledged, or rejected permanently.
     pub fn settle(&mut self) -> Option<FrozenBatch> {
         self.frozen.pop_front()
     }
 
-    /// Returns all that is to be delivered, in order. What is pending becomes part of it, unless `most` batches are.
+    /// Returns all undelivered batches in order. Pending requests become another batch, unless there are `most`.
     pub fn freeze_all(
         &mut self,
         now_unix_nanos: u64,
@@ -92,8 +91,8 @@ impl Emitter {
         self.frozen.iter()
     }
 
-    /// Forgets all that [`Emitter::freeze_all`] returned, since somebody else delivers it, and goes on as `instance`,
-    /// from sequence 1.
+    /// Drops the batches of [`Emitter::freeze_all`], which another sender now delivers, and goes on as `instance`, from
+    /// sequence 1.
     pub fn hand_over(&mut self, instance: String) {
         self.frozen.clear();
         self.resource.instance = instance;
@@ -139,11 +138,11 @@ mod tests {
             service_version: "1".into(),
             instance: "i".into(),
         };
-        Emitter::new(resource, &vocabulary(), 0)
+        Emitter::new(resource, &catalogue(), 0)
     }
 
-    fn vocabulary() -> Vocabulary {
-        Vocabulary {
+    fn catalogue() -> RouteCatalogue {
+        RouteCatalogue {
             routes: vec![Route {
                 method: "POST".into(),
                 route: "/items".into(),
@@ -160,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_under_way_never_changes() {
+    fn a_batch_in_flight_never_changes() {
         let mut emitter = emitter();
         assert_eq!(emitter.freeze(1), None);
         emitter.record(request());
@@ -184,14 +183,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_handed_over_is_the_last_of_its_identity() {
+    fn after_a_hand_over_the_emitter_has_a_new_identity() {
         let mut emitter = emitter();
         emitter.record(request());
-        let under_way = emitter.freeze(1).cloned().unwrap();
+        let in_flight = emitter.freeze(1).cloned().unwrap();
         emitter.record(request());
         emitter.record_lost(7);
         let all: Vec<_> = emitter.freeze_all(2, 2).cloned().collect();
-        assert_eq!(all[0], under_way);
+        assert_eq!(all[0], in_flight);
         assert_eq!((all[1].key.sequence, all[1].requests), (2, 1));
         assert_eq!(otlp::decode(&all[1].body).unwrap().delta.lost, 7);
         emitter.record(request());
@@ -199,7 +198,7 @@ mod tests {
 
         emitter.hand_over("after".into());
         assert_eq!(emitter.freeze_all(3, 0).len(), 0);
-        // What was counted while they were handed over is still to be sent.
+        // The request recorded during the hand-over is still pending.
         assert!(emitter.has_unsent());
         let next = emitter.freeze(4).unwrap();
         assert_eq!(next.key.to_string(), "after-1");

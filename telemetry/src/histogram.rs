@@ -1,8 +1,8 @@
-//! Request durations as a histogram with fixed bounds, in integers so that adding is exact.
+//! A histogram of request durations with fixed bounds. Sums are integers, so that merging is exact.
 
 use std::time::Duration;
 
-/// Upper bounds in nanoseconds, inclusive, of every bucket but the last, which has none.
+/// Inclusive upper bounds in nanoseconds. The last bucket has none.
 pub const BOUNDS_NANOS: [u64; 14] = [
     500_000,
     1_000_000,
@@ -20,12 +20,12 @@ pub const BOUNDS_NANOS: [u64; 14] = [
     10_000_000_000,
 ];
 
-/// [`BOUNDS_NANOS`] in seconds, as Prometheus' `le` and OTLP's `explicitBounds` have them.
+/// [`BOUNDS_NANOS`] in seconds: Prometheus' `le`, OTLP's `explicitBounds`.
 pub const BOUNDS_SECONDS: [f64; 14] = [
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
 ];
 
-/// Number of buckets: one a bound and one above them all.
+/// One bucket per bound, and one above them all.
 pub const BUCKETS: usize = BOUNDS_NANOS.len() + 1;
 
 /// Returns the index in `0..BUCKETS` of the bucket that holds `nanos`.
@@ -33,24 +33,24 @@ pub fn bucket_index(nanos: u64) -> usize {
     BOUNDS_NANOS.partition_point(|bound| *bound < nanos)
 }
 
-/// How many durations fell into each bucket, and their sum. Counts are per bucket, not cumulative.
+/// Counts per bucket (not cumulative), and the sum of all durations.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Histogram {
     /// Durations per bucket.
     pub buckets: [u64; BUCKETS],
-    /// All durations together, in nanoseconds.
+    /// Sum of all durations, in nanoseconds.
     pub sum_nanos: u64,
 }
 
 impl Histogram {
-    /// Counts one duration; one past 584 years counts as that.
+    /// Counts one duration, at most 584 years.
     pub fn record(&mut self, duration: Duration) {
         let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
         self.buckets[bucket_index(nanos)] += 1;
         self.sum_nanos = self.sum_nanos.saturating_add(nanos);
     }
 
-    /// Adds what `other` counted.
+    /// Adds the counts and the sum of `other`.
     pub fn merge(&mut self, other: &Self) {
         for (mine, theirs) in self.buckets.iter_mut().zip(other.buckets) {
             *mine = mine.saturating_add(theirs);
@@ -58,7 +58,7 @@ impl Histogram {
         self.sum_nanos = self.sum_nanos.saturating_add(other.sum_nanos);
     }
 
-    /// Returns how many durations were counted.
+    /// Returns the number of durations.
     pub fn count(&self) -> u64 {
         let sum = |sum: u64, count: &u64| sum.saturating_add(*count);
         self.buckets.iter().fold(0, sum)

@@ -1,20 +1,20 @@
-//! What a component and the host that counts for it say to each other, in headers.
+//! The inline contract: headers between a component and the host that counts its requests.
 //!
-//! The host removes every header whose name starts with [`PREFIX`] from what clients send and from what
-//! they receive, so none of this can be forged or seen from outside.
+//! The host strips every header that starts with [`PREFIX`] from client requests and responses. Clients can neither
+//! forge nor see these headers.
 
-/// Start of the names of all headers below.
+/// Prefix of all headers below.
 pub const PREFIX: &str = "telemetry-";
 
 /// Response header: the route template that matched, or [`crate::attribute::UNMATCHED`].
 pub const ROUTE_HEADER: &str = "telemetry-route";
 
-/// Response header: the class of the internal exception that the answer hides. Absent where none happened.
+/// Response header: the class of the internal exception that the response hides. Absent if there was none.
 pub const ERROR_HEADER: &str = "telemetry-error";
 
-/// End of the path at which the host asks for the [`crate::Vocabulary`], so that a component has to look for
-/// [`DESCRIBE_HEADER`] there alone and not in every request.
+/// Suffix of the path at which the host asks for the [`crate::RouteCatalogue`]. A component looks for
+/// [`DESCRIBE_HEADER`] only there, not in every request.
 pub const DESCRIBE_PATH: &str = "/.well-known/telemetry-vocabulary";
 
-/// Request header, from the host only: answer with the [`crate::Vocabulary`] and do nothing else.
+/// Request header, set by the host alone: respond with the [`crate::RouteCatalogue`] and do nothing else.
 pub const DESCRIBE_HEADER: &str = "telemetry-describe";

@@ -1,20 +1,19 @@
-//! The name of one batch: which instance, and which of its batches.
+//! The idempotency key of a batch.
 
 use std::{fmt, str::FromStr};
 
-/// Names one batch of one instance; written `<instance>-<sequence>` in the `Idempotency-Key` header.
+/// Idempotency key of a batch, written `<instance>-<sequence>` in the `Idempotency-Key` header.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct BatchKey {
     /// `service.instance.id`: 1 to 64 characters of `[0-9A-Za-z_-]`.
     pub instance: String,
-    /// Position among the instance's batches, from 1 without gaps.
+    /// Sequence number of the batch in its instance: 1, 2, 3, …
     pub sequence: u64,
 }
 
-/// Longest instance id that is accepted, in bytes.
 const MAX_INSTANCE_LEN: usize = 64;
 
-/// Why a text is no [`BatchKey`].
+/// Not a [`BatchKey`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("expected an idempotency key <instance>-<sequence>, with a sequence from 1, got {0:?}")]
 pub struct ParseBatchKeyError(String);
@@ -31,10 +30,10 @@ impl FromStr for BatchKey {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let parse = || {
             let (instance, sequence) = text.rsplit_once('-')?;
-            let legible = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+            let allowed = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
             let instance_ok =
-                (1..=MAX_INSTANCE_LEN).contains(&instance.len()) && instance.bytes().all(legible);
-            // `parse` alone would take "+1" and "01": two spellings of one key.
+                (1..=MAX_INSTANCE_LEN).contains(&instance.len()) && instance.bytes().all(allowed);
+            // `parse` alone accepts "+1" and "01", further spellings of one key.
             let sequence_ok =
                 sequence.bytes().all(|b| b.is_ascii_digit()) && !sequence.starts_with('0');
             (instance_ok && sequence_ok).then_some(())?;
@@ -61,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn other_texts_are_refused() {
+    fn malformed_keys_are_refused() {
         for text in [
             "", "-", "a", "a-", "-1", "a-0", "a-01", "a-+1", "a-x", "ä-1", "a b-1",
         ] {

@@ -1,11 +1,11 @@
-//! HTTP methods as a closed set, so that a client cannot invent label values.
+//! HTTP methods as a closed set: clients cannot invent label values.
 
-/// The methods kept as they are: those of RFC 9110, and PATCH of RFC 5789.
+/// The methods of RFC 9110, and PATCH of RFC 5789.
 pub const KNOWN: [&str; 9] = [
     "GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH",
 ];
 
-/// What every other method becomes, as OpenTelemetry's semantic conventions name it.
+/// Every other method, as OpenTelemetry's semantic conventions spell it.
 pub const OTHER: &str = "_OTHER";
 
 /// Returns `method` if it is known, else [`OTHER`]. Methods are case-sensitive.

@@ -1,7 +1,7 @@
-//! A delta as an OTLP/JSON `ExportMetricsServiceRequest`, and back.
+//! The wire format of a batch: an OTLP/JSON `ExportMetricsServiceRequest`.
 //!
-//! Durations are summed as integer nanoseconds on both sides; on the wire the sum is in seconds, as the
-//! conventions want it, which a double holds to the nanosecond up to 2^53 ns (104 days).
+//! Both sides sum durations in integer nanoseconds. The wire has seconds, as the conventions require; a double holds
+//! them to the nanosecond up to 2^53 ns (104 days).
 //!
 //! Source: <https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding>
 
@@ -21,7 +21,7 @@ const DELTA_TEMPORALITY: u8 = 1;
 
 const NANOS_PER_SECOND: f64 = 1e9;
 
-/// Method, route and status of a series that is to exist.
+/// Method, route and status of a declared series.
 #[derive(Serialize, Deserialize)]
 struct Declared<'a>(Cow<'a, str>, Cow<'a, str>, u16);
 

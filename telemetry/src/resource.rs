@@ -1,6 +1,6 @@
-//! Who sends a batch.
+//! The sender of a batch.
 
-/// Who emits: the resource of every batch.
+/// The OTLP resource of every batch: the sending component instance.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Resource {
     /// `service.name`.

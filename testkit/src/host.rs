@@ -1,4 +1,4 @@
-//! A metrics-host of one's own: the real binary on free ports, with a state directory that outlives it if it is kept.
+//! A metrics-host under test: the real binary on free ports, with a scratch directory that can be kept for the next one.
 
 use crate::{
     http,
@@ -29,15 +29,17 @@ const PAUSE: Duration = Duration::from_millis(2);
 #[derive(Debug)]
 pub struct Launch {
     command: Command,
+    manifest: Option<PathBuf>,
+    otlp_listen: Option<String>,
     state: Arc<TempDir>,
 }
 
 /// A running metrics-host. It is killed when dropped.
 #[derive(Debug)]
 pub struct Host {
-    /// Its process.
+    /// The process.
     pub process: Process,
-    /// Its scratch directory: `state` is the state directory. The next host can go on with it.
+    /// The scratch directory; its folder `state` is the state directory. Another host can go on with it.
     pub state: Arc<TempDir>,
     addresses: Value,
 }
@@ -79,8 +81,8 @@ impl Launch {
         Self::new(binary, "sidecar")
     }
 
-    /// Everything is set by the environment, so that each flag overrides it. Settings of the caller's own environment
-    /// are for other hosts, and are left out.
+    /// Defaults are set by the environment, so that flags override them. Settings in the caller's own environment are
+    /// for other hosts, and are left out.
     fn new(binary: &Path, subcommand: &str) -> Result<Self> {
         let mut command = Command::new(binary);
         command.arg(subcommand).current_dir(root());
@@ -90,8 +92,12 @@ impl Launch {
                 command.env_remove(name);
             }
         }
-        let state = Arc::new(tempfile::tempdir()?);
-        let launch = Self { command, state };
+        let launch = Self {
+            command,
+            manifest: None,
+            otlp_listen: None,
+            state: Arc::new(tempfile::tempdir()?),
+        };
         Ok(launch
             .env("METRICS_HOST_METRICS_LISTEN", "127.0.0.1:0")
             .env("METRICS_HOST_OTLP_LISTEN", "127.0.0.1:0"))
@@ -114,14 +120,15 @@ impl Launch {
     /// Serves the application of another manifest.
     #[must_use]
     pub fn manifest(mut self, path: &Path) -> Self {
-        self.command.env("METRICS_HOST_MANIFEST", path);
+        self.manifest = Some(path.to_owned());
         self
     }
 
     /// Takes telemetry at `address`.
     #[must_use]
-    pub fn otlp_listen(self, address: &str) -> Self {
-        self.env("METRICS_HOST_OTLP_LISTEN", address)
+    pub fn otlp_listen(mut self, address: &str) -> Self {
+        self.otlp_listen = Some(address.to_owned());
+        self
     }
 
     /// Goes on with the scratch directory of another host.
@@ -158,9 +165,15 @@ impl Launch {
         // An earlier host with the same state may have left one.
         _ = fs::remove_file(&file);
         let state = self.state_dir();
-        self.command
-            .env("METRICS_HOST_STATE_DIR", state)
-            .env("METRICS_HOST_ADDRESSES_FILE", &file);
+        // By flags and by the environment: users set both.
+        self.command.env("METRICS_HOST_STATE_DIR", state);
+        self.command.arg("--addresses-file").arg(&file);
+        if let Some(manifest) = &self.manifest {
+            self.command.arg("--manifest").arg(manifest);
+        }
+        if let Some(address) = &self.otlp_listen {
+            self.command.args(["--otlp-listen", address]);
+        }
         Ok((Process::start(self.command)?, file, self.state))
     }
 
@@ -197,7 +210,7 @@ impl Launch {
     pub async fn fail(self) -> Result<(i32, String)> {
         let (mut process, ..) = self.spawn()?;
         let status = process.end(START).await?;
-        // Its output ends with it.
+        // The output may end a little later.
         _ = process.line("the end", REACTION, |_| None::<()>).await;
         Ok((status.code().unwrap_or(-1), process.lines().join("\n")))
     }

@@ -164,7 +164,7 @@ impl Load {
         Ok(Running { course, clients })
     }
 
-    /// Starts the load, waits until it has ended, and returns what came of it.
+    /// Starts the load, waits until it has ended, and returns the results.
     ///
     /// # Errors
     /// If a connection cannot be opened at the start, or no answer comes for a minute.
@@ -174,7 +174,7 @@ impl Load {
 }
 
 impl Running {
-    /// Returns what came of it so far.
+    /// Returns the results so far.
     pub fn so_far(&self) -> Tally {
         self.course.state().ledger.tally()
     }
@@ -197,7 +197,7 @@ impl Running {
         }
     }
 
-    /// Begins no more requests, waits for the answers to those under way, and returns what came of all.
+    /// Begins no more requests, waits for the answers to those under way, and returns the results.
     ///
     /// # Errors
     /// If no answer comes for a minute.
@@ -206,7 +206,7 @@ impl Running {
         self.finish().await
     }
 
-    /// Waits until the load has ended or its server has gone, and returns what came of all.
+    /// Waits until the load has ended or its server has gone, and returns the results.
     ///
     /// # Errors
     /// If no answer comes for a minute.
@@ -228,11 +228,10 @@ impl Course {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sends requests over one connection, and what replaces it, until nothing more is due.
+    /// Sends requests over one connection, and its replacements, until no more are due.
     async fn drive(&self, mut connection: Connection) {
         while let Some((index, due)) = self.schedule.take().await {
-            // A server may have closed it since.
-            if !connection.is_open() && !self.replace(&mut connection).await {
+            if !self.is_usable(&connection) && !self.replace(&mut connection).await {
                 return;
             }
             let planned = self.state().begin(index);
@@ -252,6 +251,12 @@ impl Course {
             }
             self.progress.notify_waiters();
         }
+    }
+
+    /// Returns whether the server has left a connection open. Only one that was idle is asked for, since that costs a
+    /// system call.
+    fn is_usable(&self, connection: &Connection) -> bool {
+        connection.is_usable() && (self.schedule.is_closed_loop() || connection.is_open())
     }
 
     /// Connects again; false if that is not possible.

@@ -52,7 +52,7 @@ pub struct Missed {
     pub what: String,
     /// Time it had.
     pub within: Duration,
-    /// What the last poll saw.
+    /// The result of the last poll.
     pub last: String,
 }
 

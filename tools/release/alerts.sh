@@ -5,10 +5,8 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 # shellcheck source=tools/docker.sh
 . tools/docker.sh
-
-export METRICS_HOST_IMAGE=$1 COMPOSE_PROFILES=embedded FAULT_INJECTION=on
-export COMPOSE_PROJECT_NAME=metrics-host-alerts
-docker info >/dev/null 2>&1 || skip "no Docker daemon answers"
+require_daemon
+export METRICS_HOST_IMAGE=$1 COMPOSE_PROFILES=embedded FAULT_INJECTION=on COMPOSE_PROJECT_NAME=metrics-host-alerts
 
 work=$(mktemp -d)
 trap 'compose down --volumes >&2; rm -rf "$work"' EXIT
@@ -17,10 +15,8 @@ chmod 755 "$work"
 export GRAFANA_ADMIN_PASSWORD_FILE=$work/password
 [ -f .env ] || cp .env.example .env
 tools/up.sh >&2
-
 for scenario in 5xx latency exceptions drop; do
-  log=$work/$scenario.log
   cargo run --quiet --locked --release --package evidence -- "$scenario" --base-url http://127.0.0.1:8080 --no-screenshots \
-    --output "$work/evidence-$scenario" 2>&1 | tee "$log" >&2
-  echo "$scenario: $(sed -n 's/^.*\(proven: .*\)/\1/p' "$log")"
+    --output "$work/evidence-$scenario" 2>&1 | tee "$work/log" >&2
+  echo "$scenario: $(sed -n 's/^.*\(proven: .*\)/\1/p' "$work/log")"
 done

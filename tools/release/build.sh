@@ -1,24 +1,34 @@
 #!/usr/bin/env bash
-# Builds what is released, once, into target/release-files: the image as an OCI archive with its provenance and list of parts, and the
-# binary and the component as files, taken out of that image. Needs buildx with a builder that can write archives.
+# Builds what is released, once, into target/release-files: the image as an OCI archive with its provenance and list of parts, and from
+# that image the binary and the component as files with their checksums. Needs buildx with a builder that can write archives.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 # shellcheck source=tools/docker.sh
 . tools/docker.sh
-tools/need.sh skopeo skopeo
 
 version=$(tools/version.sh)
-revision=$(git rev-parse HEAD)
 git diff --quiet HEAD || { echo "release: the tree has changes that are in no commit" >&2; exit 1; }
-created=$(git log -1 --format=%cI)
-out=target/release-files
+# Times of the commit, not of the build: the same sources give the same image.
+SOURCE_DATE_EPOCH=$(git log -1 --format=%ct)
+export SOURCE_DATE_EPOCH
+out=$PWD/target/release-files name=metrics-host-$version-x86_64-linux-gnu
 rm -rf "$out"
 mkdir -p "$out"
-
-# Times of the commit, not of the build: the same sources give the same image.
-SOURCE_DATE_EPOCH=$(git log -1 --format=%ct) docker buildx build \
-  --build-arg VERSION="$version" --build-arg REVISION="$revision" --build-arg CREATED="$created" \
+docker buildx build \
+  --build-arg VERSION="$version" --build-arg REVISION="$(git rev-parse HEAD)" --build-arg CREATED="$(git log -1 --format=%cI)" \
   --provenance mode=max --sbom true --output "type=oci,dest=$out/image.tar,rewrite-timestamp=true" .
-
 tools/release/load.sh "$out/image.tar" metrics-host:release
-tools/release/unpack.sh metrics-host:release "$out" "$version"
+
+work=$(mktemp -d)
+container=$(docker create metrics-host:release)
+trap 'docker rm "$container" >/dev/null; rm -rf "$work"' EXIT
+mkdir "$work/$name"
+docker cp "$container:/metrics-host" "$work/$name/metrics-host"
+docker cp "$container:/app/." "$work/$name"
+cp --recursive README.md LICENSE CHANGELOG.md docs "$work/$name"
+cp "$work/$name/target/wasm32-wasip2/component/items_component.wasm" "$out/items_component-$version.wasm"
+# In an order, with owners and times that do not depend on this machine.
+tar --create --gzip --file "$out/$name.tar.gz" --directory "$work" --sort=name --owner=0 --group=0 --numeric-owner \
+  --mtime="@$SOURCE_DATE_EPOCH" "$name"
+cd "$out"
+sha256sum "$name.tar.gz" "items_component-$version.wasm" >SHA256SUMS

@@ -1,4 +1,4 @@
-//! What every alert tells the person it reaches.
+//! The texts and links of every alert, for the person who receives it.
 
 use crate::rules::{Rule, RulesFile, alerts, read, stems};
 use alerts::{Addresses, Variant, render};
@@ -86,7 +86,7 @@ fn times(text: &str) -> BTreeSet<String> {
     pairs.map(|pair| pair.join(" ")).collect()
 }
 
-/// Returns the times of a rule in words: its `for`, its windows, and those in the names of what it reads.
+/// Returns the times of a rule in words: its `for`, its windows, and the windows in the names of recorded metrics.
 fn used(rule: &Rule) -> BTreeSet<String> {
     let expression: String = rule.expr.lines().fold(String::new(), |code, line| {
         code + line.split('#').next().unwrap_or_default() + "\n"
@@ -124,11 +124,11 @@ fn every_threshold_has_a_reason() {
             let compares = [" > ", " < ", " == "]
                 .iter()
                 .any(|op| expression.contains(op));
-            // `up == 0` says itself what it is.
+            // `up == 0` explains itself.
             if compares && !expression.contains("up{") {
                 assert!(
                     expression.contains("# "),
-                    "{name}: no comment says why it is this threshold"
+                    "{name}: no comment explains this threshold"
                 );
             }
         }

@@ -1,4 +1,4 @@
-//! Prometheus' and Alertmanager's own checks, and the unit tests of the rules.
+//! The checks of Prometheus and Alertmanager themselves, and the unit tests of the rules.
 
 use crate::{
     expression::selectors,
@@ -52,8 +52,8 @@ fn no_sample_of_a_test_lies_on_the_edge_of_a_window() {
         let tests: Value = yaml_serde::from_str(&read(&format!("tests/{stem}_test.yml"))).unwrap();
         for test in tests["tests"].as_sequence().unwrap() {
             let name = test["name"].as_str().unwrap();
-            // Windows and evaluations are whole seconds; a sample that is left out first, and a millisecond more
-            // between all of them, never is.
+            // Windows and evaluations are at whole seconds. The first sample is left out, and intervals are a millisecond
+            // longer, so that no sample is at a whole second.
             let interval = milliseconds(test["interval"].as_str().unwrap());
             assert_eq!(interval % 1000, 1, "{stem}: {name}: interval");
             for series in test["input_series"].as_sequence().unwrap() {

@@ -1,4 +1,4 @@
-//! What is committed is what the source renders.
+//! The committed files are those that the source renders.
 
 use crate::rules::file;
 use alerts::{Addresses, Variant, committed, render};
@@ -12,7 +12,7 @@ fn the_committed_files_are_what_the_source_renders() {
             let text = fs::read_to_string(&path).unwrap_or_default();
             assert!(
                 text == rendered.text,
-                "{}/{} is not what alerts/source renders: run `make rules`",
+                "{}/{} differs from what alerts/source renders: run `make rules`",
                 folder.path,
                 rendered.path
             );

@@ -1,9 +1,9 @@
-//! What a PromQL expression relies on: metrics, and their labels.
+//! The metrics and labels that a PromQL expression uses.
 
 use promql_parser::parser::{Expr, VectorSelector, parse};
 use std::collections::BTreeSet;
 
-/// An expression that is no PromQL.
+/// A text that is not PromQL.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not PromQL: {reason} in {expression:?}")]
 pub(crate) struct ExpressionError {
@@ -18,12 +18,12 @@ pub(crate) struct Selector {
     pub(crate) metric: String,
     /// Conditions on its labels.
     pub(crate) matchers: Vec<Matcher>,
-    /// Labels by which what was selected is grouped or joined.
+    /// Labels by which the selected series are grouped or joined.
     pub(crate) grouping: BTreeSet<String>,
 }
 
 impl Selector {
-    /// Returns the labels that the metric must have: those that are matched, grouped by or joined on.
+    /// Returns the labels that the metric must have: matched, grouped by or joined on.
     pub(crate) fn labels(&self) -> BTreeSet<&str> {
         let matched = self.matchers.iter().map(|matcher| &*matcher.label);
         matched
@@ -39,11 +39,11 @@ pub(crate) struct Matcher {
     pub(crate) label: String,
     /// `=`, `!=`, `=~` or `!~`.
     pub(crate) operator: String,
-    /// What it is compared with.
+    /// The value it is compared with.
     pub(crate) value: String,
 }
 
-/// Returns every metric that `expression` names, in the order of its text, once per use.
+/// Returns every use of a metric in `expression`, in the order of its text.
 ///
 /// # Errors
 /// If it does not parse, or selects series without a name.

@@ -1,15 +1,14 @@
-//! The configuration as its users meet it: with promtool, amtool and a running metrics-host.
+//! Tests of the configuration from outside: with promtool, amtool and a running metrics-host.
 
-#![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
+#![expect(clippy::unwrap_used, reason = "a failing helper fails its test")]
 
 mod alertmanager;
 mod annotations;
 mod checks;
 mod committed;
-mod exposition;
+mod dashboards;
 mod expression;
 mod host;
-mod http;
 mod mutants;
 mod mutation;
 mod promtool;

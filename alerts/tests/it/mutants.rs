@@ -1,4 +1,4 @@
-//! Are the unit tests good enough? Each rule is changed in one place after the other, and some test has to notice.
+//! Mutation tests of the unit tests: every small change of a rule has to fail one of them.
 
 use crate::{
     mutation::mutants,
@@ -16,7 +16,7 @@ use std::{
     thread,
 };
 
-/// Changes that change nothing: rule, what was changed, and why no test can notice.
+/// Changes without an effect: the rule, the change, and why no test can notice.
 const EQUIVALENT: &[(&str, &str, &str)] = &[];
 
 #[test]
@@ -51,7 +51,7 @@ fn a_test_notices_every_change_of_a_rule() {
     );
 }
 
-/// Returns what is wrong, if anything is.
+/// Returns what is wrong with the tests of a trial, if anything is.
 fn try_out(trial: &Trial, folder: &Path) -> Option<String> {
     fs::write(folder.join("rules.yml"), &trial.rules).unwrap();
     let mut outcomes = trial.tests.iter().map(|tests| {
@@ -66,7 +66,7 @@ fn try_out(trial: &Trial, folder: &Path) -> Option<String> {
         None if trial.change == UNCHANGED || equivalent => None,
         None => Some("no test fails".into()),
         Some(_) if equivalent => Some("a test fails: remove it from EQUIVALENT".into()),
-        // A test that fails says what it got; any other failure proves nothing.
+        // A failed assertion prints what it got. Any other failure proves nothing.
         Some(failed) if trial.change != UNCHANGED && failed.output.contains("got:") => None,
         Some(failed) => Some(failed.output),
     }

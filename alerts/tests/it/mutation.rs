@@ -1,4 +1,4 @@
-//! Small changes of a PromQL expression, each of which changes what it means.
+//! Small changes of a PromQL expression, each of which changes its meaning.
 
 use promql_parser::{
     label::Matchers,
@@ -6,7 +6,7 @@ use promql_parser::{
 };
 use std::time::Duration;
 
-/// Windows that people use, in seconds; one step is to a neighbour.
+/// Usual windows, in seconds; a change goes to a neighbour.
 const WINDOWS: [u64; 16] = [
     60, 120, 300, 600, 900, 1800, 3600, 7200, 21_600, 43_200, 86_400, 172_800, 259_200, 604_800,
     2_592_000, 5_184_000,
@@ -14,9 +14,9 @@ const WINDOWS: [u64; 16] = [
 
 /// A changed expression.
 pub(crate) struct Mutant {
-    /// What was changed, in words.
+    /// The change, in words.
     pub(crate) change: String,
-    /// Its text.
+    /// The changed text.
     pub(crate) expression: String,
 }
 
@@ -156,7 +156,7 @@ fn changed(node: &Expr) -> Vec<(String, Expr)> {
     }
 }
 
-/// A fifth less and more. 0 has no fifth: one event is 1, or a little more where `increase()` extrapolates.
+/// A fifth less and a fifth more. 0 becomes ±1.5: one event counts as 1, or a little more where `increase()` extrapolates.
 fn numbers(number: f64) -> [f64; 2] {
     if number == 0.0 {
         [-1.5, 1.5]
@@ -165,7 +165,7 @@ fn numbers(number: f64) -> [f64; 2] {
     }
 }
 
-/// Selectors without one of their matchers, or of what is recorded over another window.
+/// Returns the selector without each of its matchers, and with the metrics recorded over neighbouring windows.
 fn selections(selector: &VectorSelector) -> Vec<(String, VectorSelector)> {
     assert!(
         selector.offset.is_none() && selector.at.is_none(),

@@ -2,7 +2,7 @@
 
 use std::{path::Path, process::Command};
 
-/// How a program ended and what it wrote.
+/// Exit and output of a program.
 pub(crate) struct Outcome {
     pub(crate) success: bool,
     pub(crate) output: String,
@@ -16,7 +16,7 @@ pub(crate) fn run(program: &str, arguments: &[&str], folder: &Path) -> Outcome {
         .env("GOMAXPROCS", "1")
         .env("GOGC", "400")
         .output()
-        .unwrap_or_else(|error| panic!("{program}: {error}: run `make test-tools`"));
+        .unwrap_or_else(|error| panic!("{program}: {error}: run `make setup-test`"));
     let text = [output.stdout, output.stderr].concat();
     Outcome {
         success: output.status.success(),
@@ -24,7 +24,7 @@ pub(crate) fn run(program: &str, arguments: &[&str], folder: &Path) -> Outcome {
     }
 }
 
-/// Runs it and fails with what it wrote if it does.
+/// Runs promtool or amtool in `folder`, and returns its output; panics with the output if it fails.
 pub(crate) fn succeed(program: &str, arguments: &[&str], folder: &Path) -> String {
     let Outcome { success, output } = run(program, arguments, folder);
     assert!(success, "{program} {arguments:?}: {output}");

@@ -1,4 +1,4 @@
-//! The ready-made receivers deliver: a real Alertmanager, their settings and secrets from files, servers that stand in.
+//! The ready-made receivers deliver: a real Alertmanager with their settings, secrets from files, and stand-in servers.
 
 use crate::{
     alertmanager::Alertmanager,
@@ -9,14 +9,14 @@ use serde_json::json;
 use std::{fs, path::Path};
 use yaml_serde::Value;
 
-/// Where the receivers look for their secrets.
+/// Folder in which the receivers expect their secrets.
 const SECRETS: &str = "/etc/alertmanager/secrets";
 const PASSWORD: &str = "mail-password";
 /// `\0alertmanager@example.com\0mail-password` in base64.
 const CREDENTIALS: &str = "AGFsZXJ0bWFuYWdlckBleGFtcGxlLmNvbQBtYWlsLXBhc3N3b3Jk";
 const ROUTING_KEY: &str = "0123456789abcdef0123456789abcdef";
 
-/// Returns the first setting of a kind of the receiver `name`.
+/// Returns the first configuration of the receiver `name`.
 fn setting<'a>(config: &'a mut Value, name: &str) -> &'a mut Value {
     let receivers = config["receivers"].as_sequence_mut().unwrap();
     let mut receivers = receivers.iter_mut();
@@ -24,8 +24,8 @@ fn setting<'a>(config: &'a mut Value, name: &str) -> &'a mut Value {
     &mut receiver.unwrap()[format!("{name}_configs").as_str()][0]
 }
 
-/// Returns `alertmanager.yml` with secrets in `secrets`, where every alert goes to all three receivers at once, and
-/// these to the loopback. All else is as it is committed.
+/// Returns `alertmanager.yml` with secrets in `secrets`, every alert routed to all three receivers at once, and these on
+/// the loopback. Everything else is as committed.
 fn configuration(secrets: &Path, mail: &Sink<Mail>, pager: &Sink<Post>) -> String {
     let committed = read("alertmanager.yml");
     assert_eq!(committed.matches(SECRETS).count(), 3);
@@ -38,14 +38,14 @@ fn configuration(secrets: &Path, mail: &Sink<Mail>, pager: &Sink<Post>) -> Strin
     .unwrap();
     let email = setting(&mut config, "email");
     email["smarthost"] = mail.address.to_string().into();
-    // The server that stands in has no certificate; without TLS a password is only sent to the loopback.
+    // The stand-in has no certificate. Without TLS, Alertmanager sends a password to the loopback only.
     email["require_tls"] = false.into();
     setting(&mut config, "pagerduty")["url"] =
         format!("http://{}/v2/enqueue", pager.address).into();
     yaml_serde::to_string(&config).unwrap()
 }
 
-/// Writes the secrets as people do: with an end of line where `alertmanager.yml` does not forbid it.
+/// Writes the secrets as people do: with a final newline where `alertmanager.yml` allows it.
 fn write_secrets(folder: &Path, slack: &Sink<Post>) {
     let webhook = format!("http://{}/services/T0/B0/secret\n", slack.address);
     for (file, secret) in [
@@ -65,12 +65,12 @@ fn firing(rule: &Rule) -> serde_json::Value {
     json!({ "labels": labels, "annotations": rule.annotations, "startsAt": "2026-01-02T03:04:05Z" })
 }
 
-#[test]
-fn slack_mail_and_pagerduty_are_told_what_fires_and_that_it_is_over() {
+#[tokio::test]
+async fn slack_mail_and_pagerduty_are_told_what_fires_and_that_it_is_over() {
     let (slack, pager, mail) = (Sink::http(), Sink::http(), Sink::smtp());
     let secrets = tempfile::tempdir().unwrap();
     write_secrets(secrets.path(), &slack);
-    let alertmanager = Alertmanager::start(&configuration(secrets.path(), &mail, &pager));
+    let alertmanager = Alertmanager::start(&configuration(secrets.path(), &mail, &pager)).await;
     let rules = alerts();
     let rule = rules
         .iter()
@@ -78,7 +78,7 @@ fn slack_mail_and_pagerduty_are_told_what_fires_and_that_it_is_over() {
     let rule = rule.unwrap();
     let mut alert = firing(rule);
     for (state, action) in [("FIRING", "trigger"), ("RESOLVED", "resolve")] {
-        alertmanager.post(&json!([alert]));
+        alertmanager.post(&json!([alert])).await;
         said_in_slack(&slack.next(), rule, state);
         mailed(&mail.next(), rule, state);
         paged(&pager.next(), rule, action);
@@ -123,7 +123,7 @@ fn paged(Post { path, body }: &Post, rule: &Rule, action: &str) {
     assert_eq!(path, "/v2/enqueue");
     assert_eq!(body["routing_key"], ROUTING_KEY);
     assert_eq!(body["event_action"], action);
-    // The end of an incident is told by its key alone.
+    // A resolve event identifies its incident by the key alone.
     if action == "trigger" {
         assert_eq!(body["payload"]["severity"], "critical");
         let summary = format!("{}: {}", rule.name(), rule.annotations["summary"]);

@@ -1,4 +1,4 @@
-//! Who hears of an alert, and which alert silences which.
+//! The receivers of an alert, and the alerts that inhibit others.
 
 use crate::{
     promtool::succeed,
@@ -10,7 +10,7 @@ use yaml_serde::Value;
 fn receiver(labels: &[&str]) -> String {
     let route = ["config", "routes", "test", "--config.file=alertmanager.yml"];
     let output = succeed("amtool", &[&route, labels].concat(), &file("."));
-    // What follows is a warning about its own settings.
+    // The other lines are a warning about the settings of amtool itself.
     output.lines().next().unwrap_or_default().to_owned()
 }
 
@@ -47,7 +47,7 @@ fn secrets_come_from_files_wherever_alertmanager_was_started() {
     ));
 }
 
-/// Returns the matchers of a side of each inhibition as `alertname` and `burn_rate`, both as written.
+/// Returns the source and target matchers of each inhibition, as written.
 fn inhibitions() -> Vec<[String; 2]> {
     let config: Value = yaml_serde::from_str(&read("alertmanager.yml")).unwrap();
     let rules = config["inhibit_rules"].as_sequence().unwrap().clone();

@@ -12,12 +12,12 @@ pub(crate) fn file(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
-/// Returns what a file of this folder holds.
+/// Returns the text of a file of this folder.
 pub(crate) fn read(path: &str) -> String {
     fs::read_to_string(file(path)).unwrap_or_else(|error| panic!("alerts/{path}: {error}"))
 }
 
-/// Returns the names of the files of a folder of this one that end in `suffix`, without it, sorted.
+/// Returns the names of the files in a subfolder that end in `suffix`, without the suffix, sorted.
 pub(crate) fn stems(folder: &str, suffix: &str) -> Vec<String> {
     let names = fs::read_dir(file(folder)).unwrap();
     let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
@@ -61,7 +61,7 @@ pub(crate) struct Rule {
 }
 
 impl Rule {
-    /// Returns the name of what it records or alerts of.
+    /// Returns the name of the alert or of the recorded metric.
     pub(crate) fn name(&self) -> &str {
         self.alert.as_deref().or(self.record.as_deref()).unwrap()
     }

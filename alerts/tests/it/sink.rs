@@ -1,4 +1,4 @@
-//! What stands in for Slack, PagerDuty and a mail server: takes what Alertmanager sends, and tells it to a test.
+//! Stand-ins for Slack, PagerDuty and a mail server: they accept the messages of Alertmanager and pass them to a test.
 
 use serde_json::Value;
 use std::{
@@ -9,10 +9,10 @@ use std::{
     time::Duration,
 };
 
-/// How long a notification may take.
+/// Time that a notification may take.
 const REACTION: Duration = Duration::from_secs(60);
 
-/// A server on a free port of the loopback, and what it was sent.
+/// A server on a free port of the loopback, and the messages it has received.
 pub(crate) struct Sink<T> {
     pub(crate) address: SocketAddr,
     received: Receiver<T>,
@@ -28,7 +28,7 @@ pub(crate) struct Post {
 /// A mail.
 #[derive(Debug)]
 pub(crate) struct Mail {
-    /// What the sender proved to be who it is with: base64 of `\0name\0password`.
+    /// Credentials of the sender: base64 of `\0name\0password`.
     pub(crate) credentials: String,
     pub(crate) from: String,
     pub(crate) to: String,
@@ -37,7 +37,7 @@ pub(crate) struct Mail {
 }
 
 impl<T: Send + 'static> Sink<T> {
-    /// Takes one connection after the other; `serve` returns what came over it.
+    /// Accepts one connection after the other; `serve` returns the message that came over it.
     fn start(serve: fn(TcpStream) -> Option<T>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
@@ -56,10 +56,10 @@ impl<T: Send + 'static> Sink<T> {
         Self { address, received }
     }
 
-    /// Waits for the next.
+    /// Waits for the next message.
     pub(crate) fn next(&self) -> T {
         let next = self.received.recv_timeout(REACTION);
-        next.unwrap_or_else(|error| panic!("{}: nothing came: {error}", self.address))
+        next.unwrap_or_else(|error| panic!("{}: no message came: {error}", self.address))
     }
 }
 
@@ -92,7 +92,7 @@ impl Sink<Post> {
 }
 
 impl Sink<Mail> {
-    /// Takes mail from whoever authenticates with `AUTH PLAIN`.
+    /// Accepts mail from senders that authenticate with `AUTH PLAIN`.
     pub(crate) fn smtp() -> Self {
         Self::start(|connection| {
             let mut reader = BufReader::new(&connection);
@@ -142,7 +142,7 @@ impl Sink<Mail> {
     }
 }
 
-/// Returns the next line without its end; `None` once the other side has gone.
+/// Returns the next line without its end, or `None` once the connection is closed.
 fn line(reader: &mut impl BufRead) -> Option<String> {
     let mut line = String::new();
     let read = reader.read_line(&mut line).unwrap();

@@ -1,7 +1,7 @@
-//! A rule that was changed, with what is needed to see whether a test notices.
+//! A changed rule, with the rules and test cases that are needed to see whether a test notices.
 //!
-//! That is not all of its file: the cases that name the rule, cheap ones first, and the rules that these name or read.
-//! What few cases notice, all would.
+//! These are not all of its file: the cases that name the rule, cheap ones first, and the rules that these name or read.
+//! A change that these cases notice would be noticed by all.
 
 use crate::{
     mutation::{Mutant, mutants},
@@ -9,22 +9,22 @@ use crate::{
 };
 use yaml_serde::Value;
 
-/// What `Trial::change` says of a rule as it is.
+/// `Trial::change` of an unchanged rule.
 pub(crate) const UNCHANGED: &str = "nothing was changed";
 
-/// A rule that was changed, with what is needed to try it.
+/// A changed rule, with the files that are needed to test it.
 pub(crate) struct Trial {
-    /// Its name.
+    /// Name of the rule.
     pub(crate) rule: String,
-    /// What was changed, in words.
+    /// The change, in words.
     pub(crate) change: String,
-    /// A rules file.
+    /// Text of the rules file.
     pub(crate) rules: String,
-    /// Files of its tests, for `rules.yml`.
+    /// Texts of the test files, for `rules.yml`.
     pub(crate) tests: [String; 2],
 }
 
-/// Returns the trials of a rules file, for each rule first the rule as it is.
+/// Returns the trials of a rules file; the first of each rule is the unchanged rule.
 pub(crate) fn trials(stem: &str) -> Vec<Trial> {
     let mut trials = Vec::new();
     let file = RulesFile::read(stem);
@@ -74,7 +74,7 @@ pub(crate) fn trials(stem: &str) -> Vec<Trial> {
     trials
 }
 
-/// Returns the tests with only those cases that name `rule`, in two files: first those that are over soon.
+/// Returns the cases that name `rule`, in two files: the first has the cases that end early.
 fn cases_of(tests: &Value, rule: &Rule) -> [String; 2] {
     let mut cases = tests["tests"].as_sequence().unwrap().clone();
     cases.retain(|case| {
@@ -91,7 +91,7 @@ fn cases_of(tests: &Value, rule: &Rule) -> [String; 2] {
     })
 }
 
-/// Returns when a case asks last.
+/// Returns the time of the last assertion of a case.
 fn end(case: &Value) -> Option<u64> {
     let asked = ["alert_rule_test", "promql_expr_test"].into_iter();
     let asked = asked.filter_map(|kind| case.get(kind)?.as_sequence());
@@ -101,7 +101,7 @@ fn end(case: &Value) -> Option<u64> {
     times.map(milliseconds).max()
 }
 
-/// Returns whether there are the name of `rule` and what sets it apart from others of this name among `words`.
+/// Returns whether `words` contain the name of `rule` and the labels that distinguish it from rules of the same name.
 fn is_named(rule: &Rule, words: &[&str]) -> bool {
     let labels = rule.labels.iter().filter(|(label, _)| *label != "severity");
     let mut all = labels.map(|(_, value)| value.as_str()).chain([rule.name()]);

@@ -1,15 +1,15 @@
-//! Rules, dashboards and runbooks name what a running metrics-host exposes, with the labels it has, from the start.
+//! Rules, dashboards and runbooks only use metrics and labels that a running metrics-host exposes from the start.
 
 use crate::{
-    exposition::{Series, series},
     expression::{Selector, selectors, without_variables},
-    host::Host,
+    host::{post, scrape, serve, sidecar},
     rules::{RulesFile, file, read, stems},
 };
 use serde_json::{Value, json};
 use std::{collections::BTreeSet, fs};
+use testkit::exposition::Exposition;
 
-/// What Prometheus and Alertmanager expose of themselves, or Prometheus makes: name and labels.
+/// Metrics that Prometheus and Alertmanager expose or make themselves, with their labels.
 const FOREIGN: [(&str, &[&str]); 7] = [
     (
         "ALERTS",
@@ -22,10 +22,10 @@ const FOREIGN: [(&str, &[&str]); 7] = [
     ("prometheus_rule_evaluation_failures_total", &["rule_group"]),
     ("up", &[]),
 ];
-/// What a scrape adds.
-const OF_SCRAPES: [&str; 2] = ["job", "instance"];
+/// Labels that a scrape adds.
+const SCRAPE_LABELS: [&str; 2] = ["job", "instance"];
 
-/// An expression, and where it stands.
+/// An expression, and the place where it is used.
 struct Named {
     place: String,
     expression: String,
@@ -66,7 +66,7 @@ fn in_dashboards() -> Vec<Named> {
     found
 }
 
-/// The queries of the runbooks, which are written in one line: `… promtool query … 'expression'`.
+/// Returns the queries of the runbooks. Each is one line: `… promtool query … 'expression'`.
 fn in_runbooks() -> Vec<Named> {
     let mut found = Vec::new();
     for page in stems("runbooks", ".md") {
@@ -117,26 +117,28 @@ fn recorded() -> BTreeSet<String> {
     rules.rules().map(|rule| rule.name().to_owned()).collect()
 }
 
-/// Returns whether `series` is of the metric, with all labels and the values that are asked for exactly.
-fn is_meant(selector: &Selector, series: &Series) -> bool {
+/// Returns whether a page has a series of the metric with all labels of the selector, and with the values that it asks
+/// for exactly.
+fn exposes(page: &Exposition, selector: &Selector) -> bool {
     let labels = selector.labels().into_iter();
-    let mut exact = selector
-        .matchers
-        .iter()
-        .filter(|matcher| matcher.operator == "=");
-    series.name == selector.metric
-        && labels
-            .filter(|label| !OF_SCRAPES.contains(label))
-            .all(|label| series.labels.contains_key(label))
-        && exact.all(|matcher| {
-            OF_SCRAPES.contains(&&*matcher.label)
-                || series.labels.get(&matcher.label) == Some(&matcher.value)
-        })
+    let labels: Vec<_> = labels
+        .filter(|label| !SCRAPE_LABELS.contains(label))
+        .collect();
+    let matchers = selector.matchers.iter();
+    let exact: Vec<_> = matchers
+        .filter(|matcher| matcher.operator == "=" && !SCRAPE_LABELS.contains(&&*matcher.label))
+        .collect();
+    page.samples(&selector.metric).any(|(found, _)| {
+        labels.iter().all(|label| found.contains_key(*label))
+            && exact
+                .iter()
+                .all(|matcher| found.get(&matcher.label) == Some(&matcher.value))
+    })
 }
 
-#[test]
-fn what_rules_dashboards_and_runbooks_name_is_exposed_with_its_labels() {
-    let (serve, sidecar) = (Host::serve(), Host::sidecar());
+#[tokio::test]
+async fn what_rules_dashboards_and_runbooks_name_is_exposed_with_its_labels() {
+    let (serve, sidecar) = tokio::join!(serve(), sidecar());
     // Spin's own metrics appear with its first span.
     let attribute = |key: &str, value: Value| json!({ "key": key, "value": value });
     let span = json!({
@@ -149,10 +151,9 @@ fn what_rules_dashboards_and_runbooks_name_is_exposed_with_its_labels() {
         ],
     });
     let spans = json!({ "resourceSpans": [{ "scopeSpans": [{ "spans": [span] }] }] });
-    assert_eq!(sidecar.post("/v1/traces", &spans), 200);
+    assert_eq!(post(&sidecar, "/v1/traces", &spans).await, 200);
 
-    let mut exposed = series(&serve.scrape());
-    exposed.extend(series(&sidecar.scrape()));
+    let exposed = [scrape(&serve).await, scrape(&sidecar).await];
     let recorded = recorded();
     let mut unknown = Vec::new();
     let named = [in_rules(), in_dashboards(), in_runbooks()];
@@ -161,11 +162,11 @@ fn what_rules_dashboards_and_runbooks_name_is_exposed_with_its_labels() {
             let foreign = FOREIGN.iter().any(|(metric, labels)| {
                 let mut used = selector.labels().into_iter();
                 *metric == selector.metric
-                    && used.all(|label| OF_SCRAPES.contains(&label) || labels.contains(&label))
+                    && used.all(|label| SCRAPE_LABELS.contains(&label) || labels.contains(&label))
             });
             let known = foreign
                 || recorded.contains(&selector.metric)
-                || exposed.iter().any(|series| is_meant(&selector, series));
+                || exposed.iter().any(|page| exposes(page, &selector));
             if !known {
                 unknown.push(format!("{}: {selector:?}", named.place));
             }
@@ -174,10 +175,11 @@ fn what_rules_dashboards_and_runbooks_name_is_exposed_with_its_labels() {
     assert!(unknown.is_empty(), "not exposed:\n{}", unknown.join("\n"));
 }
 
-#[test]
-fn what_rules_count_exists_before_its_first_event() {
-    for host in [Host::serve(), Host::sidecar()] {
-        let exposed = series(&host.scrape());
+#[tokio::test]
+async fn what_rules_count_exists_before_its_first_event() {
+    let (serve, sidecar) = tokio::join!(serve(), sidecar());
+    for host in [serve, sidecar] {
+        let exposed = scrape(&host).await;
         let recorded = recorded();
         for named in in_rules() {
             for selector in selectors(&named.expression).unwrap() {
@@ -187,15 +189,13 @@ fn what_rules_count_exists_before_its_first_event() {
                 {
                     continue;
                 }
-                let exists = exposed.iter().any(|series| is_meant(&selector, series));
-                assert!(exists, "{}: {metric} is not there yet", named.place);
+                let exists = exposes(&exposed, &selector);
+                assert!(exists, "{}: {metric} does not exist yet", named.place);
             }
         }
-        // Without a 5xx there is an error ratio all the same.
-        let errors = exposed
-            .iter()
-            .filter(|series| series.name == "app_requests_total");
-        let mut errors = errors.filter(|series| series.labels["http_status"].starts_with('5'));
-        assert!(errors.any(|series| series.labels["endpoint"] == "other"));
+        // The error ratio exists also before the first 5xx.
+        let requests = exposed.samples("app_requests_total");
+        let mut errors = requests.filter(|(labels, _)| labels["http_status"].starts_with('5'));
+        assert!(errors.any(|(labels, _)| labels["endpoint"] == "other"));
     }
 }

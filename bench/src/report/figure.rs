@@ -1,9 +1,8 @@
-//! A figure with what is to be reached.
+//! A figure with its goal.
 
 use serde::{Deserialize, Serialize};
-use std::fmt;
 
-/// What is to be reached.
+/// A goal.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Goal {
     /// More is better.
@@ -12,82 +11,67 @@ pub enum Goal {
     AtMost(f64),
 }
 
-/// Something that was measured in several rounds, or not at all.
+/// A measure taken in several rounds.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Figure {
-    /// What was measured, with its unit.
+    /// The measure with its unit.
     pub what: String,
-    /// One value a round; none if it could not be measured.
+    /// One value per round; none if it could not be measured.
     pub values: Vec<f64>,
-    /// Decimals that mean something.
+    /// Significant decimals.
     pub decimals: usize,
-    /// What is to be reached, if anything is.
-    pub goal: Option<Goal>,
-}
-
-impl Goal {
-    fn is_reached(self, value: f64) -> bool {
-        match self {
-            Self::AtLeast(goal) => value >= goal,
-            Self::AtMost(goal) => value <= goal,
-        }
-    }
+    /// The goal.
+    pub goal: Goal,
 }
 
 impl Figure {
-    /// Returns the row of a table of goals: what, goal, reached, spread, verdict.
-    pub(super) fn row(&self) -> String {
-        let decimals = self.decimals;
-        let goal = match self.goal {
-            Some(Goal::AtLeast(goal)) => format!("≥ {goal:.decimals$}"),
-            Some(Goal::AtMost(goal)) => format!("≤ {goal:.decimals$}"),
-            None => String::new(),
-        };
-        let what = &self.what;
-        if self.values.is_empty() {
-            return format!("| {what} | {goal} | not measured | | |");
+    /// Returns the `values` of the rounds as a figure.
+    pub fn new(what: impl Into<String>, values: &[f64], decimals: usize, goal: Goal) -> Self {
+        let (what, values) = (what.into(), values.to_vec());
+        Self {
+            what,
+            values,
+            decimals,
+            goal,
         }
+    }
+
+    /// Returns a row: measure, goal, reached, spread, verdict.
+    pub(super) fn row(&self) -> String {
+        let Self { what, decimals, .. } = self;
         let median = median(&self.values);
-        let (least, most) = extremes(&self.values);
-        let verdict = match self.goal {
-            Some(goal) if goal.is_reached(median) => "reached",
-            Some(_) => "**missed**",
-            None => "",
+        let (goal, is_reached) = match self.goal {
+            Goal::AtLeast(goal) => (format!("≥ {goal:.decimals$}"), median >= goal),
+            Goal::AtMost(goal) => (format!("≤ {goal:.decimals$}"), median <= goal),
         };
+        if self.values.is_empty() {
+            return format!("| {what} | {goal} | not measured | | |\n");
+        }
+        let (min, max) = extremes(&self.values);
+        let verdict = if is_reached { "reached" } else { "**missed**" };
         format!(
-            "| {what} | {goal} | {median:.decimals$} | {least:.decimals$} to {most:.decimals$} | {verdict} |"
+            "| {what} | {goal} | {median:.decimals$} | {min:.decimals$} to {max:.decimals$} | {verdict} |\n"
         )
     }
 }
 
-impl fmt::Display for Figure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.row())
-    }
-}
-
-/// Returns the ratio of each of `of` to the value of `to` in the same round.
-pub fn ratios(of: &[f64], to: &[f64]) -> Vec<f64> {
-    of.iter().zip(to).map(|(of, to)| of / to).collect()
-}
-
-/// Returns the middle of `values`.
-pub fn median(values: &[f64]) -> f64 {
+/// Returns the median; NaN of no values.
+pub(super) fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
-    let middle = sorted.len() / 2;
-    match sorted.len() {
-        0 => f64::NAN,
-        even if even.is_multiple_of(2) => f64::midpoint(sorted[middle - 1], sorted[middle]),
-        _ => sorted[middle],
-    }
+    let Some(last) = sorted.len().checked_sub(1) else {
+        return f64::NAN;
+    };
+    f64::midpoint(sorted[last / 2], sorted[last.div_ceil(2)])
 }
 
-/// Returns the least and the most of `values`.
+/// Returns the minimum and the maximum.
 pub(super) fn extremes(values: &[f64]) -> (f64, f64) {
-    let least = values.iter().copied().fold(f64::INFINITY, f64::min);
-    let most = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    (least, most)
+    let min = values.iter().copied().fold(f64::INFINITY, f64::min);
+    (
+        min,
+        values.iter().copied().fold(f64::NEG_INFINITY, f64::max),
+    )
 }
 
 #[cfg(test)]
@@ -96,35 +80,19 @@ mod tests {
 
     #[test]
     fn a_row_has_the_goal_the_median_the_extremes_and_the_verdict() {
-        let mut figure = Figure {
-            what: "scrape, ms".into(),
-            values: vec![3.0, 1.04, 2.0, 10.0],
-            decimals: 1,
-            goal: Some(Goal::AtMost(50.0)),
-        };
+        let row = |values: &[f64], goal| Figure::new("scrape, ms", values, 1, goal).row();
+        let values = [3.0, 1.04, 2.0, 10.0];
+        let reached = row(&values, Goal::AtMost(50.0));
         assert_eq!(
-            figure.to_string(),
-            "| scrape, ms | ≤ 50.0 | 2.5 | 1.0 to 10.0 | reached |"
+            reached,
+            "| scrape, ms | ≤ 50.0 | 2.5 | 1.0 to 10.0 | reached |\n"
         );
-        figure.goal = Some(Goal::AtLeast(2.6));
+        let missed = row(&values[..3], Goal::AtLeast(2.6));
         assert_eq!(
-            figure.to_string(),
-            "| scrape, ms | ≥ 2.6 | 2.5 | 1.0 to 10.0 | **missed** |"
+            missed,
+            "| scrape, ms | ≥ 2.6 | 2.0 | 1.0 to 3.0 | **missed** |\n"
         );
-        figure.values.clear();
-        assert_eq!(
-            figure.to_string(),
-            "| scrape, ms | ≥ 2.6 | not measured | | |"
-        );
-    }
-
-    #[test]
-    fn the_median_of_an_odd_number_is_the_one_in_the_middle() {
-        assert_eq!(median(&[9.0, 1.0, 5.0]), 5.0);
-    }
-
-    #[test]
-    fn ratios_are_taken_within_a_round() {
-        assert_eq!(ratios(&[1.0, 6.0], &[2.0, 3.0]), [0.5, 2.0]);
+        let absent = row(&[], Goal::AtLeast(2.6));
+        assert_eq!(absent, "| scrape, ms | ≥ 2.6 | not measured | | |\n");
     }
 }

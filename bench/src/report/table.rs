@@ -4,67 +4,89 @@ use super::figure::{extremes, median};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// Values of several rounds in each of its cells.
+/// Length of the longest bar.
+const BAR: f64 = 40.0;
+
+/// A table with the values of all rounds in each cell.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Table {
-    /// What its values are, with their unit.
+    /// The measure with its unit.
     pub title: String,
-    /// Heads of the columns.
+    /// Names of the columns.
     pub columns: Vec<String>,
-    /// Name and cells of each row; a cell without values was not measured.
+    /// Names and cells of the rows; a cell without values was not measured.
     pub rows: Vec<(String, Vec<Vec<f64>>)>,
-    /// Decimals that mean something.
+    /// Significant decimals.
     pub decimals: usize,
+    /// Show bars of the medians below it.
+    #[serde(default)]
+    pub bars: bool,
 }
 
 impl Table {
-    /// An empty table with rows in this order.
-    pub fn new<'a>(
-        title: String,
-        decimals: usize,
-        rows: impl IntoIterator<Item = &'a str>,
-    ) -> Self {
+    /// Returns an empty table.
+    pub fn new(title: impl Into<String>, decimals: usize) -> Self {
         Self {
-            title,
+            title: title.into(),
             columns: vec![],
-            rows: rows.into_iter().map(|row| (row.into(), vec![])).collect(),
+            rows: vec![],
             decimals,
+            bars: false,
         }
     }
 
     /// Returns the values of a cell; none if there is no such cell.
     pub fn values(&self, row: &str, column: &str) -> &[f64] {
-        let cells = self.rows.iter().find(|(name, _)| name == row);
+        let row = self.rows.iter().find(|(name, _)| name == row);
         let column = self.columns.iter().position(|name| name == column);
-        cells
+        let cell = row
             .zip(column)
-            .and_then(|((_, cells), column)| cells.get(column))
-            .map_or(&[], Vec::as_slice)
+            .and_then(|((_, cells), column)| cells.get(column));
+        cell.map_or(&[], Vec::as_slice)
     }
 
     /// Adds a value to a cell, with its row and column where they are new.
     pub fn push(&mut self, row: &str, column: &str, value: f64) {
-        let column = find_or_push(&mut self.columns, |name| name == column, || column.into());
+        let column = find_or_push(&mut self.columns, |name| name == column, column.to_owned());
         let row = find_or_push(
             &mut self.rows,
             |(name, _)| name == row,
-            || (row.into(), vec![]),
+            (row.to_owned(), vec![]),
         );
         let cells = &mut self.rows[row].1;
-        if cells.len() <= column {
-            cells.resize(column + 1, vec![]);
-        }
+        cells.resize(cells.len().max(column + 1), vec![]);
         cells[column].push(value);
+    }
+
+    /// Returns the ratios of two cells, each taken within a round.
+    pub fn ratios(&self, of: [&str; 2], to: [&str; 2]) -> Vec<f64> {
+        let [of, to] = [of, to].map(|[row, column]| self.values(row, column));
+        of.iter().zip(to).map(|(of, to)| of / to).collect()
+    }
+
+    /// Draws a group of bars for each column, each at its own scale: durable writes are far from reads.
+    fn draw_bars(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "\n```text")?;
+        for column in &self.columns {
+            writeln!(f, "{}", column.replace('`', ""))?;
+            let rows = self
+                .rows
+                .iter()
+                .map(|(name, _)| (name, median(self.values(name, column))));
+            let rows: Vec<_> = rows.filter(|(_, median)| !median.is_nan()).collect();
+            let most = rows.iter().map(|(_, median)| *median).fold(0.0, f64::max);
+            for (name, median) in rows {
+                let bar = "█".repeat((BAR * median / most).round() as usize);
+                writeln!(f, "  {name:27} {median:7.*} {bar}", self.decimals)?;
+            }
+        }
+        writeln!(f, "```")
     }
 }
 
-fn find_or_push<T>(
-    all: &mut Vec<T>,
-    is_it: impl Fn(&T) -> bool,
-    make: impl FnOnce() -> T,
-) -> usize {
+fn find_or_push<T>(all: &mut Vec<T>, is_it: impl Fn(&T) -> bool, new: T) -> usize {
     all.iter().position(is_it).unwrap_or_else(|| {
-        all.push(make());
+        all.push(new);
         all.len() - 1
     })
 }
@@ -73,26 +95,25 @@ impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "| {} | {} |", self.title, self.columns.join(" | "))?;
         writeln!(f, "|---|{}", "---:|".repeat(self.columns.len()))?;
-        for (name, cells) in &self.rows {
+        for (name, _) in &self.rows {
             write!(f, "| {name} |")?;
-            for column in 0..self.columns.len() {
-                let values = cells.get(column).map_or(&[][..], Vec::as_slice);
-                write!(f, " {} |", cell(values, self.decimals))?;
+            for column in &self.columns {
+                write!(f, " {} |", cell(self.values(name, column), self.decimals))?;
             }
             writeln!(f)?;
         }
-        Ok(())
+        if self.bars { self.draw_bars(f) } else { Ok(()) }
     }
 }
 
-/// The median, and the extremes where there are several values.
+/// Returns the median, with the minimum and the maximum where there are several values.
 fn cell(values: &[f64], decimals: usize) -> String {
-    let (least, most) = extremes(values);
+    let (min, max) = extremes(values);
     match values {
         [] => String::new(),
         [value] => format!("{value:.decimals$}"),
         _ => format!(
-            "{:.decimals$} ({least:.decimals$} to {most:.decimals$})",
+            "{:.decimals$} ({min:.decimals$} to {max:.decimals$})",
             median(values)
         ),
     }
@@ -102,17 +123,45 @@ fn cell(values: &[f64], decimals: usize) -> String {
 mod tests {
     use super::*;
 
+    fn table() -> Table {
+        let mut table = Table::new("ms", 0);
+        let cells = [
+            ("a", "y", 5.0),
+            ("b", "x", 1.0),
+            ("b", "x", 3.0),
+            ("b", "y", 20.0),
+        ];
+        for (row, column, value) in cells {
+            table.push(row, column, value);
+        }
+        table
+    }
+
     #[test]
     fn cells_are_filled_in_any_order_and_shown_with_their_spread() {
-        let mut table = Table::new("ms".into(), 0, ["a"]);
-        table.push("b", "y", 5.0);
-        table.push("a", "x", 1.0);
-        table.push("a", "x", 3.0);
-        assert_eq!(table.values("a", "x"), [1.0, 3.0]);
-        assert_eq!(table.values("b", "x"), [0.0; 0]);
+        assert_eq!(table().values("a", "x"), [0.0; 0]);
+        let expected = "| ms | y | x |\n|---|---:|---:|\n| a | 5 |  |\n| b | 20 | 2 (1 to 3) |\n";
+        assert_eq!(table().to_string(), expected);
+    }
+
+    #[test]
+    fn bars_are_as_long_as_their_medians() {
+        let shown = Table {
+            bars: true,
+            ..table()
+        }
+        .to_string();
+        let bars = shown.lines().map(|line| line.matches('█').count());
         assert_eq!(
-            table.to_string(),
-            "| ms | y | x |\n|---|---:|---:|\n| a |  | 2 (1 to 3) |\n| b | 5 |  |\n"
+            bars.filter(|bar| *bar > 0).collect::<Vec<_>>(),
+            [10, 40, 40],
+            "{shown}"
         );
+    }
+
+    #[test]
+    fn ratios_are_taken_within_a_round() {
+        assert_eq!(table().ratios(["a", "y"], ["b", "y"]), [0.25]);
+        assert_eq!(table().ratios(["b", "x"], ["b", "x"]), [1.0, 1.0]);
     }
 }

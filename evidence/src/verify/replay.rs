@@ -112,7 +112,7 @@ impl<'a> Replay<'a> {
         promtool.args(["tsdb", "create-blocks-from", "openmetrics"]);
         promtool.args(["samples.om", "data"]).current_dir(path);
         let output = promtool.output();
-        let output = output.context("cannot start promtool: `make test-tools` installs it")?;
+        let output = output.context("cannot start promtool: `make setup-test` installs it")?;
         let error = String::from_utf8_lossy(&output.stderr);
         ensure!(output.status.success(), "promtool fails: {error}");
 

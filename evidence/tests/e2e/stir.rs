@@ -6,7 +6,7 @@ use http::header::CONTENT_TYPE;
 use serde_json::{Value, json};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use telemetry::{
-    Observation, Resource, Series, Vocabulary,
+    Observation, Resource, RouteCatalogue, Series,
     emitter::{Emitter, FrozenBatch},
 };
 use testkit::{
@@ -78,7 +78,7 @@ fn batches() -> [FrozenBatch; 3] {
         service_version: "0.1.0".into(),
         instance: "stir".into(),
     };
-    let mut emitter = Emitter::new(resource, &Vocabulary { routes: vec![] }, 1);
+    let mut emitter = Emitter::new(resource, &RouteCatalogue { routes: vec![] }, 1);
     [0, 0, LOST].map(|lost| {
         emitter.record(Observation {
             series: Series::new("GET", "/items", 200, None),

@@ -1,5 +1,7 @@
-//! WASI's messages as the service sees them. They are used as they are and not converted to those of the SDK,
-//! which copies every header: each call to the host costs more than all the service does with its answer.
+//! WASI requests and responses for the service.
+//!
+//! They are used directly, not through the SDK's types: the SDK copies every header, and each call to the host costs more
+//! than everything the service does with the result.
 
 use crate::{
     in_flight::InFlight, request::BodyError, response::Reply, service::Request as ServiceRequest,
@@ -15,10 +17,10 @@ use spin_sdk::{
 };
 use std::cell::OnceCell;
 
-/// Most bytes taken from a body at once.
-const PIECE: usize = 16 << 10;
+/// Read size for a body.
+const CHUNK: usize = 16 << 10;
 
-/// A request that is being answered.
+/// A WASI request; headers are fetched on first use.
 pub(super) struct WasiRequest {
     request: Request,
     method: Method,
@@ -61,15 +63,15 @@ impl ServiceRequest for WasiRequest {
 
     async fn read_body(self, declared: Option<usize>, limit: usize) -> Result<Vec<u8>, BodyError> {
         let (reading, read) = wit_future::new(|| Ok(()));
-        let (mut pieces, trailers) = Request::consume_body(self.request, read);
-        // Of a body whose length is known nothing is left to ask for once that much is there.
+        let (mut stream, trailers) = Request::consume_body(self.request, read);
+        // With a declared length, the last read for the end of the stream can be saved.
         let complete = |content: &Vec<u8>| declared.is_some_and(|length| content.len() >= length);
         let mut content = Vec::with_capacity(declared.unwrap_or_default());
         while !complete(&content) {
             if content.len() == content.capacity() {
-                content.reserve(PIECE);
+                content.reserve(CHUNK);
             }
-            let (result, read) = pieces.read(content).await;
+            let (result, read) = stream.read(content).await;
             content = read;
             if content.len() > limit {
                 return Err(BodyError::TooLarge);
@@ -83,7 +85,7 @@ impl ServiceRequest for WasiRequest {
         if complete(&content) {
             return Ok(content);
         }
-        // The stream ends in the same way whether the body did or the connection broke.
+        // The stream ends alike for a complete body and a broken connection; the trailers tell.
         match trailers.await {
             Ok(_) => Ok(content),
             Err(_) => Err(BodyError::Unreadable),
@@ -108,7 +110,7 @@ fn to_method(method: WasiMethod) -> Result<Method, ErrorCode> {
     })
 }
 
-/// Hands a reply to the host; its body follows once the host reads it. `in_flight` is dropped when all is read.
+/// Converts a reply. Its body is written as the host reads it, and `in_flight` is dropped after the last byte.
 pub(super) fn to_wasi(reply: Reply, in_flight: Option<InFlight>) -> Result<Response, ErrorCode> {
     let (head, body) = reply.into_parts();
     let headers: Vec<_> = head
@@ -126,7 +128,7 @@ pub(super) fn to_wasi(reply: Reply, in_flight: Option<InFlight>) -> Result<Respo
         (Some(reader), Some(writer))
     };
     let (response, _sent) = Response::new(headers, contents, end);
-    // A response is 200 unless it says otherwise.
+    // 200 is the default; setting it would be another call to the host.
     if head.status != StatusCode::OK {
         response
             .set_status_code(head.status.as_u16())
@@ -136,7 +138,7 @@ pub(super) fn to_wasi(reply: Reply, in_flight: Option<InFlight>) -> Result<Respo
     }
     wasip3::spawn(async move {
         if let Some(mut writer) = writer {
-            // What is left over was not wanted: the client is gone.
+            // The result is the unwritten rest, if the client is gone.
             _ = writer.write_all(body).await;
         }
         _ = ending.write(Ok(None)).await;

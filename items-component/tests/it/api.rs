@@ -1,11 +1,11 @@
-//! Operations, refusals and drills.
+//! Operations, errors and fault injection.
 
 use crate::memory_store::MemoryStore;
 use futures::executor::block_on;
 use http::Method;
 use items_component::{
     request::BodyError,
-    service::{Answer, Request, Service},
+    service::{Outcome, Request, Service},
 };
 use serde_json::{Value, json};
 use std::{
@@ -18,7 +18,7 @@ struct Harness {
     store: MemoryStore,
     fault_injection: bool,
     slept: RefCell<Vec<Duration>>,
-    asked_for: Cell<Option<usize>>,
+    read_limit: Cell<Option<usize>>,
 }
 
 struct TestRequest<'a> {
@@ -26,7 +26,7 @@ struct TestRequest<'a> {
     target: &'a str,
     headers: &'a [(&'static str, &'a str)],
     body: Result<&'a str, BodyError>,
-    asked_for: &'a Cell<Option<usize>>,
+    read_limit: &'a Cell<Option<usize>>,
 }
 
 impl Request for TestRequest<'_> {
@@ -44,7 +44,7 @@ impl Request for TestRequest<'_> {
     }
 
     async fn read_body(self, _declared: Option<usize>, limit: usize) -> Result<Vec<u8>, BodyError> {
-        self.asked_for.set(Some(limit));
+        self.read_limit.set(Some(limit));
         self.body.map(|text| text.as_bytes().to_vec())
     }
 }
@@ -55,7 +55,7 @@ impl Harness {
             store: MemoryStore::default(),
             fault_injection: true,
             slept: RefCell::default(),
-            asked_for: Cell::default(),
+            read_limit: Cell::default(),
         }
     }
 
@@ -64,19 +64,19 @@ impl Harness {
         request: &str,
         headers: &[(&'static str, &str)],
         body: Result<&str, BodyError>,
-    ) -> Answer {
+    ) -> Outcome {
         let (method, target) = request.split_once(' ').unwrap();
         let service = Service {
             store: &self.store,
             sleep: async |delay| self.slept.borrow_mut().push(delay),
             fault_injection: self.fault_injection,
         };
-        block_on(service.answer(TestRequest {
+        block_on(service.handle(TestRequest {
             method: method.parse().unwrap(),
             target,
             headers,
             body,
-            asked_for: &self.asked_for,
+            read_limit: &self.read_limit,
         }))
     }
 
@@ -89,14 +89,14 @@ impl Harness {
     }
 }
 
-fn summary(answer: &Answer) -> (u16, Value) {
-    let body = answer.reply.body();
+fn summary(outcome: &Outcome) -> (u16, Value) {
+    let body = outcome.reply.body();
     let json = if body.is_empty() {
         Value::Null
     } else {
         serde_json::from_slice(body).unwrap()
     };
-    (answer.reply.status().as_u16(), json)
+    (outcome.reply.status().as_u16(), json)
 }
 
 fn error(message: &str) -> Value {
@@ -173,7 +173,7 @@ fn pages_together_list_every_item_once() {
 }
 
 #[test]
-fn a_body_is_refused_before_it_is_read_where_that_is_possible() {
+fn a_body_is_refused_before_it_is_read_if_possible() {
     let harness = Harness::new();
     let json = ("content-type", "application/json");
     assert_eq!(summary(&harness.send("POST /items", &[], Ok("{}"))).0, 415);
@@ -190,12 +190,12 @@ fn a_body_is_refused_before_it_is_read_where_that_is_possible() {
         summary(&harness.send("PUT /items/0", &[json], Ok("{}"))).0,
         404
     );
-    assert_eq!(harness.asked_for.get(), None);
+    assert_eq!(harness.read_limit.get(), None);
     assert_eq!(
         summary(&harness.send("POST /items", &[json], Err(BodyError::TooLarge))).0,
         413
     );
-    assert_eq!(harness.asked_for.get(), Some(65_536));
+    assert_eq!(harness.read_limit.get(), Some(65_536));
     assert_eq!(
         summary(&harness.send("POST /items", &[json], Err(BodyError::Unreadable))).0,
         400
@@ -207,10 +207,13 @@ fn a_body_is_refused_before_it_is_read_where_that_is_possible() {
 }
 
 #[test]
-fn a_wrong_path_and_a_wrong_method_are_told_apart() {
+fn an_unknown_path_is_404_and_an_unknown_method_405() {
     let harness = Harness::new();
-    let nowhere = harness.send("GET /nowhere", &[], Ok(""));
-    assert_eq!((summary(&nowhere).0, nowhere.template), (404, "unmatched"));
+    let unmatched = harness.send("GET /nowhere", &[], Ok(""));
+    assert_eq!(
+        (summary(&unmatched).0, unmatched.template),
+        (404, "unmatched")
+    );
     let not_allowed = harness.send("PATCH /items/1", &[], Ok(""));
     assert_eq!(
         (summary(&not_allowed).0, not_allowed.template),
@@ -223,7 +226,7 @@ fn a_wrong_path_and_a_wrong_method_are_told_apart() {
 }
 
 #[test]
-fn a_broken_store_is_an_internal_exception_but_not_being_ready_is_none() {
+fn a_broken_store_is_an_internal_exception_but_a_failed_readiness_probe_is_not() {
     let harness = Harness::new();
     assert_eq!(
         harness.get("GET /health/ready"),
@@ -247,7 +250,7 @@ fn a_broken_store_is_an_internal_exception_but_not_being_ready_is_none() {
 }
 
 #[test]
-fn faults_happen_only_where_they_are_allowed() {
+fn faults_are_injected_only_if_allowed() {
     let mut harness = Harness::new();
     let failed = harness.send("GET /", &[("x-fault", "error")], Ok(""));
     assert_eq!(summary(&failed), (500, error("internal error")));
@@ -273,7 +276,7 @@ fn faults_happen_only_where_they_are_allowed() {
 }
 
 #[test]
-#[should_panic(expected = "a drill asked for a panic")]
-fn a_drill_can_make_the_component_trap() {
+#[should_panic(expected = "injected panic")]
+fn an_injected_panic_is_a_panic() {
     Harness::new().send("GET /", &[("x-fault", "panic")], Ok(""));
 }

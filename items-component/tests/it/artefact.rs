@@ -1,16 +1,15 @@
-//! The component as it was built: what it asks its host for, and its size, are what was agreed to.
+//! The built component: its imports and its size stay within what was agreed.
 
 use std::{collections::BTreeSet, fs, path::Path};
 use wasmparser::{Parser, Payload};
 
-/// The component, as `spin.toml` names it.
+/// Path of the component, as in `spin.toml`.
 const COMPONENT: &str = "../target/wasm32-wasip2/component/items_component.wasm";
-/// What it may import, one a line.
+/// The allowed imports, one per line.
 const AGREED: &str = include_str!("../../imports.txt");
-/// A tenth above its size when this was last set. A dependency that is linked in by mistake is larger than what is left.
-const LARGEST: usize = 750_000;
+/// Maximum size in bytes: a tenth above the size when it was set. A dependency linked in by mistake exceeds that.
+const MAX_SIZE: usize = 750_000;
 
-/// Returns the component's bytes.
 fn component() -> Vec<u8> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(COMPONENT);
     fs::read(&path).unwrap_or_else(|error| {
@@ -18,7 +17,7 @@ fn component() -> Vec<u8> {
     })
 }
 
-/// Returns the names of what a component imports, not those of the modules and components in it.
+/// Returns the imports of a component, without those of nested modules and components.
 fn imports(wasm: &[u8]) -> BTreeSet<&str> {
     let mut names = BTreeSet::new();
     let mut depth = 0;
@@ -35,46 +34,48 @@ fn imports(wasm: &[u8]) -> BTreeSet<&str> {
     names
 }
 
-/// Returns what is to be said of imports that are not those of `agreed`.
-fn complaints(imports: &BTreeSet<&str>, agreed: &str) -> Vec<String> {
+/// Describes each difference between `imports` and `agreed`.
+fn differences(imports: &BTreeSet<&str>, agreed: &str) -> Vec<String> {
     let lines = agreed.lines().filter(|line| !line.starts_with('#'));
     let agreed: BTreeSet<_> = lines.collect();
     let added = imports.difference(&agreed).map(|name| {
         format!(
-            "the component also asks for {name}, which every host would have to grant; to agree, add that line to \
-             items-component/imports.txt, and say in the commit what it is for"
+            "the component also imports {name}, which every host would have to grant; to agree, add that line to \
+             items-component/imports.txt and give the reason in the commit"
         )
     });
     let gone = agreed.difference(imports).map(|name| {
-        format!("the component does not ask for {name} any more: remove it from items-component/imports.txt")
+        format!(
+            "the component no longer imports {name}: remove it from items-component/imports.txt"
+        )
     });
     added.chain(gone).collect()
 }
 
 #[test]
-fn it_asks_for_what_was_agreed() {
-    let said = complaints(&imports(&component()), AGREED);
-    assert!(said.is_empty(), "{}", said.join("\n"));
+fn it_imports_what_was_agreed() {
+    let found = differences(&imports(&component()), AGREED);
+    assert!(found.is_empty(), "{}", found.join("\n"));
 }
 
 #[test]
 fn it_is_no_larger_than_was_agreed() {
     let size = component().len();
     assert!(
-        size <= LARGEST,
-        "the component has {size} bytes, and {LARGEST} were agreed; look what was linked in. To agree, raise LARGEST in \
-         items-component/tests/it/artefact.rs, and say in the commit what it is for"
+        size <= MAX_SIZE,
+        "the component has {size} bytes, more than {MAX_SIZE}; check what is linked in. To agree, raise MAX_SIZE in \
+         items-component/tests/it/artefact.rs and give the reason in the commit"
     );
 }
 
 #[test]
-fn what_is_added_or_gone_is_named() {
+fn an_added_or_removed_import_is_named() {
     let imports = BTreeSet::from(["wasi:clocks/types@0.3.0", "wasi:sockets/tcp@0.2.6"]);
-    let said = complaints(
+    let found = differences(
         &imports,
         "# Agreed.\nwasi:clocks/types@0.3.0\nwasi:random/random@0.2.6\n",
     );
-    assert_eq!(said.len(), 2, "{said:?}");
-    assert!(said[0].contains("also asks for wasi:sockets/tcp@0.2.6,"));
-    assert!(said[1].contains("not ask for wasi:random/random@0.2.6 any more"));
+    assert_eq!(found.len(), 2, "{found:?}");
+    assert!(found[0].contains("also imports wasi:sockets/tcp@0.2.6,"));
+    assert!(found[1].contains("no longer imports wasi:random/random@0.2.6:"));
 }

@@ -1,6 +1,6 @@
-//! The service on a store in memory, without Wasm: every operation and every way it refuses. And the component as it was built.
+//! The service, natively and with a store in memory: every operation and every error. Also checks the built component.
 
-#![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
+#![expect(clippy::unwrap_used, reason = "a failing helper fails its test")]
 
 mod api;
 mod artefact;

@@ -1,4 +1,4 @@
-//! A store in memory that can be broken.
+//! A store in memory that can be made to fail.
 
 use items_component::{
     item::{Item, ItemId, ItemName},

@@ -1,4 +1,4 @@
-//! The OpenAPI document describes the routes there are.
+//! The OpenAPI document matches the route table.
 
 use items_component::route;
 use serde_json::Value;
@@ -28,7 +28,7 @@ fn the_document_lists_exactly_the_operations_that_are_served() {
             ));
         }
     }
-    let served = route::vocabulary()
+    let served = route::catalogue()
         .routes
         .into_iter()
         .filter(|route| route.route != "unmatched");

@@ -1,42 +1,43 @@
-//! Headless Chromium, spoken to over a pipe: what a person would see, and what the console says.
+//! Headless Chromium, driven over a pipe: pages as a person sees them, and the messages of the console.
 
 use serde_json::{Value, json};
 use std::{
     io::{BufRead, BufReader, Write},
     net::SocketAddr,
-    process::{Child, ChildStdin, Command, Stdio},
+    process::{ChildStdin, Command, Stdio},
     sync::mpsc::{self, Receiver},
     thread,
     time::{Duration, Instant},
 };
 use tempfile::TempDir;
+use testkit::process::Process;
 
-/// How long it may take to answer.
+/// Time that an answer may take.
 const REACTION: Duration = Duration::from_secs(60);
-/// Ends a message of the DevTools protocol.
+/// The end of a message of the DevTools protocol.
 const END: u8 = 0;
-/// It takes commands at descriptor 3 and answers at 4.
+/// Chromium reads commands from descriptor 3 and writes answers to 4.
 const START: &str = r#"exec chromium "$@" 3<&0 4>&1 >&2"#;
 
-/// How a page is looked at.
+/// A viewport and colour scheme.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct View {
-    /// Pixels.
+    /// Width in pixels.
     pub(crate) width: u32,
     /// `light` or `dark`.
     pub(crate) scheme: &'static str,
 }
 
-/// A page as it was shown.
+/// A page that was loaded.
 #[derive(Debug)]
 pub(crate) struct Shown {
     /// HTTP status.
     pub(crate) status: u64,
     /// The document after it was parsed.
     pub(crate) html: String,
-    /// Width that the page takes, in pixels.
+    /// Width of the content, in pixels.
     pub(crate) width: f64,
-    /// What the console says: refused by the policy, not found, not understood.
+    /// Messages of the console: refused by the policy, not found, not understood.
     pub(crate) complaints: Vec<String>,
     /// A picture of the whole page, as PNG in base64.
     pub(crate) picture: String,
@@ -44,10 +45,10 @@ pub(crate) struct Shown {
 
 /// A running browser with one tab.
 pub(crate) struct Browser {
-    child: Child,
+    _process: Process,
     commands: ChildStdin,
     messages: Receiver<Value>,
-    /// What came that nobody waited for.
+    /// Messages that came while another was awaited.
     events: Vec<Value>,
     session: Option<String>,
     last_id: u64,
@@ -55,10 +56,11 @@ pub(crate) struct Browser {
 }
 
 impl Browser {
-    /// Starts one with a profile of its own.
+    /// Starts a browser with a profile of its own.
     pub(crate) fn start() -> Self {
         let profile = tempfile::tempdir().unwrap();
-        let mut child = Command::new("sh")
+        let mut command = Command::new("sh");
+        command
             .args(["-c", START, "chromium"])
             .args([
                 "--headless",
@@ -78,10 +80,9 @@ impl Browser {
             .arg(format!("--user-data-dir={}", profile.path().display()))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut answers = BufReader::new(child.stdout.take().unwrap());
+            .stderr(Stdio::null());
+        let mut process = Process::spawn(command).unwrap();
+        let mut answers = BufReader::new(process.child().stdout.take().unwrap());
         let (sender, messages) = mpsc::channel();
         thread::spawn(move || {
             let mut message = Vec::new();
@@ -98,8 +99,8 @@ impl Browser {
             }
         });
         let mut browser = Self {
-            commands: child.stdin.take().unwrap(),
-            child,
+            commands: process.child().stdin.take().unwrap(),
+            _process: process,
             messages,
             events: Vec::new(),
             session: None,
@@ -116,7 +117,7 @@ impl Browser {
         browser
     }
 
-    /// Opens `path` of the server at `address` and waits until it is loaded.
+    /// Opens `path` of the server at `address`, and waits until it is loaded.
     pub(crate) fn open(&mut self, address: SocketAddr, path: &str, view: View) -> Shown {
         let View { width, scheme } = view;
         let metrics =
@@ -168,7 +169,7 @@ impl Browser {
         said.map(Value::to_string).collect()
     }
 
-    /// Sends a command and returns its result.
+    /// Sends a command, and returns its result.
     fn call(&mut self, method: &str, params: Value) -> Value {
         self.last_id += 1;
         let id = self.last_id;
@@ -180,7 +181,7 @@ impl Browser {
         bytes.push(END);
         self.commands
             .write_all(&bytes)
-            .expect("chromium is not there: run `make test-tools`");
+            .expect("chromium is not there: run `make setup-test`");
         let mut answer = self.next_where(method, |message| message["id"] == id);
         assert_eq!(answer.get("error"), None, "{method}: {answer}");
         answer["result"].take()
@@ -193,26 +194,18 @@ impl Browser {
         }
     }
 
-    /// Returns the next message that `fits`, and keeps those before it.
+    /// Returns the next message that `fits`, and keeps the messages before it.
     fn next_where(&mut self, what: &str, fits: impl Fn(&Value) -> bool) -> Value {
         let deadline = Instant::now() + REACTION;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             let message = self.messages.recv_timeout(left).unwrap_or_else(|error| {
-                panic!("{what}: {error}; if chromium is not there, run `make test-tools`")
+                panic!("{what}: {error}; if chromium is not there, run `make setup-test`")
             });
             if fits(&message) {
                 return message;
             }
             self.events.push(message);
         }
-    }
-}
-
-impl Drop for Browser {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        _ = self.child.kill();
-        _ = self.child.wait();
     }
 }

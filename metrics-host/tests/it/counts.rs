@@ -1,24 +1,27 @@
-//! What was sent is what `/metrics` counts, wherever the service runs.
+//! `/metrics` counts exactly the requests that were sent, wherever the service runs.
 
 use crate::{
     client::{self, empty, get, json, request},
-    exposition::{Exposition, RequestCounts, gain, whole},
+    scrape::Scrape,
     target::Target,
 };
 use std::time::Instant;
+use testkit::{
+    counts::{Counts, Kind},
+    exposition::whole,
+};
 
 #[tokio::test]
 async fn each_request_is_counted_once_under_its_route() {
     let target = Target::find().await;
-    let before = Exposition::at_rest(target.metrics).await;
+    let before = Scrape::at_rest(target.metrics).await;
     let created = client::send(target.api, json("POST /items", r#"{"name":"counted"}"#)).await;
     assert_eq!(created.status, 201);
     let item = created.header("location").unwrap();
 
-    let mut expected = RequestCounts::new();
+    let mut expected = Counts::default();
     let mut expect = |method: &str, endpoint: &str, status: &str| {
-        let series = (method.into(), endpoint.into(), status.into());
-        *expected.entry(series).or_default() += 1;
+        expected.add(Kind::new(method, endpoint, status), 1);
     };
     expect("POST", "/items", "201");
     for (line, endpoint, status) in [
@@ -54,7 +57,7 @@ async fn each_request_is_counted_once_under_its_route() {
         expect("POST", "/items", status);
     }
     let mut failures = 0;
-    if target.drills {
+    if target.fault_injection {
         for _ in 0..2 {
             let failing = request("GET /items").header("x-fault", "error");
             assert_eq!(client::send(target.api, empty(failing)).await.status, 500);
@@ -63,9 +66,12 @@ async fn each_request_is_counted_once_under_its_route() {
         }
     }
 
-    let sent: u64 = expected.values().sum();
+    let sent = expected.total();
     let after = counted(&target, &before, sent).await;
-    assert_eq!(gain(&before.requests(), &after.requests()), expected);
+    assert_eq!(
+        after.requests().since(&before.requests()).unwrap(),
+        expected
+    );
     assert_eq!(after.total(), before.total() + sent);
     let more = |name| whole(after.sum(name, &[]) - before.sum(name, &[]));
     assert_eq!(more("app_errors_total"), failures);
@@ -75,7 +81,7 @@ async fn each_request_is_counted_once_under_its_route() {
 #[tokio::test]
 async fn latency_is_the_time_that_the_service_took() {
     let target = Target::find().await;
-    let before = Exposition::at_rest(target.metrics).await;
+    let before = Scrape::at_rest(target.metrics).await;
     let slow = request("GET /health/live").header("x-fault", "delay=300ms");
     let sent = Instant::now();
     assert_eq!(client::send(target.api, empty(slow)).await.status, 200);
@@ -90,28 +96,27 @@ async fn latency_is_the_time_that_the_service_took() {
     assert_eq!(more("count", &[]), 1.0);
     assert_eq!(more("bucket", &[("le", "10")]), 1.0);
     let taken = more("sum", &[]);
-    let least = if target.drills { 0.3 } else { 0.0 };
+    let least = if target.fault_injection { 0.3 } else { 0.0 };
     assert!((least..=seen).contains(&taken), "{taken} s of {seen} s");
     let quick = if taken <= 0.25 { 1.0 } else { 0.0 };
     assert_eq!(more("bucket", &[("le", "0.25")]), quick);
 }
 
-/// Waits until `count` requests more than `before` are counted, and no more come.
-async fn counted(target: &Target, before: &Exposition, count: u64) -> Exposition {
+/// Waits until `count` requests more than `before` are counted, and no more arrive.
+async fn counted(target: &Target, before: &Scrape, count: u64) -> Scrape {
     let expected = before.counted() + count;
-    Exposition::scrape_until(target.metrics, "the last request", |scrape| {
+    Scrape::until(target.metrics, "the last request", |scrape| {
         scrape.counted() >= expected
     })
     .await;
-    Exposition::at_rest(target.metrics).await
+    Scrape::at_rest(target.metrics).await
 }
 
 #[tokio::test]
 async fn metrics_are_typed_and_named_as_documented() {
     let target = Target::find().await;
     get(target.api, "GET /").await;
-    let scrape =
-        Exposition::scrape_until(target.metrics, "a request", |scrape| scrape.counted() > 0).await;
+    let scrape = Scrape::until(target.metrics, "a request", |scrape| scrape.counted() > 0).await;
     for (name, kind) in [
         ("app_requests_total", "counter"),
         ("app_request_latency_seconds", "histogram"),
@@ -122,11 +127,7 @@ async fn metrics_are_typed_and_named_as_documented() {
         ("process_resident_memory_bytes", "gauge"),
         ("process_open_fds", "gauge"),
     ] {
-        assert_eq!(
-            scrape.types.get(name).map(String::as_str),
-            Some(kind),
-            "{name}"
-        );
+        assert_eq!(scrape.kind(name), Some(kind), "{name}");
     }
     for bound in [
         "0.0005", "0.001", "0.0025", "0.005", "0.01", "0.025", "0.05", "0.1", "0.25", "0.5", "1",

@@ -1,25 +1,24 @@
-//! What only a host at the edge sees: traps, time-outs, refusals, disconnects.
+//! Events that only the host sees, at the edge: traps, time-outs, refusals, disconnects.
 
 use crate::{
-    client::{self, Connection, empty, get, request},
-    exposition::Exposition,
-    stack::{Host, Launch},
+    client::{self, Connection, Request, empty, get, request},
+    scrape::Scrape,
+    stack::{self, Host},
 };
-use bytes::Bytes;
-use http_body_util::Full;
 use serde_json::json;
 use std::time::Duration;
+use testkit::counts::Counts;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
 };
 
-fn faulty(line: &str, fault: &str) -> http::Request<Full<Bytes>> {
+fn faulty(line: &str, fault: &str) -> Request {
     empty(request(line).header("x-fault", fault))
 }
 
 async fn unreported(host: &Host, status: &str) -> f64 {
-    let scrape = Exposition::scrape(host.metrics()).await;
+    let scrape = Scrape::of(host.metrics()).await;
     scrape.sum(
         "app_requests_total",
         &[("endpoint", "unreported"), ("http_status", status)],
@@ -27,14 +26,14 @@ async fn unreported(host: &Host, status: &str) -> f64 {
 }
 
 async fn failures(host: &Host, reason: &str) -> f64 {
-    Exposition::scrape(host.metrics())
+    Scrape::of(host.metrics())
         .await
         .sum("app_component_failures_total", &[("reason", reason)])
 }
 
 /// Waits until `count` requests are inside the component.
 async fn in_flight(host: &Host, count: f64) {
-    Exposition::scrape_until(host.metrics(), "requests in flight", |scrape| {
+    Scrape::until(host.metrics(), "requests in flight", |scrape| {
         scrape.sum("metrics_host_requests_in_flight", &[]) == count
     })
     .await;
@@ -42,7 +41,7 @@ async fn in_flight(host: &Host, count: f64) {
 
 #[tokio::test]
 async fn a_trap_is_a_500_with_a_request_id_that_leads_to_its_backtrace() {
-    let host = Launch::serve().start().await;
+    let host = stack::serve().start().await.unwrap();
     let reply = client::send(host.api(), faulty("GET /items", "panic")).await;
     assert_eq!(reply.status, 500);
     let request_id = reply.json()["request_id"].clone();
@@ -52,7 +51,8 @@ async fn a_trap_is_a_500_with_a_request_id_that_leads_to_its_backtrace() {
     );
     let event = host
         .logged("the trap", |event| event["request_id"] == request_id)
-        .await;
+        .await
+        .unwrap();
     assert_eq!(
         (&event["method"], &event["route"], &event["status"]),
         (&json!("GET"), &json!("unreported"), &json!(500))
@@ -63,12 +63,13 @@ async fn a_trap_is_a_500_with_a_request_id_that_leads_to_its_backtrace() {
         backtrace.contains("wasm backtrace") && backtrace.contains("items_component"),
         "{backtrace}"
     );
-    host.logged("what the guest wrote to stderr", |event| {
+    host.logged("the stderr of the guest", |event| {
         event["target"] == "guest"
             && event["instance"] == instance
-            && event["message"] == "a drill asked for a panic"
+            && event["message"] == "injected panic"
     })
-    .await;
+    .await
+    .unwrap();
     assert_eq!(
         (
             unreported(&host, "500").await,
@@ -83,7 +84,7 @@ async fn a_trap_is_a_500_with_a_request_id_that_leads_to_its_backtrace() {
 
 #[tokio::test]
 async fn an_internal_exception_is_logged_with_its_route_and_class() {
-    let host = Launch::serve().start().await;
+    let host = stack::serve().start().await.unwrap();
     let reply = client::send(host.api(), faulty("GET /items", "error")).await;
     assert_eq!(
         (reply.status.as_u16(), &reply.json()["error"]),
@@ -91,7 +92,8 @@ async fn an_internal_exception_is_logged_with_its_route_and_class() {
     );
     let event = host
         .logged("the exception", |event| event["error"] == "fault_injected")
-        .await;
+        .await
+        .unwrap();
     assert_eq!(
         (&event["method"], &event["route"], &event["status"]),
         (&json!("GET"), &json!("/items"), &json!(500))
@@ -102,31 +104,33 @@ async fn an_internal_exception_is_logged_with_its_route_and_class() {
         reply.header("x-request-id"),
         "the answer leads to its log line"
     );
-    let scrape = Exposition::scrape(host.metrics()).await;
+    let scrape = Scrape::of(host.metrics()).await;
     assert_eq!(scrape.sum("app_errors_total", &[]), 1.0);
     assert_eq!(failures(&host, "trap").await, 0.0);
 }
 
 #[tokio::test]
 async fn nobody_can_ask_for_a_fault_unless_drills_are_allowed() {
-    let host = Launch::serve()
+    let host = stack::serve()
         .env("SPIN_VARIABLE_FAULT_INJECTION", "off")
         .start()
-        .await;
+        .await
+        .unwrap();
     for fault in ["error", "panic", "delay=60s", "nonsense"] {
         let reply = client::send(host.api(), faulty("GET /", fault)).await;
         assert_eq!(reply.status, 200, "{fault}");
     }
-    let scrape = Exposition::scrape(host.metrics()).await;
+    let scrape = Scrape::of(host.metrics()).await;
     assert_eq!(scrape.sum("app_errors_total", &[]), 0.0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_trap_disturbs_nobody_outside_its_instance() {
-    let host = Launch::serve()
+    let host = stack::serve()
         .args(&["--instance-concurrency", "1"])
         .start()
-        .await;
+        .await
+        .unwrap();
     let api = host.api();
     let neighbours =
         (0..8).map(|_| tokio::spawn(client::send(api, faulty("GET /", "delay=500ms"))));
@@ -144,10 +148,11 @@ async fn a_trap_disturbs_nobody_outside_its_instance() {
 
 #[tokio::test]
 async fn a_component_that_takes_too_long_is_a_504() {
-    let host = Launch::serve()
+    let host = stack::serve()
         .args(&["--request-timeout", "200ms"])
         .start()
-        .await;
+        .await
+        .unwrap();
     let reply = client::send(host.api(), faulty("GET /", "delay=30s")).await;
     assert_eq!(
         (reply.status.as_u16(), &reply.json()["error"]),
@@ -156,7 +161,8 @@ async fn a_component_that_takes_too_long_is_a_504() {
     let request_id = reply.json()["request_id"].clone();
     let event = host
         .logged("the time-out", |event| event["request_id"] == request_id)
-        .await;
+        .await
+        .unwrap();
     assert_eq!(
         (&event["method"], &event["route"], &event["status"]),
         (&json!("GET"), &json!("unreported"), &json!(504))
@@ -169,8 +175,8 @@ async fn a_component_that_takes_too_long_is_a_504() {
         (1.0, 1.0)
     );
     assert_eq!(get(host.api(), "GET /").await.status, 200);
-    // The instance goes too, since its work would never end.
-    Exposition::scrape_until(host.metrics(), "the end of the instance", |scrape| {
+    // The instance is stopped too, since its work would not end.
+    Scrape::until(host.metrics(), "the end of the instance", |scrape| {
         scrape.sum("metrics_host_instances", &[]) <= 1.0
     })
     .await;
@@ -179,10 +185,11 @@ async fn a_component_that_takes_too_long_is_a_504() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_without_a_place_is_refused_with_a_503() {
-    let host = Launch::serve()
+    let host = stack::serve()
         .args(&["--max-concurrent-requests", "1"])
         .start()
-        .await;
+        .await
+        .unwrap();
     let slow = tokio::spawn(client::send(host.api(), faulty("GET /", "delay=1s")));
     in_flight(&host, 1.0).await;
     let refused = get(host.api(), "GET /").await;
@@ -203,10 +210,11 @@ async fn a_request_without_a_place_is_refused_with_a_503() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_beyond_the_limit_is_answered_503_and_counted() {
-    let host = Launch::serve()
+    let host = stack::serve()
         .args(&["--max-connections", "3"])
         .start()
-        .await;
+        .await
+        .unwrap();
     let mut open = Vec::new();
     for _ in 0..3 {
         let mut connection = Connection::open(host.api()).await.unwrap();
@@ -226,7 +234,7 @@ async fn a_connection_beyond_the_limit_is_answered_503_and_counted() {
         200
     );
     assert_eq!(unreported(&host, "503").await, 1.0);
-    let scrape = Exposition::scrape(host.metrics()).await;
+    let scrape = Scrape::of(host.metrics()).await;
     assert_eq!(
         scrape.sum(
             "metrics_host_connections_refused_total",
@@ -238,30 +246,31 @@ async fn a_connection_beyond_the_limit_is_answered_503_and_counted() {
 
 #[tokio::test]
 async fn a_client_that_leaves_before_its_answer_is_counted_once_as_499() {
-    let host = Launch::serve().start().await;
+    let host = stack::serve().start().await.unwrap();
     let mut stream = TcpStream::connect(host.api()).await.unwrap();
     let request = "GET /items HTTP/1.1\r\nhost: localhost\r\nx-fault: delay=500ms\r\n\r\n";
     stream.write_all(request.as_bytes()).await.unwrap();
     in_flight(&host, 1.0).await;
     drop(stream);
-    Exposition::scrape_until(host.metrics(), "the disconnect", |scrape| {
+    Scrape::until(host.metrics(), "the disconnect", |scrape| {
         scrape.counted() > 0
     })
     .await;
     assert_eq!(unreported(&host, "499").await, 1.0);
-    // The guest's late answer is nobody's.
+    // The guest's late answer is not counted.
     tokio::time::sleep(Duration::from_millis(600)).await;
-    let scrape = Exposition::scrape(host.metrics()).await;
+    let scrape = Scrape::of(host.metrics()).await;
     assert_eq!(scrape.total(), 1);
     assert_eq!(scrape.sum("app_errors_total", &[]), 0.0);
 }
 
 #[tokio::test]
 async fn a_body_beyond_the_limit_is_a_413_however_it_is_sent() {
-    let host = Launch::serve()
+    let host = stack::serve()
         .args(&["--max-body-size", "1KiB"])
         .start()
-        .await;
+        .await
+        .unwrap();
     let declared = client::json("POST /items", vec![b' '; 1025]);
     let refused = client::send(host.api(), declared).await;
     assert_eq!(
@@ -279,13 +288,13 @@ async fn a_body_beyond_the_limit_is_a_413_however_it_is_sent() {
     stream.read_exact(&mut answer).await.unwrap();
     assert_eq!(answer, b"HTTP/1.1 413");
     assert_eq!(unreported(&host, "413").await, 2.0);
-    assert_eq!(Exposition::scrape(host.metrics()).await.total(), 3);
+    assert_eq!(Scrape::of(host.metrics()).await.total(), 3);
 }
 
 #[tokio::test]
 async fn what_is_no_request_is_counted_as_it_was_answered() {
-    let host = Launch::serve().start().await;
-    // As long as the longest head, and unfinished: nothing is left unread that would reset the connection.
+    let host = stack::serve().start().await.unwrap();
+    // The longest head that is read, unfinished: bytes left unread would reset the connection.
     let long = format!("GET /{}", "x".repeat((48 << 10) - 5));
     for (sent, status) in [("this is not HTTP\r\n\r\n", "400"), (&*long, "431")] {
         let mut stream = TcpStream::connect(host.api()).await.unwrap();
@@ -296,11 +305,13 @@ async fn what_is_no_request_is_counted_as_it_was_answered() {
             std::str::from_utf8(&answer).unwrap(),
             format!("HTTP/1.1 {status}")
         );
-        Exposition::scrape_until(host.metrics(), "the count", |scrape| {
-            scrape
-                .requests()
-                .get(&("_OTHER".into(), "unreported".into(), status.into()))
-                == Some(&1)
+        Scrape::until(host.metrics(), "the count", |scrape| {
+            let labels = [
+                ("method", "_OTHER"),
+                ("endpoint", "unreported"),
+                ("http_status", status),
+            ];
+            scrape.value("app_requests_total", &labels) == Some(1.0)
         })
         .await;
     }
@@ -308,7 +319,7 @@ async fn what_is_no_request_is_counted_as_it_was_answered() {
 
 #[tokio::test]
 async fn the_talk_between_host_and_component_is_neither_seen_nor_forged() {
-    let host = Launch::serve().start().await;
+    let host = stack::serve().start().await.unwrap();
     for (line, status) in [
         ("GET /", 200),
         ("GET /nowhere", 404),
@@ -333,26 +344,22 @@ async fn the_talk_between_host_and_component_is_neither_seen_nor_forged() {
             reply.body.len().to_string()
         );
     }
-    let scrape = Exposition::scrape(host.metrics()).await;
-    let counted = |endpoint: &str, status: &str, count| {
-        let series = ("GET".to_owned(), endpoint.to_owned(), status.to_owned());
-        (series, count)
-    };
+    let scrape = Scrape::of(host.metrics()).await;
     assert_eq!(
         scrape.requests(),
-        [counted("/", "200", 1), counted("unmatched", "404", 2)].into()
+        Counts::from([("GET", "/", "200", 1), ("GET", "unmatched", "404", 2)])
     );
     assert_eq!(scrape.sum("app_errors_total", &[]), 0.0);
 }
 
 #[tokio::test]
 async fn every_known_series_is_there_before_the_first_request() {
-    let host = Launch::serve().start().await;
-    let scrape = Exposition::scrape(host.metrics()).await;
+    let host = stack::serve().start().await.unwrap();
+    let scrape = Scrape::of(host.metrics()).await;
     assert_eq!(
         scrape.total(),
         0,
-        "the internal request for the routes is not counted"
+        "the internal request for the routes was counted"
     );
     for (method, endpoint, success) in [
         ("GET", "/", "200"),

@@ -1,7 +1,7 @@
-//! The items API, wherever it runs.
+//! The items API, wherever the service runs.
 
 use crate::{
-    client::{self, Connection, empty, get, json, request},
+    client::{self, Connection, empty, get, json, request, with_body},
     target::Target,
 };
 use serde_json::{Value, json};
@@ -70,7 +70,7 @@ async fn an_item_is_created_read_replaced_and_deleted() {
     }
     assert!(
         create(target.api, "next").await > id,
-        "the id of a deleted item was given to another"
+        "the id of a deleted item was reused"
     );
 }
 
@@ -93,7 +93,7 @@ async fn what_is_wrong_with_a_request_is_answered_with_its_own_4xx() {
         (post(r#"{"name":null}"#), 400, "name is required"),
         (post(&long), 400, "201 characters"),
         (post(&huge), 413, "65536"),
-        (text.body("{}".into()).unwrap(), 415, "application/json"),
+        (with_body(text, "{}"), 415, "application/json"),
         (empty(request("POST /items")), 415, "application/json"),
         (put(&created, "{}"), 400, "name is required"),
         (put(&created, &long), 400, "201 characters"),
@@ -154,7 +154,7 @@ async fn what_is_just_within_the_limits_is_taken() {
         assert_eq!(reply.status, status, "{length} bytes");
     }
     let typed = request("POST /items").header("content-type", "Application/JSON; charset=utf-8");
-    let typed = typed.body(r#"{"name":"typed","more":1}"#.into()).unwrap();
+    let typed = with_body(typed, r#"{"name":"typed","more":1}"#);
     assert_eq!(client::send(target.api, typed).await.status, 201);
     let page = get(target.api, "GET /items?limit=1000&unknown=x").await;
     assert_eq!(page.status, 200);
@@ -180,7 +180,7 @@ async fn pages_are_in_the_order_of_ids_and_end_where_the_items_end() {
         (ids, page["next"].clone())
     };
     let before = ids[0] - 1;
-    // A hundred unless the client says otherwise.
+    // The default limit is 100.
     let (first, next) = page(format!("after={before}")).await;
     assert_eq!((&*first, next), (&ids[..100], json!(ids[99])));
     let (rest, next) = page(format!("after={}", ids[99])).await;
@@ -274,7 +274,7 @@ async fn the_document_lists_exactly_the_routes_that_are_served() {
             .header("allow")
             .unwrap()
             .split(", ")
-            // Served as GET, and not documented for itself.
+            // HEAD is served as GET, and has no entry of its own.
             .filter(|method| *method != "HEAD")
             .map(str::to_owned)
             .collect();

@@ -1,18 +1,18 @@
-//! What a component may not do, and that it harms nobody when it tries.
+//! Limits of a component: what it may not do harms no one else when it tries.
 
 use crate::{
     client::{Connection, empty, get, request},
-    exposition::Exposition,
-    stack::{Host, Launch},
+    scrape::Scrape,
+    stack::{self, Host},
 };
 use std::net::TcpListener;
 
 async fn start(args: &[&str]) -> Host {
-    Launch::serve_misbehaving().args(args).start().await
+    stack::serve_misbehaving().args(args).start().await.unwrap()
 }
 
 async fn failures(host: &Host, reason: &str) -> f64 {
-    let scrape = Exposition::scrape(host.metrics()).await;
+    let scrape = Scrape::of(host.metrics()).await;
     scrape.sum("app_component_failures_total", &[("reason", reason)])
 }
 
@@ -20,11 +20,11 @@ async fn failures(host: &Host, reason: &str) -> f64 {
 async fn a_guest_that_computes_for_ever_is_stopped_and_blocks_nobody() {
     let host = start(&["--request-timeout", "3s"]).await;
     let api = host.api();
-    // As many as there are threads would block a host that gave each the thread it runs on.
+    // More than there are threads: a host that ran each guest on a thread of its pool would be blocked.
     let endless: Vec<_> = (0..8)
         .map(|_| tokio::spawn(get(api, "GET /compute")))
         .collect();
-    Exposition::scrape_until(host.metrics(), "requests in flight", |scrape| {
+    Scrape::until(host.metrics(), "requests in flight", |scrape| {
         scrape.sum("metrics_host_requests_in_flight", &[]) == 8.0
     })
     .await;
@@ -39,7 +39,7 @@ async fn a_guest_that_computes_for_ever_is_stopped_and_blocks_nobody() {
         ),
         (8.0, 0.0)
     );
-    Exposition::scrape_until(host.metrics(), "the end of the instances", |scrape| {
+    Scrape::until(host.metrics(), "the end of the instances", |scrape| {
         scrape.sum("metrics_host_instances", &[]) == 0.0
     })
     .await;
@@ -48,7 +48,7 @@ async fn a_guest_that_computes_for_ever_is_stopped_and_blocks_nobody() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_waits_for_room_when_there_are_as_many_instances_as_there_may_be() {
-    // Room for twice the instances that 64 requests need, and 16.
+    // Twice the instances that 64 requests need, and 16.
     const INSTANCES: usize = 18;
     let few = [
         "--max-concurrent-requests=64",
@@ -60,11 +60,11 @@ async fn a_request_waits_for_room_when_there_are_as_many_instances_as_there_may_
     let endless: Vec<_> = (0..INSTANCES)
         .map(|_| tokio::spawn(get(api, "GET /compute")))
         .collect();
-    Exposition::scrape_until(host.metrics(), "an instance for each", |scrape| {
+    Scrape::until(host.metrics(), "an instance for each", |scrape| {
         scrape.sum("metrics_host_instances", &[]) == INSTANCES as f64
     })
     .await;
-    // It has as much time as they have, and may run out of it just before; not again and again.
+    // It has the same deadline as they have, and may just miss it; but not again and again.
     let mut status = 504;
     for _ in 0..5 {
         if status == 504 {
@@ -106,8 +106,9 @@ async fn a_guest_that_answers_with_an_error_is_a_500_but_no_trap() {
             .as_str()
             .is_some_and(|message| message.contains("on purpose"))
     })
-    .await;
-    let scrape = Exposition::scrape(host.metrics()).await;
+    .await
+    .unwrap();
+    let scrape = Scrape::of(host.metrics()).await;
     assert_eq!(
         (
             scrape.sum("app_errors_total", &[]),
@@ -124,8 +125,8 @@ async fn a_long_body_that_is_cut_short_is_seen_to_be() {
     let cut = connection.send(empty(request("GET /cut"))).await;
     assert!(cut.is_err(), "the body looked complete: {cut:?}");
     assert_eq!(failures(&host, "trap").await, 1.0);
-    // Its head was on its way, so it is counted as what the client read.
-    let scrape = Exposition::scrape(host.metrics()).await;
+    // The head was sent already, so it is counted with the status that the client read.
+    let scrape = Scrape::of(host.metrics()).await;
     assert_eq!(
         scrape.sum(
             "app_requests_total",
@@ -157,7 +158,7 @@ async fn sockets_and_name_look_ups_are_refused() {
 #[tokio::test]
 async fn an_application_without_telemetry_is_counted_under_its_routes() {
     let host = start(&[]).await;
-    let scrape = Exposition::scrape(host.metrics()).await;
+    let scrape = Scrape::of(host.metrics()).await;
     for endpoint in ["/api/...", "/:misdeed"] {
         for status in ["200", "500"] {
             let labels = [
@@ -178,7 +179,7 @@ async fn an_application_without_telemetry_is_counted_under_its_routes() {
         (nowhere.status.as_u16(), nowhere.json()),
         (404, serde_json::json!({ "error": "not found" }))
     );
-    let scrape = Exposition::scrape(host.metrics()).await;
+    let scrape = Scrape::of(host.metrics()).await;
     let count = |endpoint: &str| scrape.sum("app_requests_total", &[("endpoint", endpoint)]);
     assert_eq!(
         (count("/:misdeed"), count("/api/..."), count("unreported")),

@@ -1,17 +1,17 @@
-//! metrics-host as its users meet it: the real binary with the real component, over real sockets.
+//! Tests of metrics-host from outside: the real binary with the real component, over real sockets.
 //!
-//! With `ITEMS_URL` and `METRICS_URL` set (as `http://127.0.0.1:8080`), the cases of `items` and `counts` run
-//! against those, such as `spin up` beside a sidecar; `make test-running` runs these and lists the others, which
-//! need a host of their own and start one. `ITEMS_DRILLS=on` says that `fault_injection` is on there.
+//! With `ITEMS_URL` and `METRICS_URL` set (such as `http://127.0.0.1:8080`), the cases of `items` and `counts` run
+//! against that service, for example `spin up` beside a sidecar. `make test-running` runs them and lists the other
+//! cases, which start a host of their own. `ITEMS_DRILLS=on` says that `fault_injection` is on there.
 
-#![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
+#![expect(clippy::unwrap_used, reason = "a failing helper fails its test")]
 
 mod browser;
 mod client;
 mod counts;
 mod edge;
 mod exactness;
-mod exposition;
+
 mod faults;
 mod items;
 mod limits;
@@ -19,6 +19,7 @@ mod notifications;
 mod otlp;
 mod outbound;
 mod proxy;
+mod scrape;
 mod sidecar;
 mod spin;
 mod stack;

@@ -1,11 +1,10 @@
-//! Alertmanager's webhook, and the runbooks that its alerts link to.
+//! The webhook for Alertmanager, and the runbooks that its alerts link to.
 
 use crate::{
-    client::{self, Reply, get, json, request},
-    exposition::Exposition,
-    stack::{Host, Launch, workspace},
+    client::{self, Reply, get, json, request, with_body},
+    scrape::Scrape,
+    stack::{self, Host, workspace},
 };
-use http_body_util::Full;
 use serde_json::{Value, json};
 use std::fs;
 use tokio::{
@@ -35,14 +34,14 @@ pub(crate) async fn notify(host: &Host, message: &Value) -> Reply {
     client::send(host.metrics(), post).await
 }
 
-fn counted(scrape: &Exposition, status: &str) -> f64 {
+fn counted(scrape: &Scrape, status: &str) -> f64 {
     scrape.sum("metrics_host_notifications_total", &[("status", status)])
 }
 
 #[tokio::test]
 async fn every_alert_that_alertmanager_delivers_is_counted_by_its_status() {
-    let host = Launch::sidecar().start().await;
-    let start = Exposition::scrape(host.metrics()).await;
+    let host = stack::sidecar().start().await.unwrap();
+    let start = Scrape::of(host.metrics()).await;
     for status in ["firing", "resolved"] {
         let labels = [("status", status)];
         assert!(start.has("metrics_host_notifications_total", &labels));
@@ -55,18 +54,19 @@ async fn every_alert_that_alertmanager_delivers_is_counted_by_its_status() {
             (200, r#"{"alerts":1}"#)
         );
     }
-    let scrape = Exposition::scrape(host.metrics()).await;
+    let scrape = Scrape::of(host.metrics()).await;
     assert_eq!(counted(&scrape, "firing"), 2.0);
     assert_eq!(counted(&scrape, "resolved"), 1.0);
 }
 
 #[tokio::test]
 async fn what_is_no_notification_is_refused_with_its_reason() {
-    let host = Launch::sidecar()
+    let host = stack::sidecar()
         .args(&["--allowed-host", "metrics.internal"])
         .start()
-        .await;
-    let start = Exposition::scrape(host.metrics()).await;
+        .await
+        .unwrap();
+    let start = Scrape::of(host.metrics()).await;
     let name = "metrics_host_notifications_rejected_total";
     let good = message("Watchdog", "firing", "It fires.").to_string();
     let json = ("content-type", "application/json");
@@ -104,20 +104,20 @@ async fn what_is_no_notification_is_refused_with_its_reason() {
     ] {
         let labels = [("reason", reason)];
         assert!(start.has(name, &labels), "{reason} does not begin at 0");
-        let before = Exposition::scrape(host.metrics()).await.sum(name, &labels);
+        let before = Scrape::of(host.metrics()).await.sum(name, &labels);
         let mut post = request("POST /api/v1/alerts");
         for (header, value) in headers {
             post = post.header(header, value);
         }
-        let post = post.body(Full::new(body.to_owned().into())).unwrap();
+        let post = with_body(post, body.to_owned());
         let reply = client::send(host.metrics(), post).await;
         assert_eq!(reply.status, status, "{reason}: {reply:?}");
         assert!(reply.text().contains(said), "{reason}: {reply:?}");
-        let after = Exposition::scrape(host.metrics()).await;
+        let after = Scrape::of(host.metrics()).await;
         assert_eq!(after.sum(name, &labels), before + 1.0, "{reason}");
         assert_eq!(counted(&after, "firing"), 0.0, "{reason}");
     }
-    // Refused before it is sent: who writes all of it first may find the connection closed.
+    // Refused by its declared length. Only the head is sent: the host may close before it has read a body.
     let mut stream = TcpStream::connect(host.metrics()).await.unwrap();
     let head = "POST /api/v1/alerts HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
                 content-length: 3145728\r\nconnection: close\r\n\r\n";
@@ -126,7 +126,7 @@ async fn what_is_no_notification_is_refused_with_its_reason() {
     stream.read_to_string(&mut answer).await.unwrap();
     assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
     assert!(answer.contains("2097152"), "{answer}");
-    let after = Exposition::scrape(host.metrics()).await;
+    let after = Scrape::of(host.metrics()).await;
     assert_eq!(after.sum(name, &[("reason", "too_large")]), 1.0);
 
     let named = client::json("POST /api/v1/alerts", good);
@@ -145,7 +145,7 @@ async fn what_is_no_notification_is_refused_with_its_reason() {
 
 #[tokio::test]
 async fn every_runbook_of_the_repository_is_served() {
-    let host = Launch::sidecar().start().await;
+    let host = stack::sidecar().start().await.unwrap();
     let index = get(host.metrics(), "GET /runbooks/").await;
     assert_eq!(index.status, 200);
     let mut found = 0;

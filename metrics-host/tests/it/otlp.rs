@@ -1,12 +1,11 @@
-//! OTLP of any sender: what an OpenTelemetry SDK or Spin itself posts.
+//! OTLP from any sender, such as an OpenTelemetry SDK or Spin itself.
 
 use crate::{
-    client::{self, Reply, request},
-    exposition::Exposition,
-    stack::{Host, Launch},
+    client::{self, Reply, request, with_body},
+    scrape::Scrape,
+    stack::{self, Host},
 };
 use flate2::{Compression, write::GzEncoder};
-use http_body_util::Full;
 use opentelemetry_proto::tonic::{
     collector::{
         metrics::v1::{ExportMetricsServiceRequest, ExportMetricsServiceResponse},
@@ -31,13 +30,13 @@ async fn post(host: &Host, path: &str, headers: &[(&str, &str)], body: Vec<u8>) 
     for (name, value) in headers {
         post = post.header(*name, *value);
     }
-    client::send(host.otlp(), post.body(Full::new(body.into())).unwrap()).await
+    client::send(host.otlp(), with_body(post, body)).await
 }
 
 const JSON: (&str, &str) = ("content-type", "application/json");
 const PROTOBUF: (&str, &str) = ("content-type", "application/x-protobuf");
 
-/// A counter's message, as `instance` sends it.
+/// Returns a message of `instance` with one counter.
 fn counter(instance: &str, temporality: Value, points: &Value) -> Value {
     json!({ "resourceMetrics": [{
         "resource": { "attributes": [
@@ -63,7 +62,7 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
 
 #[tokio::test]
 async fn totals_of_instances_are_added_up_and_survive_a_restart() {
-    let host = Launch::sidecar().start().await;
+    let host = stack::sidecar().start().await.unwrap();
     let total = |start: u64, time: u64, value: u64| json!([{ "startTimeUnixNano": start, "timeUnixNano": time.to_string(), "asInt": value }]);
     for (instance, points) in [
         ("a", total(1, 2, 5)),
@@ -77,21 +76,21 @@ async fn totals_of_instances_are_added_up_and_survive_a_restart() {
         assert_eq!((reply.status.as_u16(), reply.text()), (200, "{}"));
     }
     let labels = [("service_name", "shop")];
-    let scrape = Exposition::scrape(host.metrics()).await;
+    let scrape = Scrape::of(host.metrics()).await;
     assert_eq!(scrape.sum("cart_added_total", &labels), 109.0);
-    assert_eq!(scrape.types["cart_added_total"], "counter");
+    assert_eq!(scrape.kind("cart_added_total"), Some("counter"));
     let state = host.state.clone();
     host.kill();
-    let host = Launch::sidecar().state(&state).start().await;
+    let host = stack::sidecar().state(&state).start().await.unwrap();
     let reply = post_json(&host, &counter("b", json!(2), &total(1, 9, 101))).await;
     assert_eq!(reply.status, 200);
-    let scrape = Exposition::scrape(host.metrics()).await;
+    let scrape = Scrape::of(host.metrics()).await;
     assert_eq!(scrape.sum("cart_added_total", &labels), 110.0);
 }
 
 #[tokio::test]
 async fn protobuf_and_gzip_say_the_same() {
-    let host = Launch::sidecar().start().await;
+    let host = stack::sidecar().start().await.unwrap();
     let histogram = ExponentialHistogramDataPoint {
         count: 5,
         sum: Some(12.0),
@@ -135,7 +134,7 @@ async fn protobuf_and_gzip_say_the_same() {
         assert_eq!(reply.status, 200, "{headers:?} {reply:?}");
         assert_eq!(reply.header("content-type"), Some(headers[0].1));
     }
-    let scrape = Exposition::scrape(host.metrics()).await;
+    let scrape = Scrape::of(host.metrics()).await;
     let bucket = |le| scrape.sum("job_duration_seconds_bucket", &[("le", le)]);
     assert_eq!(
         (bucket("2"), bucket("4"), bucket("+Inf")),
@@ -146,16 +145,17 @@ async fn protobuf_and_gzip_say_the_same() {
 
 #[tokio::test]
 async fn what_is_not_counted_is_told_to_its_sender_and_in_a_metric() {
-    let host = Launch::sidecar()
+    let host = stack::sidecar()
         .args(&["--max-series-per-metric", "2", "--max-label-length", "50"])
         .start()
-        .await;
-    let start = Exposition::scrape(host.metrics()).await;
+        .await
+        .unwrap();
+    let start = Scrape::of(host.metrics()).await;
     for (name, label, values) in [
         (
             "metrics_host_ingest_rejected_points_total",
             "reason",
-            &metrics_host::otlp::REJECTION_REASONS[..],
+            &otlp::REJECTION_REASONS[..],
         ),
         (
             "metrics_host_ingest_spans_total",
@@ -180,7 +180,7 @@ async fn what_is_not_counted_is_told_to_its_sender_and_in_a_metric() {
         "3"
     );
     let told = partial["errorMessage"].as_str().unwrap();
-    let scrape = Exposition::scrape(host.metrics()).await;
+    let scrape = Scrape::of(host.metrics()).await;
     for reason in ["series", "labels", "value"] {
         assert!(told.contains(&format!("{reason}: 1")), "{told}");
         let rejected = scrape.sum(
@@ -191,7 +191,7 @@ async fn what_is_not_counted_is_told_to_its_sender_and_in_a_metric() {
     }
     assert_eq!(scrape.sum("cart_added_total", &[]), 2.0);
     assert_eq!(scrape.sum("metrics_host_ingest_points_total", &[]), 2.0);
-    // In protobuf it is the same message.
+    // The same message in protobuf.
     let message: ExportMetricsServiceRequest =
         serde_json::from_value(counter("a", json!(1), &json!([point("d")]))).unwrap();
     let reply = post(&host, "/v1/metrics", &[PROTOBUF], message.encode_to_vec()).await;
@@ -201,7 +201,7 @@ async fn what_is_not_counted_is_told_to_its_sender_and_in_a_metric() {
 
 #[tokio::test]
 async fn a_body_is_limited_before_and_after_decompression() {
-    let host = Launch::sidecar()
+    let host = stack::sidecar()
         .args(&[
             "--max-otlp-body-size",
             "64KiB",
@@ -209,7 +209,8 @@ async fn a_body_is_limited_before_and_after_decompression() {
             "256KiB",
         ])
         .start()
-        .await;
+        .await
+        .unwrap();
     let packed = |size: usize| gzip(&vec![b' '; size]);
     let gzipped = [JSON, ("content-encoding", "gzip")];
     let cases = [
@@ -234,7 +235,7 @@ async fn a_body_is_limited_before_and_after_decompression() {
             "unreadable",
         ),
     ];
-    let scrape = Exposition::scrape(host.metrics()).await;
+    let scrape = Scrape::of(host.metrics()).await;
     for (reply, status, reason) in cases {
         assert_eq!(reply.status, status, "{reason}: {reply:?}");
         let rejected = scrape.sum("metrics_host_ingest_rejected_total", &[("reason", reason)]);
@@ -272,7 +273,7 @@ fn span(kind: i32, method: &str, status: i64, end: SystemTime) -> Span {
 async fn server_spans_are_the_host_s_view_and_logs_are_dropped() {
     const SERVER: i32 = 2;
     const CLIENT: i32 = 3;
-    let host = Launch::sidecar().start().await;
+    let host = stack::sidecar().start().await.unwrap();
     let now = SystemTime::now();
     let message = ExportTraceServiceRequest {
         resource_spans: vec![ResourceSpans {
@@ -297,7 +298,7 @@ async fn server_spans_are_the_host_s_view_and_logs_are_dropped() {
     let reply = post(&host, "/v1/logs", &[JSON], logs.to_string().into_bytes()).await;
     assert_eq!((reply.status.as_u16(), reply.text()), (200, "{}"));
 
-    let scrape = Exposition::scrape(host.metrics()).await;
+    let scrape = Scrape::of(host.metrics()).await;
     let requests = |status| {
         let labels = [
             ("method", "GET"),
@@ -321,7 +322,7 @@ async fn server_spans_are_the_host_s_view_and_logs_are_dropped() {
         ),
         3.0
     );
-    // The component's own requests are counted elsewhere.
+    // The host's spans are not requests of the component.
     assert_eq!(scrape.total(), 0);
     for (kind, count) in [("server", 3.0), ("other", 1.0), ("unusable", 1.0)] {
         let spans = scrape.sum("metrics_host_ingest_spans_total", &[("kind", kind)]);

@@ -1,4 +1,4 @@
-//! Stands between a component and its sidecar, and does to batches what a network does.
+//! A proxy between a component and its sidecar that treats batches as a bad network would.
 
 use crate::client::{Connection, Reply};
 use bytes::Bytes;
@@ -16,22 +16,22 @@ use std::{
 };
 use tokio::{net::TcpListener, task::JoinHandle};
 
-/// What happens to a request.
+/// A fault of the network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
-    /// It gets lost, and its connection ends.
+    /// The request is lost, and its connection ends.
     DropRequest,
-    /// It gets lost, and nothing is heard of its connection.
+    /// The request is lost, and its connection stays silent.
     Swallow,
-    /// It arrives, and the reply gets lost.
+    /// The request arrives, and the reply is lost.
     DropReply,
-    /// It arrives at the time of its retry.
+    /// The request arrives at the same time as its retry.
     DeliverBesideRetry,
-    /// It arrives after its retry was acknowledged.
+    /// The request arrives after its retry was acknowledged.
     DeliverAfterRetry,
 }
 
-/// A proxy at work until it is dropped.
+/// A running proxy; it ends when dropped.
 pub(crate) struct Proxy {
     pub(crate) address: SocketAddr,
     inner: Arc<Inner>,
@@ -41,21 +41,21 @@ pub(crate) struct Proxy {
 struct Inner {
     sidecar: SocketAddr,
     fault: Fault,
-    /// One of so many requests is struck; none if it is 0.
+    /// One in so many requests is struck; no request if it is 0.
     every: AtomicUsize,
     seen: AtomicUsize,
     struck: AtomicUsize,
-    /// Requests whose retry has not come yet.
+    /// Struck requests that wait for their retry.
     held: Mutex<Vec<Batch>>,
-    /// Statuses of those that arrived beside or after it.
+    /// Statuses of the replies to held requests.
     late: Mutex<Vec<u16>>,
 }
 
-/// A request as it came.
-type Batch = Request<Full<Bytes>>;
+/// A request with its body.
+type Batch = Request<Bytes>;
 
 impl Proxy {
-    /// Forwards requests to `sidecar`; one of `every` meets `fault`, or none if that is 0.
+    /// Forwards requests to `sidecar`; one in `every` meets `fault`, or no request if that is 0.
     pub(crate) async fn start(sidecar: SocketAddr, fault: Fault, every: usize) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -73,7 +73,7 @@ impl Proxy {
             while let Ok((stream, _)) = listener.accept().await {
                 let inner = Arc::clone(&serving);
                 let service = service_fn(move |request| Arc::clone(&inner).take(request));
-                // A request that is struck ends its connection.
+                // An error, which ends the connection, is how a request is struck.
                 tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
             }
         });
@@ -84,22 +84,22 @@ impl Proxy {
         }
     }
 
-    /// Has one of `every` requests struck from now on, or none if that is 0.
+    /// Strikes one in `every` requests from now on, or no request if that is 0.
     pub(crate) fn strike(&self, every: usize) {
         self.inner.every.store(every, Relaxed);
     }
 
-    /// Returns how many requests were struck.
+    /// Returns the number of requests that were struck.
     pub(crate) fn struck(&self) -> usize {
         self.inner.struck.load(Relaxed)
     }
 
-    /// Returns how many requests wait for their retry.
+    /// Returns the number of requests that wait for their retry.
     pub(crate) fn held(&self) -> usize {
         self.inner.held.lock().unwrap().len()
     }
 
-    /// Returns the statuses that were answered to those which arrived late.
+    /// Returns the statuses of the replies to held requests.
     pub(crate) fn late(&self) -> Vec<u16> {
         self.inner.late.lock().unwrap().clone()
     }
@@ -112,7 +112,7 @@ impl Drop for Proxy {
 }
 
 impl Inner {
-    /// Answers a request as the sidecar does; an error ends the connection without an answer.
+    /// Answers with the reply of the sidecar; an error ends the connection without an answer.
     async fn take(
         self: Arc<Self>,
         request: Request<Incoming>,
@@ -131,7 +131,7 @@ impl Inner {
         self.struck.fetch_add(1, Relaxed);
         match self.fault {
             Fault::DropRequest => {}
-            // Until the sender closes the connection, which ends this.
+            // The sender closes the connection, which drops this future.
             Fault::Swallow => future::pending().await,
             Fault::DropReply => drop(self.forward(batch).await?),
             Fault::DeliverBesideRetry | Fault::DeliverAfterRetry => {
@@ -141,7 +141,7 @@ impl Inner {
         Err("struck".into())
     }
 
-    /// Returns the original that `retry` repeats, if it is held.
+    /// Returns the held request that `retry` repeats.
     fn release(&self, retry: &Batch) -> Option<Batch> {
         let mut held = self.held.lock().unwrap();
         let original = held.iter().position(|batch| key(batch) == key(retry))?;
@@ -179,7 +179,7 @@ impl Inner {
 }
 
 fn rebuilt(head: &Parts, body: Bytes) -> Batch {
-    let mut request = Request::new(Full::new(body));
+    let mut request = Request::new(body);
     *request.method_mut() = head.method.clone();
     *request.uri_mut() = head.uri.clone();
     *request.headers_mut() = head.headers.clone();

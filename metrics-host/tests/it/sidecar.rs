@@ -1,19 +1,18 @@
-//! The OTLP ingest, fed by hand.
+//! The OTLP ingest, with hand-written batches.
 
 use crate::{
-    client::{self, Reply, get, request},
-    exposition::Exposition,
-    stack::{Host, Launch},
+    client::{self, Reply, get, request, with_body},
+    scrape::Scrape,
+    stack::{self, Host},
 };
-use http_body_util::Full;
-use rustix::process::Signal;
 use serde_json::{Value, json};
 use std::{io::Read, sync::Arc};
+use testkit::process::Signal;
 
-/// Where a batch has its data points.
+/// JSON pointer to the data points of a batch.
 const POINTS: &str = "/resourceMetrics/0/scopeMetrics/0/metrics/0/histogram/dataPoints";
 
-/// A batch that counts `count` requests of one series, half a millisecond each.
+/// Returns a batch with `count` requests of one series, half a millisecond each.
 fn batch(instance: &str, count: u64) -> Value {
     let mut buckets = vec![json!("0"); 15];
     buckets[0] = json!(count.to_string());
@@ -52,7 +51,7 @@ async fn post(host: &Host, headers: &[(&str, &str)], body: impl Into<bytes::Byte
     for (name, value) in headers {
         post = post.header(*name, *value);
     }
-    client::send(host.otlp(), post.body(Full::new(body.into())).unwrap()).await
+    client::send(host.otlp(), with_body(post, body)).await
 }
 
 async fn deliver(host: &Host, key: &str, body: &Value) -> u16 {
@@ -64,18 +63,18 @@ async fn deliver(host: &Host, key: &str, body: &Value) -> u16 {
 }
 
 async fn counted(host: &Host) -> u64 {
-    Exposition::scrape(host.metrics()).await.total()
+    Scrape::of(host.metrics()).await.total()
 }
 
 #[tokio::test]
 async fn a_batch_is_counted_once_however_often_it_is_sent() {
-    let host = Launch::sidecar().start().await;
+    let host = stack::sidecar().start().await.unwrap();
     assert_eq!(deliver(&host, "a-1", &batch("a", 3)).await, 200);
     assert_eq!(deliver(&host, "a-1", &batch("a", 3)).await, 200);
     assert_eq!(deliver(&host, "b-1", &batch("b", 4)).await, 200);
     assert_eq!(deliver(&host, "a-2", &batch("a", 5)).await, 200);
     assert_eq!(deliver(&host, "a-1", &batch("a", 3)).await, 200);
-    let scrape = Exposition::scrape(host.metrics()).await;
+    let scrape = Scrape::of(host.metrics()).await;
     assert_eq!(scrape.total(), 12);
     assert_eq!(
         scrape.sum("app_request_latency_seconds_sum", &[("endpoint", "/items")]),
@@ -94,7 +93,7 @@ async fn a_batch_is_counted_once_however_often_it_is_sent() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn retries_that_overtake_each_other_are_counted_once() {
-    let host = Arc::new(Launch::sidecar().start().await);
+    let host = Arc::new(stack::sidecar().start().await.unwrap());
     let deliveries = (0..60).map(|index| {
         let host = Arc::clone(&host);
         let instance = ["a", "b", "c"][index % 3];
@@ -106,7 +105,7 @@ async fn retries_that_overtake_each_other_are_counted_once() {
     for delivery in deliveries.collect::<Vec<_>>() {
         assert_eq!(delivery.await.unwrap(), 200);
     }
-    let scrape = Exposition::scrape(host.metrics()).await;
+    let scrape = Scrape::of(host.metrics()).await;
     assert_eq!(scrape.total(), 21);
     assert_eq!(scrape.sum("metrics_host_ingest_batches_total", &[]), 3.0);
     assert_eq!(
@@ -117,10 +116,11 @@ async fn retries_that_overtake_each_other_are_counted_once() {
 
 #[tokio::test]
 async fn what_does_not_fit_the_label_space_is_counted_as_other() {
-    let host = Launch::sidecar()
+    let host = stack::sidecar()
         .args(&["--max-series-per-metric", "200"])
         .start()
-        .await;
+        .await
+        .unwrap();
     let mut many = batch("a", 2);
     let points = many
         .pointer_mut(POINTS)
@@ -134,7 +134,7 @@ async fn what_does_not_fit_the_label_space_is_counted_as_other() {
         point
     }));
     assert_eq!(deliver(&host, "a-1", &many).await, 200);
-    let scrape = Exposition::scrape(host.metrics()).await;
+    let scrape = Scrape::of(host.metrics()).await;
     assert_eq!(scrape.total(), 602);
     let overflow = [
         ("method", "other"),
@@ -153,7 +153,7 @@ async fn what_does_not_fit_the_label_space_is_counted_as_other() {
 
 #[tokio::test]
 async fn a_batch_that_cannot_be_counted_exactly_is_not_counted_in_part() {
-    let host = Launch::sidecar().start().await;
+    let host = stack::sidecar().start().await.unwrap();
     let metric = "/resourceMetrics/0/scopeMetrics/0/metrics/0";
     let point = format!("{POINTS}/1");
     for (path, wrong) in [
@@ -177,19 +177,19 @@ async fn a_batch_that_cannot_be_counted_exactly_is_not_counted_in_part() {
         assert_eq!(deliver(&host, "a-1", &body).await, 400, "{path}");
     }
     assert_eq!(counted(&host).await, 0);
-    // None of them took the key.
+    // None of them used up the key.
     assert_eq!(deliver(&host, "a-1", &batch("a", 3)).await, 200);
     assert_eq!(counted(&host).await, 3);
 }
 
 #[tokio::test]
 async fn a_retry_is_recognised_after_kill_9() {
-    let host = Launch::sidecar().start().await;
+    let host = stack::sidecar().start().await.unwrap();
     assert_eq!(deliver(&host, "a-1", &batch("a", 3)).await, 200);
     assert_eq!(deliver(&host, "a-2", &batch("a", 4)).await, 200);
     let state = host.state.clone();
     host.kill();
-    let host = Launch::sidecar().state(&state).start().await;
+    let host = stack::sidecar().state(&state).start().await.unwrap();
     assert_eq!(deliver(&host, "a-2", &batch("a", 4)).await, 200);
     assert_eq!(deliver(&host, "a-1", &batch("a", 3)).await, 200);
     assert_eq!(deliver(&host, "a-2", &batch("a", 5)).await, 400);
@@ -198,7 +198,7 @@ async fn a_retry_is_recognised_after_kill_9() {
 
 #[tokio::test]
 async fn a_journal_that_cannot_be_used_stops_the_start_with_the_way_out() {
-    let host = Launch::sidecar().start().await;
+    let host = stack::sidecar().start().await.unwrap();
     let state = host.state.clone();
     host.kill();
     let journal = state.path().join("state/journal.sqlite");
@@ -206,7 +206,7 @@ async fn a_journal_that_cannot_be_used_stops_the_start_with_the_way_out() {
     for file in ["journal.sqlite-wal", "journal.sqlite-shm"] {
         _ = std::fs::remove_file(state.path().join("state").join(file));
     }
-    let (code, stderr) = Launch::sidecar().state(&state).fail().await;
+    let (code, stderr) = stack::sidecar().state(&state).fail().await.unwrap();
     assert_eq!(code, 1, "{stderr}");
     for part in [
         "journal.sqlite",
@@ -219,32 +219,33 @@ async fn a_journal_that_cannot_be_used_stops_the_start_with_the_way_out() {
 
 #[tokio::test]
 async fn counters_survive_a_restart_and_a_skipped_batch_is_noticed() {
-    let host = Launch::sidecar().start().await;
+    let host = stack::sidecar().start().await.unwrap();
     assert_eq!(deliver(&host, "a-1", &batch("a", 3)).await, 200);
     assert_eq!(deliver(&host, "a-4", &batch("a", 1)).await, 200);
-    let scrape = Exposition::scrape(host.metrics()).await;
+    let scrape = Scrape::of(host.metrics()).await;
     assert_eq!(
         scrape.sum("metrics_host_ingest_missing_batches_total", &[]),
         2.0
     );
     let state = host.state.clone();
     host.kill();
-    let host = Launch::sidecar().state(&state).start().await;
+    let host = stack::sidecar().state(&state).start().await.unwrap();
     assert_eq!(counted(&host).await, 4);
     assert_eq!(deliver(&host, "b-1", &batch("b", 2)).await, 200);
-    host.signal(Signal::TERM);
-    assert_eq!(host.end().await.code(), Some(0));
-    let host = Launch::sidecar().state(&state).start().await;
-    let scrape = Exposition::scrape(host.metrics()).await;
+    host.signal(Signal::TERM).unwrap();
+    assert_eq!(host.end().await.unwrap().code(), Some(0));
+    let host = stack::sidecar().state(&state).start().await.unwrap();
+    let scrape = Scrape::of(host.metrics()).await;
     assert_eq!(scrape.total(), 6);
 }
 
 #[tokio::test]
 async fn what_cannot_be_counted_is_refused_with_its_reason() {
-    let host = Launch::sidecar()
+    let host = stack::sidecar()
         .args(&["--max-otlp-body-size", "4KiB", "--max-otlp-points", "1"])
         .start()
-        .await;
+        .await
+        .unwrap();
     let json = ("content-type", "application/json");
     let key = ("idempotency-key", "a-1");
     let body = batch("a", 1).to_string();
@@ -319,8 +320,8 @@ async fn what_cannot_be_counted_is_refused_with_its_reason() {
             "host",
         ),
     ];
-    let fresh = Launch::sidecar().start().await;
-    let start = Exposition::scrape(fresh.metrics()).await;
+    let fresh = stack::sidecar().start().await.unwrap();
+    let start = Scrape::of(fresh.metrics()).await;
     let name = "metrics_host_ingest_rejected_total";
     assert_eq!(start.sum(name, &[]), 0.0);
     for (index, (reply, status, reason)) in cases.iter().enumerate() {
@@ -328,7 +329,7 @@ async fn what_cannot_be_counted_is_refused_with_its_reason() {
         assert!(start.has(name, &labels), "{reason} does not begin at 0");
         assert_eq!(reply.status, *status, "case {index}: {reply:?}");
         assert!(reply.json()["error"].is_string(), "case {index}");
-        let scrape = Exposition::scrape(host.metrics()).await;
+        let scrape = Scrape::of(host.metrics()).await;
         assert!(scrape.sum(name, &labels) >= 1.0, "case {index}: {reason}");
     }
     assert_eq!(counted(&host).await, 0);
@@ -339,7 +340,7 @@ async fn what_cannot_be_counted_is_refused_with_its_reason() {
 
 #[tokio::test]
 async fn the_listeners_have_their_paths_and_methods() {
-    let host = Launch::sidecar().start().await;
+    let host = stack::sidecar().start().await.unwrap();
     assert_eq!(get(host.otlp(), "GET /v1/metrics").await.status, 405);
     assert_eq!(get(host.otlp(), "POST /v1/nothing").await.status, 404);
     assert_eq!(
@@ -358,7 +359,7 @@ async fn the_listeners_have_their_paths_and_methods() {
 
 #[tokio::test]
 async fn metrics_are_compressed_when_asked_for() {
-    let host = Launch::sidecar().start().await;
+    let host = stack::sidecar().start().await.unwrap();
     let plain = get(host.metrics(), "GET /metrics").await;
     assert!(
         plain
@@ -374,15 +375,19 @@ async fn metrics_are_compressed_when_asked_for() {
     flate2::read::GzDecoder::new(&*packed.body)
         .read_to_string(&mut text)
         .unwrap();
-    assert_eq!(
-        Exposition::parse(&text).types,
-        Exposition::parse(plain.text()).types
+    let (packed, plain) = (
+        Scrape::parse(&text).unwrap(),
+        Scrape::parse(plain.text()).unwrap(),
     );
+    assert!(packed.names().eq(plain.names()));
+    for name in packed.names() {
+        assert_eq!(packed.kind(name), plain.kind(name), "{name}");
+    }
 }
 
 #[tokio::test]
 async fn the_health_check_tells_by_its_exit_code() {
-    let host = Launch::sidecar().start().await;
+    let host = stack::sidecar().start().await.unwrap();
     let check = |url: String| {
         let binary = env!("CARGO_BIN_EXE_metrics-host");
         std::process::Command::new(binary)

@@ -1,44 +1,49 @@
-//! The service under Spin, where there is one.
+//! The service under Spin, where Spin is installed.
 
-use crate::stack::{Launch, free_address, workspace};
-use rustix::process::{Pid, Signal, kill_process_group};
+use crate::stack::{self, free_address, workspace};
 use std::{
     env,
     io::{self, Write},
     net::SocketAddr,
-    os::unix::process::CommandExt,
-    process::{Child, Command, Stdio},
+    process::Command,
     sync::Arc,
     time::Duration,
 };
 use tempfile::TempDir;
+use testkit::{
+    process::Process,
+    wait::{Seen, Wait},
+};
 use tokio::net::TcpStream;
 
-/// Oldest Spin that knows WASI 0.3.0.
+/// Oldest Spin with WASI 0.3.0.
 const OLDEST: (u32, u32) = (4, 1);
-/// How long a start may take; the first compiles the component.
+/// Time for a start; the first compiles the component.
 const START: Duration = Duration::from_secs(60);
+/// Pause between two attempts to connect.
+const PAUSE: Duration = Duration::from_millis(50);
 
-/// A running Spin that serves the component, with drills allowed.
+/// A running Spin that serves the component, with fault injection. It is killed when dropped, together with the trigger
+/// process that `spin up` starts.
 pub(crate) struct Spin {
-    child: Child,
+    _process: Process,
     pub(crate) api: SocketAddr,
     _state: Arc<TempDir>,
 }
 
 impl Spin {
-    /// Returns the version of the `spin` on PATH, if it is new enough; else says that `what` was skipped.
+    /// Returns the version of the `spin` on PATH if it is new enough; otherwise reports that `what` was skipped.
     pub(crate) fn version(what: &str) -> Option<String> {
         let found = version();
         if found.is_none() {
             say(&format!(
-                "skipped: spin 4.1 or newer is not on PATH, so not tested: {what}"
+                "skipped: spin 4.1 or newer is not on PATH, so this was not tested: {what}"
             ));
         }
         found
     }
 
-    /// Starts it on `state`, with a component that reports to `telemetry_host`, and waits until it takes connections.
+    /// Starts it on `state`, with a component that reports to `telemetry_host`, and waits until it accepts connections.
     pub(crate) async fn start(telemetry_host: SocketAddr, state: &Arc<TempDir>) -> Self {
         let api = free_address();
         let mut command = Command::new("spin");
@@ -50,35 +55,19 @@ impl Spin {
             .arg("--log-dir")
             .arg(state.path().join("logs"))
             .env("SPIN_VARIABLE_TELEMETRY_HOST", telemetry_host.to_string())
-            .env("SPIN_VARIABLE_FAULT_INJECTION", "on")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .process_group(0);
-        let mut spin = Self {
-            child: command.spawn().unwrap(),
+            .env("SPIN_VARIABLE_FAULT_INJECTION", "on");
+        let mut process = Process::start(command).unwrap();
+        let wait = Wait::up_to(START).every(PAUSE);
+        let started = process.until(wait, "a connection to spin", async || {
+            TcpStream::connect(api).await?;
+            Ok(Seen::Yes(()))
+        });
+        started.await.unwrap();
+        Self {
+            _process: process,
             api,
             _state: Arc::clone(state),
-        };
-        let started = async {
-            while TcpStream::connect(api).await.is_err() {
-                let ended = spin.child.try_wait().unwrap();
-                assert!(ended.is_none(), "spin ended: {ended:?}");
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-        };
-        tokio::time::timeout(START, started).await.unwrap();
-        spin
-    }
-}
-
-/// Ends it as `kill -9` does.
-impl Drop for Spin {
-    fn drop(&mut self) {
-        // The trigger process, which `spin up` started, is in its group.
-        let group = Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap();
-        _ = kill_process_group(group, Signal::KILL);
-        _ = self.child.wait();
+        }
     }
 }
 
@@ -93,7 +82,7 @@ fn version() -> Option<String> {
     (found >= OLDEST).then_some(version)
 }
 
-/// Writes a line past the capture of the test harness, so that it is seen.
+/// Writes a line past the capture of the test harness, to be seen.
 fn say(line: &str) {
     io::stderr()
         .write_all(format!("{line}\n").as_bytes())
@@ -105,7 +94,7 @@ async fn the_cases_that_need_no_host_of_their_own_pass_under_spin() {
     let Some(version) = Spin::version("items and counts under Spin") else {
         return;
     };
-    let sidecar = Launch::sidecar().start().await;
+    let sidecar = stack::sidecar().start().await.unwrap();
     let state = Arc::new(tempfile::tempdir().unwrap());
     let spin = Spin::start(sidecar.otlp(), &state).await;
     let suite = Command::new(env::current_exe().unwrap())

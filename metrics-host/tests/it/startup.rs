@@ -1,21 +1,21 @@
-//! What is wrong at the start is said in one line; a start that works says what is served where.
+//! A failed start reports the reason in one line; a successful start reports what is served where.
 
 use crate::{
     client::{self, get},
-    stack::Launch,
+    stack::{self, Launch},
 };
 use serde_json::Value;
 use std::{fs, net::TcpListener, path::Path, process::Command, sync::Arc};
 
-/// Expects one clear line with all of `expected` in it, and the exit code.
+/// Expects the exit code, and one clear line that contains all of `expected`.
 async fn fails(launch: Launch, code: i32, expected: &[&str]) {
-    let (exit, stderr) = launch.fail().await;
+    let (exit, stderr) = launch.fail().await.unwrap();
     let said: Vec<_> = stderr
         .lines()
         .filter(|line| !line.starts_with('{'))
         .collect();
     let complaint = said.first().copied().unwrap_or_default();
-    // What the command line's parser refuses is followed by how it is used.
+    // A usage error is followed by the usage.
     let usage = complaint.starts_with("error: ") && stderr.contains("--help");
     let alone = complaint.starts_with("metrics-host: ") && said.len() == 1;
     assert!(usage || alone, "{stderr}");
@@ -53,14 +53,14 @@ async fn a_manifest_that_cannot_be_honoured_is_refused_by_name() {
         ("[application]", "[application", "spin.toml"),
     ] {
         fails(
-            Launch::serve_changed(directory.path(), from, to),
+            stack::serve_changed(directory.path(), from, to),
             2,
             &["spin.toml", expected],
         )
         .await;
     }
     let missing = directory.path().join("missing.toml");
-    fails(Launch::serve().manifest(&missing), 2, &["missing.toml"]).await;
+    fails(stack::serve().manifest(&missing), 2, &["missing.toml"]).await;
 }
 
 #[tokio::test]
@@ -68,7 +68,7 @@ async fn a_component_that_cannot_be_hosted_is_refused_by_name() {
     let directory = tempfile::tempdir().unwrap();
     let wasm = directory.path().join("component.wasm");
     let source = "source = \"target/wasm32-wasip2/component/items_component.wasm\"";
-    let serve = || Launch::serve_changed(directory.path(), source, "source = \"component.wasm\"");
+    let serve = || stack::serve_changed(directory.path(), source, "source = \"component.wasm\"");
     fails(
         serve(),
         1,
@@ -95,70 +95,70 @@ async fn settings_that_cannot_be_used_are_named_with_their_values() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = taken.local_addr().unwrap().to_string();
     for (launch, flag) in [
-        (Launch::serve().args(&["--listen", &taken]), "--listen"),
+        (stack::serve().args(&["--listen", &taken]), "--listen"),
         (
-            Launch::serve().args(&["--metrics-listen", &taken]),
+            stack::serve().args(&["--metrics-listen", &taken]),
             "--metrics-listen",
         ),
-        (Launch::sidecar().otlp_listen(&taken), "--otlp-listen"),
+        (stack::sidecar().otlp_listen(&taken), "--otlp-listen"),
     ] {
         fails(launch, 1, &[flag, &taken]).await;
     }
     fails(
-        Launch::serve().args(&["--listen", "nowhere"]),
+        stack::serve().args(&["--listen", "nowhere"]),
         2,
         &["--listen", "nowhere"],
     )
     .await;
     fails(
-        Launch::serve().env("METRICS_HOST_REQUEST_TIMEOUT", "soon"),
+        stack::serve().env("METRICS_HOST_REQUEST_TIMEOUT", "soon"),
         2,
         &["--request-timeout", "soon"],
     )
     .await;
     fails(
-        Launch::sidecar().args(&["--state-dir", "/proc/none"]),
+        stack::sidecar().args(&["--state-dir", "/proc/none"]),
         1,
         &["/proc/none"],
     )
     .await;
     fails(
-        Launch::sidecar().args(&["--max-connections", "0"]),
+        stack::sidecar().args(&["--max-connections", "0"]),
         2,
         &["--max-connections", "0"],
     )
     .await;
     fails(
-        Launch::serve().args(&["--request-timeout", "30"]),
+        stack::serve().args(&["--request-timeout", "30"]),
         2,
         &["--request-timeout", "30", "750ms"],
     )
     .await;
     fails(
-        Launch::serve().args(&["--request-timeout", "0s"]),
+        stack::serve().args(&["--request-timeout", "0s"]),
         2,
         &["METRICS_HOST_REQUEST_TIMEOUT"],
     )
     .await;
     fails(
-        Launch::serve().args(&["--max-body-size", "1MB"]),
+        stack::serve().args(&["--max-body-size", "1MB"]),
         2,
         &["--max-body-size", "1MB", "MiB"],
     )
     .await;
     fails(
-        Launch::sidecar().args(&["--log-level", "loud=quiet"]),
+        stack::sidecar().args(&["--log-level", "loud=quiet"]),
         2,
         &["METRICS_HOST_LOG_LEVEL", "loud"],
     )
     .await;
     fails(
-        Launch::sidecar().env("METRICS_HOST_GRAFANA_URL", "javascript:alert(1)"),
+        stack::sidecar().env("METRICS_HOST_GRAFANA_URL", "javascript:alert(1)"),
         2,
         &["--grafana-url", "javascript:alert(1)", "http://"],
     )
     .await;
-    fails(Launch::sidecar().args(&["--nonsense"]), 2, &["--nonsense"]).await;
+    fails(stack::sidecar().args(&["--nonsense"]), 2, &["--nonsense"]).await;
 }
 
 #[tokio::test]
@@ -168,7 +168,7 @@ async fn telemetry_that_would_come_back_is_refused() {
         .local_addr()
         .unwrap()
         .to_string();
-    let launch = Launch::serve()
+    let launch = stack::serve()
         .env("SPIN_VARIABLE_TELEMETRY", "otlp")
         .env("SPIN_VARIABLE_TELEMETRY_HOST", &otlp)
         .otlp_listen(&otlp);
@@ -177,23 +177,23 @@ async fn telemetry_that_would_come_back_is_refused() {
 
 #[tokio::test]
 async fn a_state_directory_serves_one_process_at_a_time() {
-    let first = Launch::sidecar().start().await;
-    let second = Launch::sidecar().state(&first.state);
+    let first = stack::sidecar().start().await.unwrap();
+    let second = stack::sidecar().state(&first.state);
     fails(second, 1, &["in use by another metrics-host"]).await;
-    let other = Launch::serve().state(&first.state);
+    let other = stack::serve().state(&first.state);
     fails(other, 1, &["in use by another metrics-host"]).await;
     assert_eq!(get(first.metrics(), "GET /-/ready").await.status, 200);
 }
 
 #[tokio::test]
 async fn a_damaged_state_is_named_and_kept() {
-    let first = Launch::sidecar().start().await;
+    let first = stack::sidecar().start().await.unwrap();
     let state = first.state.clone();
     let counters = state.path().join("state/counters");
     drop(first);
     fs::write(&counters, "damaged").unwrap();
     fails(
-        Launch::sidecar().state(&state),
+        stack::sidecar().state(&state),
         1,
         &["state/counters", "move it away"],
     )
@@ -203,9 +203,9 @@ async fn a_damaged_state_is_named_and_kept() {
 
 #[tokio::test]
 async fn compiled_code_is_kept_for_the_next_start() {
-    // Not shared with other tests.
+    // A state directory without the code that tests share.
     let state = Arc::new(tempfile::tempdir().unwrap());
-    let first = Launch::serve().state(&state).start().await;
+    let first = stack::serve().state(&state).start().await.unwrap();
     let compiled = |state: &Path| {
         let entries = fs::read_dir(state.join("state/compiled/modules")).map(Iterator::count);
         entries.unwrap_or(0)
@@ -213,17 +213,18 @@ async fn compiled_code_is_kept_for_the_next_start() {
     let before = compiled(state.path());
     assert!(before > 0, "nothing was kept");
     drop(first);
-    let second = Launch::serve().state(&state).start().await;
+    let second = stack::serve().state(&state).start().await.unwrap();
     assert_eq!(get(second.api(), "GET /").await.status, 200);
     assert_eq!(compiled(state.path()), before);
 }
 
 #[tokio::test]
 async fn the_start_up_lines_say_what_is_served_where_and_what_to_try() {
-    let host = Launch::serve().start().await;
+    let host = stack::serve().start().await.unwrap();
     let ready = host
         .logged("ready", |event| event["message"] == "ready")
-        .await;
+        .await
+        .unwrap();
     for name in ["api", "metrics", "otlp"] {
         assert_eq!(ready[name], host.addresses()[name], "{name}");
     }
@@ -233,13 +234,14 @@ async fn the_start_up_lines_say_what_is_served_where_and_what_to_try() {
         host.metrics()
     );
     host.logged("what to try", |event| event["message"] == *line)
-        .await;
+        .await
+        .unwrap();
 
-    let sidecar = Launch::sidecar().start().await;
+    let sidecar = stack::sidecar().start().await.unwrap();
     assert_eq!(sidecar.addresses().get("api"), None);
     let line = format!("http://{} (OTLP)", sidecar.otlp());
     let told = |event: &Value| event["message"].as_str().is_some_and(|m| m.contains(&line));
-    sidecar.logged("where to send", told).await;
+    sidecar.logged("where to send", told).await.unwrap();
 }
 
 #[tokio::test]
@@ -272,11 +274,12 @@ async fn every_flag_is_explained_with_its_environment_variable() {
 #[tokio::test]
 async fn a_flag_wins_over_its_environment_variable() {
     for (args, status) in [(&[][..], 413), (&["--max-body-size", "2KiB"][..], 400)] {
-        let host = Launch::serve()
+        let host = stack::serve()
             .env("METRICS_HOST_MAX_BODY_SIZE", "1KiB")
             .args(args)
             .start()
-            .await;
+            .await
+            .unwrap();
         let large = client::json("POST /items", vec![b' '; 1500]);
         assert_eq!(client::send(host.api(), large).await.status, status);
     }

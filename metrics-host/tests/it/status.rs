@@ -1,12 +1,12 @@
-//! The status page in a browser: the numbers of `/metrics`, readable everywhere, and nothing that its policy forbids.
+//! The status page in a browser: it shows the numbers of `/metrics`, fits every screen, and keeps to its own policy.
 
 use crate::{
     browser::{Browser, Shown, View},
     client::{self, get},
-    exposition::Exposition,
     notifications::{message, notify},
-    stack::{Host, Launch},
-    traffic::{self, mixed_with_traps},
+    scrape::Scrape,
+    stack::{self, Host},
+    traffic::{drive, mixed, mixed_with_traps},
 };
 use std::{collections::BTreeSet, fs};
 
@@ -19,7 +19,7 @@ const PHONE: View = View {
     scheme: "dark",
 };
 
-/// The `data` elements of a page that have the attribute `kind`: what it names, and the value.
+/// Returns the `data` elements of a page that have the attribute `kind`: that attribute, and the value.
 fn data(html: &str, kind: &str) -> Vec<(String, f64)> {
     let elements = html.split("<data ").skip(1);
     let attribute = |element: &str, name: &str| {
@@ -35,8 +35,8 @@ fn data(html: &str, kind: &str) -> Vec<(String, f64)> {
     named.collect()
 }
 
-/// Reads a selector such as `name{label="value",http_status=~"5.."}`; the last is the only pattern there is.
-fn select(scrape: &Exposition, selector: &str) -> f64 {
+/// Evaluates a selector such as `name{label="value",http_status=~"5.."}`; the page uses no other pattern.
+fn select(scrape: &Scrape, selector: &str) -> f64 {
     let (name, matchers) = selector.split_once('{').unwrap_or((selector, "}"));
     let matchers = matchers.strip_suffix('}').unwrap();
     let failed = r#"http_status=~"5..""#;
@@ -51,21 +51,18 @@ fn select(scrape: &Exposition, selector: &str) -> f64 {
     if !matchers.contains(failed) {
         return scrape.sum(name, &exact);
     }
-    let statuses: BTreeSet<_> = scrape
-        .requests()
-        .into_keys()
-        .map(|(.., status)| status)
-        .filter(|status| status.starts_with('5'))
-        .collect();
-    let counted = statuses.iter().map(|status| {
-        let labels = [&exact[..], &[("http_status", status)]].concat();
+    let requests = scrape.requests();
+    let statuses = requests.kinds().map(|kind| &*kind.status);
+    let failures: BTreeSet<_> = statuses.filter(|status| status.starts_with('5')).collect();
+    let counted = failures.iter().map(|status| {
+        let labels = [&exact[..], &[("http_status", *status)]].concat();
         scrape.sum(name, &labels)
     });
     counted.sum()
 }
 
-/// Checks every number of the page that names its sample, and returns how many there are.
-fn assert_equals(shown: &Shown, scrape: &Exposition) -> usize {
+/// Checks every number of the page that names its sample, and returns how many it has.
+fn assert_equals(shown: &Shown, scrape: &Scrape) -> usize {
     let numbers = data(&shown.html, "data-sample");
     for (sample, value) in &numbers {
         assert_eq!(*value, select(scrape, sample), "{sample}");
@@ -77,7 +74,7 @@ fn assert_equals(shown: &Shown, scrape: &Exposition) -> usize {
 }
 
 /// Estimates a quantile from the buckets of a scrape.
-fn quantile(scrape: &Exposition, histogram: &str, q: f64) -> f64 {
+fn quantile(scrape: &Scrape, histogram: &str, q: f64) -> f64 {
     let (name, endpoint) = histogram.split_once("{endpoint=\"").unwrap();
     let endpoint = endpoint.strip_suffix("\"}").unwrap();
     let below = |le: &str| {
@@ -96,11 +93,11 @@ fn quantile(scrape: &Exposition, histogram: &str, q: f64) -> f64 {
     f64::INFINITY
 }
 
-/// A host that answered all it can answer, and whose instances are gone since nothing is to be done.
+/// Starts a host, has it answer a mix of requests, and waits until its instances have ended.
 async fn busy_then_idle() -> Host {
-    let host = Launch::serve().start().await;
-    traffic::drive(host.api(), 8, 400, mixed_with_traps).await;
-    Exposition::scrape_until(host.metrics(), "the end of all instances", |scrape| {
+    let host = stack::serve().start().await.unwrap();
+    drive(host.api(), 8, 400, mixed_with_traps).await;
+    Scrape::until(host.metrics(), "the end of all instances", |scrape| {
         scrape.sum("metrics_host_instances", &[]) == 0.0
             && scrape.sum("metrics_host_requests_in_flight", &[]) == 0.0
     })
@@ -111,7 +108,7 @@ async fn busy_then_idle() -> Host {
 #[tokio::test]
 async fn every_number_of_the_page_equals_that_of_metrics() {
     let host = busy_then_idle().await;
-    let scrape = Exposition::scrape(host.metrics()).await;
+    let scrape = Scrape::of(host.metrics()).await;
     let mut browser = Browser::start();
     let shown = browser.open(host.metrics(), "/", DESK);
     assert!(assert_equals(&shown, &scrape) > 30);
@@ -122,9 +119,9 @@ async fn every_number_of_the_page_equals_that_of_metrics() {
         assert!(shown.html.contains(said), "{said}");
     }
 
-    // What comes after is on the page as soon as it is counted.
-    traffic::drive(host.api(), 1, 10, traffic::mixed).await;
-    let scrape = Exposition::scrape_until(host.metrics(), "the end of all instances", |scrape| {
+    // Later requests are on the page as soon as they are counted.
+    drive(host.api(), 1, 10, mixed).await;
+    let scrape = Scrape::until(host.metrics(), "the end of all instances", |scrape| {
         scrape.sum("metrics_host_instances", &[]) == 0.0
     })
     .await;
@@ -137,10 +134,10 @@ async fn every_number_of_the_page_equals_that_of_metrics() {
 
 #[tokio::test]
 async fn the_page_of_a_sidecar_shows_the_telemetry_it_takes() {
-    let host = Launch::sidecar().start().await;
+    let host = stack::sidecar().start().await.unwrap();
     let garbage = client::json("POST /v1/metrics", "{");
     assert_eq!(client::send(host.otlp(), garbage).await.status, 400);
-    let scrape = Exposition::scrape(host.metrics()).await;
+    let scrape = Scrape::of(host.metrics()).await;
     let shown = Browser::start().open(host.metrics(), "/", DESK);
     assert!(assert_equals(&shown, &scrape) > 10);
     let refused = ("metrics_host_ingest_rejected_total".to_owned(), 1.0);
@@ -151,7 +148,7 @@ async fn the_page_of_a_sidecar_shows_the_telemetry_it_takes() {
 
 #[tokio::test]
 async fn a_firing_alert_is_shown_first_with_a_runbook_that_is_there() {
-    let host = Launch::sidecar().start().await;
+    let host = stack::sidecar().start().await.unwrap();
     let script = "<script>document.title='taken'</script>";
     for (alert, status, summary) in [
         ("AppTrafficDrop", "resolved", "It is over."),
@@ -184,7 +181,7 @@ async fn a_firing_alert_is_shown_first_with_a_runbook_that_is_there() {
 #[tokio::test]
 async fn the_page_links_to_its_neighbours_where_it_was_told() {
     let at = |port: u16| format!("http://127.0.0.1:{port}/\"?a=1&b=2");
-    let told = Launch::sidecar()
+    let told = stack::sidecar()
         .args(&[
             "--prometheus-url",
             &at(9090),
@@ -193,7 +190,8 @@ async fn the_page_links_to_its_neighbours_where_it_was_told() {
         ])
         .env("METRICS_HOST_GRAFANA_URL", &at(3000))
         .start()
-        .await;
+        .await
+        .unwrap();
     let mut browser = Browser::start();
     let shown = browser.open(told.metrics(), "/", PHONE);
     for (name, port) in [
@@ -205,7 +203,7 @@ async fn the_page_links_to_its_neighbours_where_it_was_told() {
         assert!(shown.html.contains(&link), "{link}: {}", shown.html);
     }
     assert_eq!(shown.complaints, [""; 0]);
-    let untold = Launch::sidecar().start().await;
+    let untold = stack::sidecar().start().await.unwrap();
     let shown = browser.open(untold.metrics(), "/", PHONE);
     for name in ["Prometheus", "Alertmanager", "Grafana"] {
         assert!(!shown.html.contains(&format!(">{name}</a>")), "{name}");
@@ -214,11 +212,11 @@ async fn the_page_links_to_its_neighbours_where_it_was_told() {
 
 #[tokio::test]
 async fn alerts_are_shown_after_a_restart_and_a_damaged_file_does_not_prevent_it() {
-    let host = Launch::sidecar().start().await;
+    let host = stack::sidecar().start().await.unwrap();
     notify(&host, &message("Watchdog", "firing", "It fires.")).await;
     let state = host.state.clone();
     host.kill();
-    let host = Launch::sidecar().state(&state).start().await;
+    let host = stack::sidecar().state(&state).start().await.unwrap();
     let mut browser = Browser::start();
     let shown = browser.open(host.metrics(), "/", DESK);
     assert!(shown.html.contains("It fires.") && shown.html.contains(">dashboard</a>"));
@@ -228,13 +226,13 @@ async fn alerts_are_shown_after_a_restart_and_a_damaged_file_does_not_prevent_it
     let file = state.path().join("state/notifications.json");
     let text = fs::read(&file).unwrap();
     fs::write(&file, &text[..text.len() / 2]).unwrap();
-    let host = Launch::sidecar().state(&state).start().await;
+    let host = stack::sidecar().state(&state).start().await.unwrap();
     let forgotten = host.logged("the damage", |event| {
         let message = event["message"].as_str();
         message.is_some_and(|message| message.contains("earlier notifications are forgotten"))
     });
-    assert_eq!(forgotten.await["level"], "WARN");
-    let scrape = Exposition::scrape(host.metrics()).await;
+    assert_eq!(forgotten.await.unwrap()["level"], "WARN");
+    let scrape = Scrape::of(host.metrics()).await;
     assert_eq!(
         scrape.sum("metrics_host_notification_file_failures_total", &[]),
         1.0
@@ -273,7 +271,7 @@ async fn pages_fit_a_phone_and_break_no_policy_in_light_and_dark() {
 
 #[tokio::test]
 async fn pages_forbid_all_that_they_do_not_need() {
-    let host = Launch::sidecar().start().await;
+    let host = stack::sidecar().start().await.unwrap();
     for path in [
         "/",
         "/style.css",

@@ -1,39 +1,39 @@
-//! What the cases that need no host of their own run against.
+//! The service under test, for the cases that do not need a host of their own.
 
-use crate::stack::{Host, Launch};
+use crate::stack::{self, Host};
 use std::{env, net::SocketAddr};
 use tokio::sync::{Mutex, MutexGuard};
 
-/// The service under test and the metrics of it.
+/// The service under test and its metrics.
 pub(crate) struct Target {
     pub(crate) api: SocketAddr,
     pub(crate) metrics: SocketAddr,
-    /// Whether drills are allowed there.
-    pub(crate) drills: bool,
+    /// Whether it obeys `x-fault`.
+    pub(crate) fault_injection: bool,
     _own: Option<Host>,
     _alone: Option<MutexGuard<'static, ()>>,
 }
 
-/// Held by the case that uses the target from outside: what another sends meanwhile would be counted, too.
+/// Held by the case that uses a target from outside: requests of another case would be counted too.
 static ALONE: Mutex<()> = Mutex::const_new(());
 
 impl Target {
-    /// Takes what `ITEMS_URL` and `METRICS_URL` name, or starts a host.
+    /// Uses the service at `ITEMS_URL` and `METRICS_URL` if they are set; otherwise starts a host.
     pub(crate) async fn find() -> Self {
         match given() {
             Some((api, metrics)) => Self {
                 api,
                 metrics,
-                drills: env::var("ITEMS_DRILLS").is_ok_and(|drills| drills == "on"),
+                fault_injection: env::var("ITEMS_DRILLS").is_ok_and(|drills| drills == "on"),
                 _own: None,
                 _alone: Some(ALONE.lock().await),
             },
             None => {
-                let host = Launch::serve().start().await;
+                let host = stack::serve().start().await.unwrap();
                 Self {
                     api: host.api(),
                     metrics: host.metrics(),
-                    drills: true,
+                    fault_injection: true,
                     _own: Some(host),
                     _alone: None,
                 }
@@ -42,7 +42,7 @@ impl Target {
     }
 }
 
-/// Returns the addresses of API and metrics that the suite is to run against, if it is told any.
+/// Returns the addresses of API and metrics from the environment, if they are set.
 fn given() -> Option<(SocketAddr, SocketAddr)> {
     match (env::var("ITEMS_URL"), env::var("METRICS_URL")) {
         (Ok(items), Ok(metrics)) => Some((

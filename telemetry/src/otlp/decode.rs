@@ -1,4 +1,4 @@
-//! Reading a batch, straight into what it counted: a data point is never held as text.
+//! Decodes a batch straight into its counts, without an intermediate document.
 
 mod message;
 
@@ -8,41 +8,41 @@ use message::{DataPoint, KeyValue, Request};
 use serde_json::value::RawValue;
 use std::{borrow::Cow, str::Utf8Error, sync::LazyLock};
 
-/// A batch as a component sent it.
+/// A decoded batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Batch {
-    /// Who sent it.
+    /// The sender.
     pub resource: Resource,
-    /// What it counted.
+    /// The counted requests.
     pub delta: Delta,
-    /// When the counting ended, in nanoseconds since the Unix epoch; 0 if nothing was counted.
+    /// Latest end of a data point, in nanoseconds since the Unix epoch; 0 without data points.
     pub end_unix_nanos: u64,
 }
 
-/// Why a body is no batch of ours.
+/// Not a batch.
 #[derive(Debug, thiserror::Error)]
 pub enum DecodeError {
-    /// Not JSON, which is UTF-8.
+    /// Not UTF-8, hence not JSON.
     #[error("not UTF-8")]
     NotUtf8(#[from] Utf8Error),
-    /// Not JSON, or not the JSON of OTLP.
+    /// Not JSON, or not OTLP/JSON.
     #[error("malformed OTLP/JSON")]
     Malformed(#[from] serde_json::Error),
-    /// Well-formed OTLP, but not what an [`crate::emitter::Emitter`] sends.
+    /// Valid OTLP that no [`crate::emitter::Emitter`] sends.
     #[error("not a batch of scope {scope:?}: {reason}", scope = attribute::SCOPE)]
     Foreign {
-        /// What differs.
+        /// The difference.
         reason: String,
     },
 }
 
-/// Reads what [`encode`](super::encode()) wrote; 64-bit numbers may be strings or numbers, unknown fields are skipped.
+/// Decodes a body of [`encode`](super::encode()). 64-bit numbers may be strings or numbers; unknown fields are skipped.
 ///
 /// # Errors
-/// If anything in it cannot be counted exactly: a batch is taken as a whole or not at all.
+/// If any part cannot be counted exactly: a batch is accepted whole or not at all.
 pub fn decode(body: &[u8]) -> Result<Batch, DecodeError> {
     let foreign = |reason: String| DecodeError::Foreign { reason };
-    // Checked at once: a text's strings are not checked again, one by one.
+    // From `&str`, serde_json need not validate UTF-8 in each string.
     let request: Request = serde_json::from_str(str::from_utf8(body)?)?;
     let [resource_metrics] = <[_; 1]>::try_from(request.resource_metrics)
         .map_err(|all| foreign(format!("{} resources instead of one", all.len())))?;
@@ -145,18 +145,18 @@ fn read_point(point: DataPoint<'_>) -> Result<(Series, Histogram), String> {
     Ok((series, histogram))
 }
 
-/// Checks that a point's bounds are ours. Reading fourteen fractions costs as much as the rest of the point, so
-/// they are compared as [`encode`](super::encode()) writes them first.
+/// Checks that a point has [`BOUNDS_SECONDS`]. Parsing fourteen fractions costs as much as the rest of the point, so
+/// the text is compared first with what [`encode`](super::encode()) writes.
 fn check_bounds(written: Option<&RawValue>) -> Result<(), String> {
-    static OURS: LazyLock<String> =
+    static EXPECTED: LazyLock<String> =
         LazyLock::new(|| serde_json::to_string(&BOUNDS_SECONDS).expect("numbers always serialize"));
     let written = written.map_or("[]", RawValue::get);
-    let equal = written == *OURS
+    let equal = written == *EXPECTED
         || serde_json::from_str::<Vec<f64>>(written).is_ok_and(|bounds| bounds == BOUNDS_SECONDS);
     if equal {
         Ok(())
     } else {
-        Err(format!("bounds {written} instead of {}", *OURS))
+        Err(format!("bounds {written} instead of {}", *EXPECTED))
     }
 }
 

@@ -1,4 +1,4 @@
-//! Writing a batch.
+//! Encodes a batch.
 
 use super::{DELTA_TEMPORALITY, Declared, NANOS_PER_SECOND, U64};
 use crate::{
@@ -7,7 +7,7 @@ use crate::{
 };
 use serde::Serialize;
 
-/// Writes the requests counted from `start_unix_nanos` to `end_unix_nanos`.
+/// Encodes the requests counted from `start_unix_nanos` to `end_unix_nanos`.
 pub fn encode(
     resource: &Resource,
     delta: &Delta,

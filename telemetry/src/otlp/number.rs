@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize, Serializer};
 
-/// A 64-bit number: OTLP/JSON writes a string, senders in the wild also a number.
+/// A 64-bit number. OTLP/JSON requires a string; some senders write a number.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct U64(pub(super) u64);
 

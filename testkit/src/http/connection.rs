@@ -67,6 +67,11 @@ impl Connection {
         self.usable && matches!(peek(), Err(Errno::AGAIN))
     }
 
+    /// Returns whether the last answer left the connection open.
+    pub(crate) fn is_usable(&self) -> bool {
+        self.usable
+    }
+
     /// Sends a request, and reads its whole answer.
     ///
     /// # Errors

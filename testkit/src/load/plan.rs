@@ -17,9 +17,9 @@ pub struct Planned {
 /// An answer, with its whole body.
 #[derive(Debug)]
 pub struct Answer<'a> {
-    /// Its status.
+    /// The status.
     pub status: StatusCode,
-    /// Its body.
+    /// The body.
     pub body: Cow<'a, [u8]>,
 }
 

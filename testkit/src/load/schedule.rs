@@ -60,6 +60,11 @@ impl Schedule {
         })
     }
 
+    /// Returns whether a connection is never idle.
+    pub(super) fn is_closed_loop(&self) -> bool {
+        matches!(self.pace, Pace::Closed(_))
+    }
+
     /// Lets nothing more be taken.
     pub(super) fn stop(&self) {
         self.stopped.send_replace(true);

@@ -1,4 +1,4 @@
-//! What came of a load.
+//! The results of a load.
 
 use super::plan::{Answer, Planned};
 use crate::counts::{Counts, Kind};
@@ -15,7 +15,7 @@ const DIGITS: u8 = 3;
 /// Latencies beyond an hour count as an hour.
 const LONGEST: u64 = 3_600_000_000_000;
 
-/// What came of a load.
+/// The results of a load.
 #[derive(Clone, Debug)]
 pub struct Tally {
     /// Requests that were begun.
@@ -71,7 +71,7 @@ impl Tally {
         Ok(self)
     }
 
-    /// Adds what came of another load.
+    /// Adds the results of another load.
     pub fn merge(&mut self, other: Self) {
         self.sent += other.sent;
         self.answers += other.answers;

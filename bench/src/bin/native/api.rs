@@ -1,17 +1,17 @@
 //! The routes and their handlers.
 
 use crate::{
-    metrics::{self, Metrics},
-    store::{Item, Store, StoreError},
+    metrics,
+    store::{CREATE, DELETE, Item, LIST, READ, REPLACE, Store},
 };
-use anyhow::Result;
+use anyhow::{Context, Error};
 use axum::{
     Json, Router,
     extract::{
         DefaultBodyLimit, Path, Query, State,
         rejection::{JsonRejection, QueryRejection},
     },
-    http::{HeaderName, StatusCode, header},
+    http::{StatusCode, header},
     middleware,
     response::{IntoResponse, Response},
     routing::get,
@@ -22,7 +22,7 @@ use serde_json::json;
 use std::sync::Arc;
 use tokio::net::TcpListener;
 
-/// As in the component.
+// The same limits as in the component.
 const MAX_BODY: usize = 64 << 10;
 const DEFAULT_LIMIT: u32 = 100;
 const MAX_LIMIT: u32 = 1000;
@@ -30,34 +30,24 @@ const MAX_NAME_LEN: usize = 200;
 
 type Shared = State<Arc<Store>>;
 
-/// Serves without end.
-pub(crate) async fn serve(listener: TcpListener, store: Store) -> Result<()> {
-    let metrics = Arc::new(Metrics::new()?);
+/// Serves until the process is killed.
+pub(crate) async fn serve(listener: TcpListener, store: Store) -> Result<(), Error> {
+    let item = get(read_item).put(replace_item).delete(delete_item);
+    let live = async || Json(json!({ "live": true }));
     let router = Router::new()
         .route("/", get(show_service))
         .route("/items", get(list_items).post(create_item))
-        .route(
-            "/items/{id}",
-            get(read_item).put(replace_item).delete(delete_item),
-        )
-        .route(
-            "/health/live",
-            get(|| async { Json(json!({ "live": true })) }),
-        )
+        .route("/items/{id}", item)
+        .route("/health/live", get(live))
         .route("/health/ready", get(show_ready))
         .route("/openapi.json", get(show_openapi))
-        .fallback(|| async { Failure::NotFound("not found") })
+        .fallback(|| async { Failure::not_found("not found") })
         .layer(DefaultBodyLimit::max(MAX_BODY))
-        .layer(middleware::from_fn_with_state(
-            Arc::clone(&metrics),
-            metrics::count,
-        ))
+        .layer(middleware::from_fn(metrics::count))
         .with_state(Arc::new(store))
-        .route("/metrics", get(show_metrics).with_state(metrics));
-    let listener = listener.tap_io(|stream| {
-        // Answers are written whole; without it they are only slower.
-        _ = stream.set_nodelay(true);
-    });
+        .route("/metrics", get(metrics::show));
+    // A failure only makes answers slower.
+    let listener = listener.tap_io(|stream| _ = stream.set_nodelay(true));
     Ok(axum::serve(listener, router).await?)
 }
 
@@ -78,14 +68,8 @@ async fn show_service() -> Json<Service> {
 
 #[derive(Deserialize)]
 struct Page {
-    #[serde(default = "default_limit")]
-    limit: u32,
-    #[serde(default)]
-    after: i64,
-}
-
-fn default_limit() -> u32 {
-    DEFAULT_LIMIT
+    limit: Option<u32>,
+    after: Option<i64>,
 }
 
 #[derive(Serialize)]
@@ -98,16 +82,16 @@ async fn list_items(
     State(store): Shared,
     page: Result<Query<Page>, QueryRejection>,
 ) -> Result<Json<Items>, Failure> {
-    let Query(page) = page?;
-    if !(1..=MAX_LIMIT).contains(&page.limit) {
-        return Err(Failure::BadRequest(format!(
-            "limit must be a whole number from 1 to {MAX_LIMIT}"
-        )));
+    let Query(Page { limit, after }) = page?;
+    let limit = limit.unwrap_or(DEFAULT_LIMIT);
+    if !(1..=MAX_LIMIT).contains(&limit) {
+        let message = format!("limit must be a whole number from 1 to {MAX_LIMIT}");
+        return Err(Failure::bad_request(message));
     }
-    // One more than asked for says whether there is a next page.
-    let mut items = store.list(page.after, page.limit + 1)?;
-    let more = items.len() > page.limit as usize;
-    items.truncate(page.limit as usize);
+    // One extra row tells whether there is a next page.
+    let mut items = store.read(LIST, (after.unwrap_or_default(), limit + 1))?;
+    let more = items.len() > limit as usize;
+    items.truncate(limit as usize);
     let next = items.last().filter(|_| more).map(|item| item.id);
     Ok(Json(Items { items, next }))
 }
@@ -120,13 +104,14 @@ struct NewItem {
 type Body = Result<Json<NewItem>, JsonRejection>;
 
 async fn create_item(State(store): Shared, body: Body) -> Result<impl IntoResponse, Failure> {
-    let item = store.create(name(body)?).await?;
+    let item = store.write(CREATE, [name(body)?]).await?;
+    let item = item.context("an insertion returns its row")?;
     let location = [(header::LOCATION, format!("/items/{}", item.id))];
     Ok((StatusCode::CREATED, location, Json(item)))
 }
 
 async fn read_item(State(store): Shared, Path(id): Path<i64>) -> Result<Json<Item>, Failure> {
-    Ok(Json(store.read(id)?.ok_or(NO_ITEM)?))
+    Ok(Json(store.read(READ, [id])?.pop().ok_or_else(no_item)?))
 }
 
 async fn replace_item(
@@ -134,34 +119,27 @@ async fn replace_item(
     Path(id): Path<i64>,
     body: Body,
 ) -> Result<Json<Item>, Failure> {
-    let item = store.replace(id, name(body)?).await?;
-    Ok(Json(item.ok_or(NO_ITEM)?))
+    let item = store.write(REPLACE, (name(body)?, id)).await?;
+    Ok(Json(item.ok_or_else(no_item)?))
 }
 
 async fn delete_item(State(store): Shared, Path(id): Path<i64>) -> Result<StatusCode, Failure> {
-    store.delete(id).await?.ok_or(NO_ITEM)?;
+    store.write(DELETE, [id]).await?.ok_or_else(no_item)?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 async fn show_ready(State(store): Shared) -> Result<impl IntoResponse, Failure> {
-    store.list(0, 1)?;
+    store.read(LIST, (0, 1))?;
     Ok(Json(json!({ "ready": true })))
 }
 
-async fn show_openapi() -> ([(HeaderName, &'static str); 1], &'static str) {
-    let json = [(header::CONTENT_TYPE, "application/json")];
+async fn show_openapi() -> impl IntoResponse {
     let document = include_str!("../../../../items-component/src/openapi.json");
-    (json, document)
+    ([(header::CONTENT_TYPE, "application/json")], document)
 }
 
-async fn show_metrics(State(metrics): State<Arc<Metrics>>) -> Response {
-    match metrics.render() {
-        Ok(page) => ([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], page).into_response(),
-        Err(error) => {
-            eprintln!("native: cannot write metrics: {error}");
-            StatusCode::INTERNAL_SERVER_ERROR.into_response()
-        }
-    }
+fn no_item() -> Failure {
+    Failure::not_found("item not found")
 }
 
 fn name(body: Body) -> Result<String, Failure> {
@@ -176,51 +154,47 @@ fn name(body: Body) -> Result<String, Failure> {
     } else {
         return Ok(name);
     };
-    Err(Failure::BadRequest(complaint.into()))
+    Err(Failure::bad_request(complaint))
 }
 
-const NO_ITEM: Failure = Failure::NotFound("item not found");
+/// A failed request: its status and the message of its body.
+struct Failure(StatusCode, String);
 
-/// Why a request is not answered as it wishes.
-enum Failure {
-    BadRequest(String),
-    NotFound(&'static str),
-    /// What axum found wrong with a body.
-    Body(JsonRejection),
-    Internal,
+impl Failure {
+    fn not_found(what: &str) -> Self {
+        Self(StatusCode::NOT_FOUND, what.into())
+    }
+
+    fn bad_request(message: impl Into<String>) -> Self {
+        Self(StatusCode::BAD_REQUEST, message.into())
+    }
 }
 
 impl From<JsonRejection> for Failure {
     fn from(rejection: JsonRejection) -> Self {
-        Self::Body(rejection)
+        match rejection {
+            // axum answers 422 to JSON of another shape.
+            JsonRejection::JsonDataError(error) => Self::bad_request(error.body_text()),
+            other => Self(other.status(), other.body_text()),
+        }
     }
 }
 
 impl From<QueryRejection> for Failure {
     fn from(rejection: QueryRejection) -> Self {
-        Self::BadRequest(rejection.body_text())
+        Self::bad_request(rejection.body_text())
     }
 }
 
-impl From<StoreError> for Failure {
-    fn from(error: StoreError) -> Self {
-        eprintln!("native: {error}");
-        Self::Internal
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        eprintln!("native: {error:#}");
+        Self(StatusCode::INTERNAL_SERVER_ERROR, "internal error".into())
     }
 }
 
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
-        let (status, message) = match self {
-            Self::BadRequest(message) => (StatusCode::BAD_REQUEST, message),
-            Self::NotFound(message) => (StatusCode::NOT_FOUND, message.into()),
-            // JSON of another shape is a bad request, too.
-            Self::Body(JsonRejection::JsonDataError(error)) => {
-                (StatusCode::BAD_REQUEST, error.body_text())
-            }
-            Self::Body(rejection) => (rejection.status(), rejection.body_text()),
-            Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal error".into()),
-        };
-        (status, Json(json!({ "error": message }))).into_response()
+        (self.0, Json(json!({ "error": self.1 }))).into_response()
     }
 }

@@ -1,6 +1,6 @@
-//! The yardstick: the items service as a native program, with axum, rusqlite and the official Prometheus client.
+//! The reference: the items service as a native program, with axum, rusqlite and the official Prometheus client.
 //!
-//! Same API, same SQL, same durability and the same allocator as the component under metrics-host, without a sandbox.
+//! API, SQL, durability and allocator equal those of the component under metrics-host; there is no sandbox.
 
 mod api;
 mod metrics;
@@ -19,10 +19,10 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 #[derive(Parser)]
 #[command(name = "native")]
 struct Args {
-    /// Where to listen
+    /// Address to listen on
     #[arg(long)]
     listen: SocketAddr,
-    /// The items
+    /// SQLite file of the items
     #[arg(long)]
     database: PathBuf,
 }

@@ -1,66 +1,51 @@
-//! Requests by route and status, as the usual middleware counts them.
+//! Counts and latencies of requests by route, taken in a middleware as usual.
 
 use axum::{
-    extract::{MatchedPath, Request, State},
+    extract::{MatchedPath, Request},
+    http::header,
     middleware::Next,
-    response::Response,
+    response::{IntoResponse, Response},
 };
 use prometheus::{
-    Encoder, HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry, TextEncoder,
+    HistogramVec, IntCounterVec, TEXT_FORMAT, TextEncoder, histogram_opts, register_histogram_vec,
+    register_int_counter_vec,
 };
-use std::{sync::Arc, time::Instant};
+use std::{sync::LazyLock, time::Instant};
 
-/// The metrics, and where they are registered.
-pub(crate) struct Metrics {
-    registry: Registry,
-    requests: IntCounterVec,
-    latency: HistogramVec,
-}
-
-impl Metrics {
-    pub(crate) fn new() -> prometheus::Result<Self> {
-        let requests = Opts::new("app_requests_total", "Requests by what was answered.");
-        let latency = HistogramOpts::new("app_request_latency_seconds", "Time to the answer.")
-            .buckets(telemetry::histogram::BOUNDS_SECONDS.to_vec());
-        let metrics = Self {
-            registry: Registry::new(),
-            requests: IntCounterVec::new(requests, &["method", "endpoint", "http_status"])?,
-            latency: HistogramVec::new(latency, &["endpoint"])?,
-        };
-        metrics
-            .registry
-            .register(Box::new(metrics.requests.clone()))?;
-        metrics
-            .registry
-            .register(Box::new(metrics.latency.clone()))?;
-        Ok(metrics)
-    }
-
-    pub(crate) fn render(&self) -> prometheus::Result<Vec<u8>> {
-        let mut page = Vec::new();
-        TextEncoder::new().encode(&self.registry.gather(), &mut page)?;
-        Ok(page)
-    }
-}
+static REQUESTS: LazyLock<IntCounterVec> = LazyLock::new(|| {
+    let labels = &["method", "endpoint", "http_status"];
+    let requests = register_int_counter_vec!("app_requests_total", "Requests by answer.", labels);
+    requests.expect("a valid metric")
+});
+static LATENCY: LazyLock<HistogramVec> = LazyLock::new(|| {
+    let buckets = telemetry::histogram::BOUNDS_SECONDS.to_vec();
+    let latency = histogram_opts!(
+        "app_request_latency_seconds",
+        "Time to the answer.",
+        buckets
+    );
+    register_histogram_vec!(latency, &["endpoint"]).expect("a valid metric")
+});
 
 /// Counts a request after it was answered.
-pub(crate) async fn count(
-    State(metrics): State<Arc<Metrics>>,
-    request: Request,
-    next: Next,
-) -> Response {
+pub(crate) async fn count(request: Request, next: Next) -> Response {
     let started = Instant::now();
     let method = request.method().clone();
     let path = request.extensions().get::<MatchedPath>().cloned();
     let response = next.run(request).await;
     let endpoint = path.as_ref().map_or("unmatched", MatchedPath::as_str);
-    metrics
-        .requests
-        .with_label_values(&[method.as_str(), endpoint, response.status().as_str()])
-        .inc();
-    metrics
-        .latency
-        .with_label_values(&[endpoint])
-        .observe(started.elapsed().as_secs_f64());
+    let status = response.status();
+    let labels = [method.as_str(), endpoint, status.as_str()];
+    REQUESTS.with_label_values(&labels).inc();
+    let latency = LATENCY.with_label_values(&[endpoint]);
+    latency.observe(started.elapsed().as_secs_f64());
     response
+}
+
+pub(crate) async fn show() -> impl IntoResponse {
+    let page = TextEncoder::new().encode_to_string(&prometheus::gather());
+    (
+        [(header::CONTENT_TYPE, TEXT_FORMAT)],
+        page.expect("metrics are text"),
+    )
 }

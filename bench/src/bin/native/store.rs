@@ -1,10 +1,11 @@
-//! Items in SQLite: readers beside one writer, which commits all that wait for it in one transaction.
+//! Items in SQLite: many readers, and one writer thread that commits all waiting writes in one transaction.
 
+use anyhow::{Context, Result};
 use rusqlite::{Connection, Params, Row, config::DbConfig};
 use serde::Serialize;
 use std::{
     path::{Path, PathBuf},
-    sync::{Mutex, PoisonError},
+    sync::Mutex,
     thread,
     time::Duration,
 };
@@ -12,55 +13,38 @@ use tokio::sync::{mpsc, oneshot};
 
 const CREATE_TABLE: &str =
     include_str!("../../../../items-component/migrations/0001_create_items.sql");
-const LIST: &str = "SELECT id, name FROM items WHERE id > ? ORDER BY id LIMIT ?";
-const CREATE: &str = "INSERT INTO items (name) VALUES (?) RETURNING id, name";
-const READ: &str = "SELECT id, name FROM items WHERE id = ?";
-const REPLACE: &str = "UPDATE items SET name = ? WHERE id = ? RETURNING id, name";
-const DELETE: &str = "DELETE FROM items WHERE id = ? RETURNING id, name";
+pub(crate) const LIST: &str = "SELECT id, name FROM items WHERE id > ? ORDER BY id LIMIT ?";
+pub(crate) const CREATE: &str = "INSERT INTO items (name) VALUES (?) RETURNING id, name";
+pub(crate) const READ: &str = "SELECT id, name FROM items WHERE id = ?";
+pub(crate) const REPLACE: &str = "UPDATE items SET name = ? WHERE id = ? RETURNING id, name";
+pub(crate) const DELETE: &str = "DELETE FROM items WHERE id = ? RETURNING id, name";
 
-/// Writes that may wait, and most that share a transaction.
+/// Limit of waiting writes, and of writes in a transaction.
 const QUEUE: usize = 1024;
-/// How long a connection waits for another's transaction.
+/// Longest wait for the transaction of another connection.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// An item.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Item {
     pub(crate) id: i64,
     pub(crate) name: String,
 }
 
-/// What a request failed for; the database says more in the log.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum StoreError {
-    #[error(transparent)]
-    Sqlite(#[from] rusqlite::Error),
-    #[error("the writing thread stopped")]
-    Stopped,
-}
-
-/// The database.
 pub(crate) struct Store {
     path: PathBuf,
     idle_readers: Mutex<Vec<Connection>>,
     writer: mpsc::Sender<Job>,
 }
 
-enum Write {
-    Create(String),
-    Replace(i64, String),
-    Delete(i64),
-}
-
 type Written = rusqlite::Result<Option<Item>>;
 
 struct Job {
-    write: Write,
+    write: Box<dyn FnOnce(&Connection) -> Written + Send>,
     answer: oneshot::Sender<Written>,
 }
 
 impl Store {
-    /// Opens the file, and creates it where it is missing.
+    /// Opens the file; creates it if it is missing.
     pub(crate) fn open(path: &Path) -> rusqlite::Result<Self> {
         let mut connection = connect(path)?;
         connection.execute_batch(CREATE_TABLE)?;
@@ -68,7 +52,10 @@ impl Store {
         thread::spawn(move || {
             let mut jobs = Vec::with_capacity(QUEUE);
             while queue.blocking_recv_many(&mut jobs, QUEUE) > 0 {
-                commit(&mut connection, &mut jobs);
+                if let Err(error) = commit(&mut connection, &mut jobs) {
+                    eprintln!("native: cannot commit: {error}");
+                    jobs.clear();
+                }
             }
         });
         Ok(Self {
@@ -78,50 +65,27 @@ impl Store {
         })
     }
 
-    /// Returns items after an id. Runs where it is called: it takes microseconds, a change of threads takes more.
-    pub(crate) fn list(&self, after: i64, limit: u32) -> Result<Vec<Item>, StoreError> {
-        Ok(self.read_with(|reader| query(reader, LIST, (after, limit)))?)
-    }
-
-    pub(crate) fn read(&self, id: i64) -> Result<Option<Item>, StoreError> {
-        Ok(self.read_with(|reader| query(reader, READ, [id]))?.pop())
-    }
-
-    pub(crate) async fn create(&self, name: String) -> Result<Item, StoreError> {
-        let created = self.write(Write::Create(name)).await?;
-        created.ok_or(rusqlite::Error::QueryReturnedNoRows.into())
-    }
-
-    pub(crate) async fn replace(&self, id: i64, name: String) -> Result<Option<Item>, StoreError> {
-        self.write(Write::Replace(id, name)).await
-    }
-
-    pub(crate) async fn delete(&self, id: i64) -> Result<Option<Item>, StoreError> {
-        self.write(Write::Delete(id)).await
-    }
-
-    /// Returns once it is on disk.
-    async fn write(&self, write: Write) -> Result<Option<Item>, StoreError> {
-        let (answer, answered) = oneshot::channel();
-        let sent = self.writer.send(Job { write, answer }).await;
-        sent.map_err(|_| StoreError::Stopped)?;
-        Ok(answered.await.map_err(|_| StoreError::Stopped)??)
-    }
-
-    fn read_with<T>(
+    /// Queues a write and waits until it is on disk.
+    pub(crate) async fn write(
         &self,
-        read: impl FnOnce(&Connection) -> rusqlite::Result<T>,
-    ) -> rusqlite::Result<T> {
-        let idle = || {
-            self.idle_readers
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-        };
+        sql: &'static str,
+        parameters: impl Params + Send + 'static,
+    ) -> Result<Option<Item>> {
+        let (answer, answered) = oneshot::channel();
+        let write = Box::new(move |writer: &Connection| Ok(query(writer, sql, parameters)?.pop()));
+        let sent = self.writer.send(Job { write, answer }).await;
+        sent.ok().context("the writer has ended")?;
+        Ok(answered.await.context("the commit failed")??)
+    }
+
+    /// Reads at once: it blocks for microseconds, and a switch of threads would take longer.
+    pub(crate) fn read(&self, sql: &str, parameters: impl Params) -> Result<Vec<Item>> {
+        let idle = || self.idle_readers.lock().expect("no holder panics");
         let taken = idle().pop();
         let reader = taken.map_or_else(|| connect(&self.path), Ok)?;
-        let result = read(&reader);
+        let items = query(&reader, sql, parameters);
         idle().push(reader);
-        result
+        Ok(items?)
     }
 }
 
@@ -130,43 +94,25 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.pragma_update(None, "journal_mode", "wal")?;
     connection.pragma_update(None, "synchronous", "full")?;
-    // As metrics-host does: `LIMIT ?` is not prepared anew for every value.
+    // Like metrics-host: SQLite does not plan `LIMIT ?` again for each value.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     Ok(connection)
 }
 
-/// Executes `jobs` in one transaction, and answers each once that is on disk.
-fn commit(connection: &mut Connection, jobs: &mut Vec<Job>) {
-    match write_all(connection, jobs) {
-        Ok(results) => {
-            for (job, result) in jobs.drain(..).zip(results) {
-                // Nobody waits for the answer of a connection that is gone.
-                _ = job.answer.send(result);
-            }
-        }
-        Err(error) => {
-            // Those who wait are told by the end of their channel.
-            eprintln!("native: cannot commit: {error}");
-            jobs.clear();
-        }
-    }
-}
-
-fn write_all(connection: &mut Connection, jobs: &[Job]) -> rusqlite::Result<Vec<Written>> {
+/// Runs `jobs` in one transaction and answers each after the commit. After a failure they are dropped, which fails
+/// their requests.
+fn commit(connection: &mut Connection, jobs: &mut Vec<Job>) -> rusqlite::Result<()> {
     let transaction = connection.transaction()?;
-    let results = jobs
-        .iter()
-        .map(|job| {
-            let items = match &job.write {
-                Write::Create(name) => query(&transaction, CREATE, [name]),
-                Write::Replace(id, name) => query(&transaction, REPLACE, (name, id)),
-                Write::Delete(id) => query(&transaction, DELETE, [id]),
-            };
-            items.map(|mut items| items.pop())
-        })
-        .collect();
+    let written = jobs
+        .drain(..)
+        .map(|job| ((job.write)(&transaction), job.answer));
+    let written: Vec<_> = written.collect();
     transaction.commit()?;
-    Ok(results)
+    for (result, answer) in written {
+        // The receiver is gone if the client left.
+        _ = answer.send(result);
+    }
+    Ok(())
 }
 
 fn query(
@@ -175,12 +121,11 @@ fn query(
     parameters: impl Params,
 ) -> rusqlite::Result<Vec<Item>> {
     let mut statement = connection.prepare_cached(sql)?;
-    statement.query_map(parameters, to_item)?.collect()
-}
-
-fn to_item(row: &Row<'_>) -> rusqlite::Result<Item> {
-    Ok(Item {
-        id: row.get(0)?,
-        name: row.get(1)?,
-    })
+    let item = |row: &Row<'_>| {
+        Ok(Item {
+            id: row.get(0)?,
+            name: row.get(1)?,
+        })
+    };
+    statement.query_map(parameters, item)?.collect()
 }

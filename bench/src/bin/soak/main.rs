@@ -1,145 +1,136 @@
-//! Serves mixed traffic for minutes beside an external sidecar, and checks that every answer was counted once and that
-//! nothing piles up.
+//! Serves mixed traffic for minutes beside a sidecar. Every answer has to be counted once, and nothing may pile up.
 
 mod report;
-mod traffic;
 
-use anyhow::{Context, Result, ensure};
-use bench::{
-    client::Client,
-    load, page, scrape,
-    server::{self, Server, Telemetry},
-    usage::Usage,
-};
+use anyhow::Result;
+use bench::{scrape, setup::Setup, usage::Usage};
 use clap::Parser;
-use report::{Counted, Report};
+use futures::future::try_join_all;
+use report::{Observed, Report, State};
 use std::{
     net::SocketAddr,
     process::ExitCode,
     time::{Duration, Instant},
 };
-use tokio::time::sleep;
+use testkit::{
+    exposition::Exposition,
+    host::{Host, Launch},
+    http::{self, Connection, Request},
+    wait::Wait,
+};
 
-/// Connections of the clients.
 const CONNECTIONS: usize = 32;
-/// Requests an instance answers before it is replaced, as under Spin.
+/// Requests of an instance before it is replaced, as under Spin.
 const INSTANCE_REUSE: &str = "128";
-/// What stands still for so long has come to rest: idle instances end, and those that cannot deliver give up, earlier.
-const REST: Duration = Duration::from_secs(3);
-/// How long it may take to come to rest after the last request or the last sender.
+/// A value is at rest if it has not changed for this long: idle instances end earlier, and give up what they cannot deliver.
+const STILL: Duration = Duration::from_secs(3);
+/// Longest time until counts and descriptors are at rest.
 const DRAIN: Duration = Duration::from_secs(60);
-/// Between two looks at what has to change.
+/// Interval of the looks.
 const POLL: Duration = Duration::from_millis(250);
+/// Longest shutdown.
+const END: Duration = Duration::from_secs(30);
 
-/// Serves mixed traffic beside a sidecar, then compares what was answered with what was counted.
+/// Serves mixed traffic beside a sidecar, and compares the answers with the counts.
 #[derive(Parser)]
-#[command(name = "soak")]
 struct Args {
-    /// How long
+    /// Duration of the traffic
     #[arg(long, env = "SOAK_SECONDS", default_value = "600")]
     seconds: u64,
 }
 
-fn main() -> ExitCode {
-    let args = Args::parse();
-    match soak(Duration::from_secs(args.seconds)) {
-        Ok(report) => {
-            println!("{report}");
-            let failures = report.failures();
-            for failure in &failures {
-                eprintln!("soak: {failure}");
-            }
-            ExitCode::from(u8::from(!failures.is_empty()))
-        }
-        Err(error) => {
-            eprintln!("soak: {error:#}");
-            ExitCode::FAILURE
-        }
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<ExitCode> {
+    let report = soak(Duration::from_secs(Args::parse().seconds)).await?;
+    println!("{report}");
+    let failures = report.failures();
+    for failure in &failures {
+        eprintln!("soak: {failure}");
     }
+    Ok(ExitCode::from(u8::from(!failures.is_empty())))
 }
 
-fn soak(time: Duration) -> Result<Report> {
-    let binaries = server::binaries()?;
-    let log = ["--log-level", "warn"];
-    let sidecar = Server::sidecar(&binaries, &log)?;
-    let telemetry = Telemetry::Otlp(sidecar.address("otlp")?);
-    let flags = [&log[..], &["--instance-reuse", INSTANCE_REUSE]].concat();
-    let serve = Server::serve(&binaries, "serve", telemetry, &flags)?;
-    let (api, edge) = (serve.address("api")?, serve.address("metrics")?);
-    let sidecar_metrics = sidecar.address("metrics")?;
-    let before = (Usage::of(sidecar.pid())?, Usage::of(serve.pid())?);
-
-    let runtime = load::runtime()?;
-    // Whoever waited for the start asked something, too.
-    let edge_before = runtime.block_on(requests(edge))?;
-    let sidecar_before = runtime.block_on(at_rest("requests before the first", async || {
-        requests(sidecar_metrics).await
-    }))?;
+async fn soak(time: Duration) -> Result<Report> {
+    let setup = Setup::new(None, None)?;
+    let start = async |launch: Launch| {
+        let launch = launch.state(&setup.scratch()?);
+        launch.args(&["--log-level", "warn"]).start().await
+    };
+    let binary = setup.binaries.join("metrics-host");
+    let sidecar = start(Launch::sidecar(&binary)?).await?;
+    let serve = Launch::serve(&binary)?
+        .env("SPIN_VARIABLE_TELEMETRY", "otlp")
+        .env("SPIN_VARIABLE_TELEMETRY_HOST", &sidecar.otlp().to_string())
+        .args(&["--instance-reuse", INSTANCE_REUSE]);
+    let serve = start(serve).await?;
+    let before = [at_rest(&sidecar).await?, at_rest(&serve).await?];
     let deadline = Instant::now() + time;
-    let (tally, sidecar_scrapes, edge_scrapes) = runtime.block_on(async {
-        tokio::try_join!(
-            traffic::drive(api, CONNECTIONS, deadline),
-            scrape::every_second(sidecar_metrics, deadline),
-            scrape::every_second(edge, deadline),
-        )
-    })?;
-    let edge_requests = runtime.block_on(requests(edge))?;
-    let edge_usage = runtime.block_on(idle_usage(&serve))?;
-    // Ends the instances, so that nothing more can come.
-    serve.terminate()?;
-    let sidecar_requests = runtime
-        .block_on(at_rest("requests counted by the sidecar", async || {
-            requests(sidecar_metrics).await
-        }))?;
-    let sidecar_usage = runtime.block_on(idle_usage(&sidecar))?;
-    Ok(Report {
-        time,
-        connections: CONNECTIONS,
-        answers: tally.answers,
-        unexpected: tally.unexpected,
-        sidecar: Counted {
-            requests: sidecar_requests - sidecar_before,
-            before: before.0,
-            after: sidecar_usage,
-            scrapes: sidecar_scrapes,
-        },
-        edge: Counted {
-            requests: edge_requests - edge_before,
-            before: before.1,
-            after: edge_usage,
-            scrapes: edge_scrapes,
-        },
-    })
+    let (clients, sidecar_scrapes, serve_scrapes) = tokio::try_join!(
+        try_join_all((0..CONNECTIONS).map(|_| drive(serve.api(), deadline))),
+        scrape::every_second(sidecar.metrics(), deadline),
+        scrape::every_second(serve.metrics(), deadline),
+    )?;
+    let served = at_rest(&serve).await?;
+    show_log(&serve);
+    // The shutdown ends the instances, which deliver what they still hold.
+    serve.process.terminate(END).await?;
+    let received = at_rest(&sidecar).await?;
+    show_log(&sidecar);
+    let [answers, unexpected] = [0, 1].map(|index| clients.iter().map(|tally| tally[index]).sum());
+    println!("{answers} answers in {time:?}, {unexpected} of them with an unexpected status\n");
+    let host = |name, before, after, scrapes| Observed {
+        name,
+        before,
+        after,
+        scrapes,
+    };
+    let hosts = [
+        host("sidecar", before[0], received, sidecar_scrapes),
+        host("serve", before[1], served, serve_scrapes),
+    ];
+    Ok(Report { answers, hosts })
 }
 
-/// Returns what a process uses once its clients are gone.
-async fn idle_usage(server: &Server) -> Result<Usage> {
-    let pid = server.pid();
-    at_rest("open descriptors", async || Ok(Usage::of(pid)?.descriptors)).await?;
-    Usage::of(pid)
+/// Returns the requests that a host has counted and what it uses, once neither changes any more.
+async fn at_rest(host: &Host) -> Result<State> {
+    let pid = host.process.pid();
+    let wait = Wait::up_to(DRAIN).every(POLL);
+    let rest = wait.rest("descriptors and requests", STILL, async || {
+        // In this order: a scrape has a descriptor for a moment.
+        let descriptors = Usage::of(pid)?.descriptors;
+        let page = http::get(host.metrics(), "/metrics").await?;
+        let page = Exposition::parse(page.text())?;
+        Ok((descriptors, page.sum("app_requests_total", &[]) as u64))
+    });
+    let (_, requests) = rest.await?;
+    let usage = Usage::of(pid)?;
+    Ok(State { requests, usage })
 }
 
-async fn requests(metrics: SocketAddr) -> Result<u64> {
-    let page = Client::connect(metrics).await?.scrape("identity").await?;
-    let page = std::str::from_utf8(&page).context("the page of metrics")?;
-    Ok(page::sum(page, "app_requests_total"))
+fn show_log(host: &Host) {
+    let lines = host.process.lines();
+    lines.iter().for_each(|line| eprintln!("{line}"));
 }
 
-/// Looks again and again; returns the number after it has stood still.
-async fn at_rest<N: PartialEq>(what: &str, look: impl AsyncFn() -> Result<N>) -> Result<N> {
-    let asked = Instant::now();
-    let mut number = look().await?;
-    let mut since = Instant::now();
-    while since.elapsed() < REST {
-        ensure!(
-            asked.elapsed() < DRAIN,
-            "{what}: still changing after {DRAIN:?}"
-        );
-        sleep(POLL).await;
-        let now = look().await?;
-        if now != number {
-            (number, since) = (now, Instant::now());
+/// Creates, lists and deletes until `deadline`, so that the number of items stays constant; returns the number of answers
+/// and of those with an unexpected status.
+async fn drive(api: SocketAddr, deadline: Instant) -> Result<[u64; 2]> {
+    let mut connection = Connection::open(api).await?;
+    let mut tally = [0; 2];
+    let mut send = async |request: Request, status: u16| {
+        let reply = connection.send(request).await?;
+        tally[0] += 1;
+        tally[1] += u64::from(reply.status != status);
+        anyhow::Ok(reply)
+    };
+    while Instant::now() < deadline {
+        let created = send(http::json("POST /items", r#"{"name":"soaked"}"#), 201).await?;
+        send(http::empty(http::request("GET /")), 200).await?;
+        send(http::empty(http::request("GET /items?limit=20")), 200).await?;
+        if let Some(id) = created.json()["id"].as_i64() {
+            let delete = http::request(&format!("DELETE /items/{id}"));
+            send(http::empty(delete), 204).await?;
         }
     }
-    Ok(number)
+    Ok(tally)
 }

@@ -1,40 +1,40 @@
-//! What the soak came to, and whether that is good.
+//! Findings of the soak, and its verdict.
 
-use bench::usage::{Usage, mib};
+use bench::usage::Usage;
 use std::{fmt, time::Duration};
 
-/// Descriptors that may be open beyond those at the start: files that are opened when first needed.
+/// Tolerated growth of descriptors: files that are opened when first needed.
 const MAX_MORE_DESCRIPTORS: usize = 16;
 
-/// All that was seen.
+/// All findings.
 #[derive(Debug)]
 pub(crate) struct Report {
-    pub(crate) time: Duration,
-    pub(crate) connections: usize,
-    /// Answers that clients read.
+    /// Answers that the clients read.
     pub(crate) answers: u64,
-    /// Those with another status than expected.
-    pub(crate) unexpected: u64,
-    pub(crate) sidecar: Counted,
-    pub(crate) edge: Counted,
+    /// Sidecar and `serve`.
+    pub(crate) hosts: [Observed; 2],
 }
 
-/// What one process counted and used.
+/// Counts and usage of a process.
 #[derive(Debug)]
-pub(crate) struct Counted {
-    pub(crate) requests: u64,
-    pub(crate) before: Usage,
-    pub(crate) after: Usage,
+pub(crate) struct Observed {
+    pub(crate) name: &'static str,
+    pub(crate) before: State,
+    pub(crate) after: State,
     pub(crate) scrapes: Vec<Duration>,
 }
 
-impl Counted {
-    fn difference(&self, answers: u64) -> i128 {
-        i128::from(self.requests) - i128::from(answers)
-    }
+/// A process at rest.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct State {
+    /// Requests counted.
+    pub(crate) requests: u64,
+    pub(crate) usage: Usage,
+}
 
-    fn slowest_millis(&self) -> u128 {
-        self.scrapes.iter().max().map_or(0, Duration::as_millis)
+impl Observed {
+    fn counted(&self) -> u64 {
+        self.after.requests - self.before.requests
     }
 }
 
@@ -42,36 +42,18 @@ impl Report {
     /// Returns what is not as it should be.
     pub(crate) fn failures(&self) -> Vec<String> {
         let mut failures = Vec::new();
-        for (name, counted) in [("sidecar", &self.sidecar), ("serve", &self.edge)] {
-            let difference = counted.difference(self.answers);
-            if difference != 0 {
-                failures.push(format!(
-                    "{name} counted {} of {} answers: {difference:+}",
-                    counted.requests, self.answers
-                ));
+        for host in &self.hosts {
+            let (name, counted, answers) = (host.name, host.counted(), self.answers);
+            if counted != answers {
+                failures.push(format!("{name} counted {counted} of {answers} answers"));
             }
-            let (before, after) = (counted.before.descriptors, counted.after.descriptors);
+            let [before, after] = [host.before, host.after].map(|state| state.usage.descriptors);
             if after > before + MAX_MORE_DESCRIPTORS {
-                failures.push(format!(
-                    "{name} went from {before} to {after} open descriptors"
-                ));
+                let more = format!("{name} went from {before} to {after} open descriptors");
+                failures.push(more);
             }
         }
         failures
-    }
-
-    fn row(
-        &self,
-        f: &mut fmt::Formatter<'_>,
-        what: &str,
-        value: impl Fn(&Counted) -> String,
-    ) -> fmt::Result {
-        writeln!(
-            f,
-            "| {what} | {} | {} |",
-            value(&self.sidecar),
-            value(&self.edge)
-        )
     }
 }
 
@@ -79,38 +61,24 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "Soak of {} s over {} connections: {} requests served, {} of them with an unexpected status\n",
-            self.time.as_secs(),
-            self.connections,
-            self.answers,
-            self.unexpected
+            "| | requests counted | of answers | resident MiB at the start | at the end | at most \
+             | open descriptors at the start | at the end | scrapes | slowest scrape, ms |\n|---{}|",
+            "|---:".repeat(9)
         )?;
-        writeln!(f, "| | sidecar | serve |\n|---|---:|---:|")?;
-        self.row(f, "requests counted", |counted| {
-            counted.requests.to_string()
-        })?;
-        self.row(f, "difference to those served", |counted| {
-            counted.difference(self.answers).to_string()
-        })?;
-        self.row(f, "peak resident memory, MiB", |counted| {
-            format!("{:.1}", mib(counted.after.peak_kib))
-        })?;
-        self.row(f, "resident memory at the start, MiB", |counted| {
-            format!("{:.1}", mib(counted.before.resident_kib))
-        })?;
-        self.row(f, "resident memory at the end, MiB", |counted| {
-            format!("{:.1}", mib(counted.after.resident_kib))
-        })?;
-        self.row(f, "open descriptors at the start", |counted| {
-            counted.before.descriptors.to_string()
-        })?;
-        self.row(f, "open descriptors at the end", |counted| {
-            counted.after.descriptors.to_string()
-        })?;
-        self.row(f, "scrapes", |counted| counted.scrapes.len().to_string())?;
-        self.row(f, "slowest scrape, ms", |counted| {
-            counted.slowest_millis().to_string()
-        })
+        for host in &self.hosts {
+            let (name, counted, answers) = (host.name, host.counted(), self.answers);
+            let [start, end] = [host.before.usage, host.after.usage];
+            let memory = [start.resident_mib, end.resident_mib, end.peak_mib];
+            let [start, end] = [start.descriptors, end.descriptors];
+            let (scrapes, slowest) = (host.scrapes.len(), host.scrapes.iter().max());
+            let memory = memory.map(|mib| format!("{mib:.1}")).join(" | ");
+            let slowest = slowest.map_or(0, Duration::as_millis);
+            writeln!(
+                f,
+                "| {name} | {counted} | {answers} | {memory} | {start} | {end} | {scrapes} | {slowest} |"
+            )?;
+        }
+        Ok(())
     }
 }
 
@@ -118,53 +86,41 @@ impl fmt::Display for Report {
 mod tests {
     use super::*;
 
-    fn counted(requests: u64, descriptors: usize) -> Counted {
-        let usage = |descriptors| Usage {
-            peak_kib: 0,
-            resident_kib: 0,
-            descriptors,
-        };
-        Counted {
+    fn failures(sidecar: (u64, usize), serve: (u64, usize)) -> Vec<String> {
+        let state = |(requests, descriptors)| State {
             requests,
-            before: usage(10),
-            after: usage(descriptors),
-            scrapes: vec![],
-        }
-    }
-
-    fn failures(sidecar: Counted, edge: Counted) -> Vec<String> {
-        let report = Report {
-            time: Duration::ZERO,
-            connections: 1,
-            answers: 5,
-            unexpected: 0,
-            sidecar,
-            edge,
+            usage: Usage {
+                descriptors,
+                ..Usage::default()
+            },
         };
-        report.failures()
+        let host = |name, after| Observed {
+            name,
+            before: state((2, 10)),
+            after: state(after),
+            scrapes: vec![],
+        };
+        let hosts = [host("sidecar", sidecar), host("serve", serve)];
+        Report { answers: 5, hosts }.failures()
     }
 
     #[test]
     fn equal_counts_and_a_few_more_descriptors_are_good() {
-        assert_eq!(failures(counted(5, 26), counted(5, 9)), [""; 0]);
+        assert_eq!(failures((7, 26), (7, 9)), [""; 0]);
     }
 
     #[test]
     fn a_difference_of_one_either_way_is_a_failure() {
-        assert_eq!(
-            failures(counted(4, 10), counted(6, 10)),
-            [
-                "sidecar counted 4 of 5 answers: -1",
-                "serve counted 6 of 5 answers: +1"
-            ]
-        );
+        let expected = [
+            "sidecar counted 4 of 5 answers",
+            "serve counted 6 of 5 answers",
+        ];
+        assert_eq!(failures((6, 10), (8, 10)), expected);
     }
 
     #[test]
     fn descriptors_that_pile_up_are_a_failure() {
-        assert_eq!(
-            failures(counted(5, 27), counted(5, 10)),
-            ["sidecar went from 10 to 27 open descriptors"]
-        );
+        let expected = ["sidecar went from 10 to 27 open descriptors"];
+        assert_eq!(failures((7, 27), (7, 10)), expected);
     }
 }

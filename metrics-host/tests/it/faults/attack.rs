@@ -1,17 +1,17 @@
-//! A client that asks for whatever it makes up.
+//! A client that requests invented paths.
 
 use super::{Length, QUIET, assert_nothing_is_missing, service, settle};
 use crate::{
     client::{empty, request},
-    exposition::Exposition,
-    stack::Launch,
+    scrape::Scrape,
+    stack,
     traffic::{Planned, Tally, drive},
 };
 
-/// Paths that are asked for, each once.
+/// Number of invented paths, each requested once.
 const PATHS: usize = 10_000;
 
-/// A path that nobody knows.
+/// A path that the service does not have.
 fn invented(index: usize) -> Planned {
     let path = match index % 4 {
         0 => format!("GET /wp-admin/{index}.php"),
@@ -24,29 +24,29 @@ fn invented(index: usize) -> Planned {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn invented_paths_make_no_series_at_the_edge() {
-    let host = Launch::serve().args(&QUIET).start().await;
+    let host = stack::serve().args(&QUIET).start().await.unwrap();
     let tally = drive(host.api(), 16, PATHS, invented).await;
-    let counted = Exposition::scrape(host.metrics()).await;
-    assert_eq!(counted.requests(), tally.read);
+    let counted = Scrape::of(host.metrics()).await;
+    assert_eq!(counted.requests(), tally.counts);
     assert_closed(&counted, &tally);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn invented_paths_make_no_series_at_the_sidecar() {
-    let sidecar = Launch::sidecar().start().await;
-    let host = service(sidecar.otlp()).start().await;
+    let sidecar = stack::sidecar().start().await.unwrap();
+    let host = service(sidecar.otlp()).start().await.unwrap();
     let mut tally = drive(host.api(), 16, PATHS, invented).await;
     let counted = settle(host, &sidecar, &mut tally).await;
-    assert_eq!(counted.requests(), tally.read);
+    assert_eq!(counted.requests(), tally.counts);
     assert_closed(&counted, &tally);
     Length::chosen().report(&format!(
         "{PATHS} invented paths: {} answers, all counted, {} series",
-        tally.answers(),
+        tally.answers,
         counted.sum("metrics_host_series", &[])
     ));
 }
 
-fn assert_closed(counted: &Exposition, tally: &Tally) {
+fn assert_closed(counted: &Scrape, tally: &Tally) {
     assert_nothing_is_missing(counted, tally);
     let unmatched = [("endpoint", "unmatched"), ("http_status", "404")];
     assert_eq!(counted.sum("app_requests_total", &unmatched), PATHS as f64);

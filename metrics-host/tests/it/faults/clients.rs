@@ -1,25 +1,25 @@
-//! Clients that do not wait for the answer, and handlers that take too long for it.
+//! Clients that leave before the answer, and handlers that miss their deadline.
 //!
-//! Both ask for `/health/live`, which the load beside them does not: what a component makes of an answer that nobody
-//! gets is told apart from the answers that were read.
+//! Both request `/health/live`, which the load beside them does not: so they can be told apart from answered requests.
 
 use super::{Length, QUIET, assert_undisturbed, end, last_request, service};
 use crate::{
     client::{empty, request},
-    exposition::{Exposition, RequestCounts},
-    stack::{Host, Launch},
-    traffic::{Load, Planned, Tally, drive, mixed},
+    scrape::Scrape,
+    stack::{self, Host},
+    traffic::{Planned, Tally, drive, mixed, paced},
 };
+use testkit::counts::{Counts, Kind};
 use tokio::{io::AsyncWriteExt, net::TcpStream};
 
-/// The endpoint of the requests that get no answer.
+/// Endpoint of the requests without an answer.
 const UNANSWERED: &str = "/health/live";
-/// Flags of a service that handlers are too slow for.
+/// Flags of a service whose deadline the slow handlers miss.
 const DEADLINE: [&str; 2] = ["--request-timeout", "1s"];
-/// How many there are at one time.
+/// Requests without an answer at one time.
 const AT_ONCE: usize = 40;
 
-/// Sends requests, and leaves when all are under way.
+/// Sends requests, and closes their connections when all are inside the component.
 async fn leave(host: &Host) {
     let mut clients = Vec::new();
     for _ in 0..AT_ONCE {
@@ -31,7 +31,7 @@ async fn leave(host: &Host) {
         client.write_all(request.as_bytes()).await.unwrap();
         clients.push(client);
     }
-    Exposition::scrape_until(host.metrics(), "requests in flight", |scrape| {
+    Scrape::until(host.metrics(), "requests in flight", |scrape| {
         scrape.sum("metrics_host_requests_in_flight", &[]) == AT_ONCE as f64
     })
     .await;
@@ -45,13 +45,13 @@ fn slow(_: usize) -> Planned {
 #[tokio::test(flavor = "multi_thread")]
 async fn clients_that_leave_before_the_answer_are_counted_once() {
     let length = Length::chosen();
-    let sidecar = Launch::sidecar().start().await;
-    let host = service(sidecar.otlp()).start().await;
+    let sidecar = stack::sidecar().start().await.unwrap();
+    let host = service(sidecar.otlp()).start().await.unwrap();
     let (mut tally, mut left) = (Tally::default(), 0);
     for _ in 0..length.kills {
         leave(&host).await;
         left += AT_ONCE as u64;
-        tally.add(drive(host.api(), 16, length.requests / 10, mixed).await);
+        tally.merge(drive(host.api(), 16, length.requests / 10, mixed).await);
     }
     let unanswered = Unanswered {
         count: left,
@@ -64,36 +64,45 @@ async fn clients_that_leave_before_the_answer_are_counted_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn at_the_edge_handlers_that_take_too_long_are_counted_as_read() {
     let length = Length::chosen();
-    let host = Launch::serve().args(&QUIET).args(&DEADLINE).start().await;
-    let load = Load::paced(host.api(), length.rate, mixed);
+    let host = stack::serve()
+        .args(&QUIET)
+        .args(&DEADLINE)
+        .start()
+        .await
+        .unwrap();
+    let load = paced(host.api(), length.rate, mixed).await;
     let slow = drive(host.api(), AT_ONCE, length.requests / 40, slow).await;
-    let mut tally = load.stop().await;
+    let mut tally = load.stop().await.unwrap();
     assert_undisturbed(&tally);
-    assert_eq!(slow.answers_with("504"), slow.sent);
-    tally.add(slow);
-    let edge = Exposition::scrape(host.metrics()).await;
+    assert_eq!(slow.counts.with_status("504"), slow.sent);
+    tally.merge(slow);
+    let edge = Scrape::of(host.metrics()).await;
     assert_eq!(
-        Tally::by_method_and_status(&edge.requests()),
-        Tally::by_method_and_status(&tally.read)
+        edge.requests().by_method_and_status(),
+        tally.counts.by_method_and_status()
     );
-    assert_eq!(edge.total(), tally.answers());
+    assert_eq!(edge.total(), tally.answers);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn handlers_that_take_too_long_harm_no_other_count() {
     let length = Length::chosen();
-    let sidecar = Launch::sidecar().start().await;
-    let host = service(sidecar.otlp()).args(&DEADLINE).start().await;
-    let load = Load::paced(host.api(), length.rate, mixed);
+    let sidecar = stack::sidecar().start().await.unwrap();
+    let host = service(sidecar.otlp())
+        .args(&DEADLINE)
+        .start()
+        .await
+        .unwrap();
+    let load = paced(host.api(), length.rate, mixed).await;
     let slow = drive(host.api(), AT_ONCE, length.requests / 40, slow).await;
-    let tally = load.stop().await;
+    let tally = load.stop().await.unwrap();
     assert_undisturbed(&tally);
-    assert_eq!(slow.answers_with("504"), slow.sent);
+    assert_eq!(slow.counts.with_status("504"), slow.sent);
     let unanswered = Unanswered {
         count: slow.sent,
         status: "504",
     };
-    // What the host answered in its place, and whether it stopped the instance, a component does not know.
+    // The component does not know what the host answered in its place, nor whether its instance was stopped.
     let by_sidecar = compare(
         length,
         "handlers too slow",
@@ -106,15 +115,15 @@ async fn handlers_that_take_too_long_harm_no_other_count() {
     assert!(by_sidecar <= slow.sent);
 }
 
-/// Requests without an answer of the component.
+/// Requests that the component did not answer.
 struct Unanswered {
     count: u64,
-    /// How the edge counts them.
+    /// Status under which the edge counts them.
     status: &'static str,
 }
 
-/// Compares what was read of `tally`, and the `unanswered` beside it, with what the edge and the sidecar counted;
-/// returns how many of the `unanswered` the sidecar did.
+/// Compares the counts of the edge and of the sidecar with `tally` and the `unanswered` requests beside it; returns how
+/// many of the `unanswered` requests the sidecar counted.
 async fn compare(
     length: Length,
     what: &str,
@@ -123,39 +132,40 @@ async fn compare(
     mut tally: Tally,
     unanswered: Unanswered,
 ) -> u64 {
-    tally.add(last_request(host.api()).await);
-    let read = Tally::by_method_and_status(&tally.read);
-    let all = tally.answers() + unanswered.count;
-    let edge = Exposition::scrape_until(host.metrics(), "the end of all", |scrape| {
+    tally.merge(last_request(host.api()).await);
+    let read = tally.counts.by_method_and_status();
+    let all = tally.answers + unanswered.count;
+    let edge = Scrape::until(host.metrics(), "the last request", |scrape| {
         scrape.counted() >= all
     })
     .await;
     let mut expected = read.clone();
-    let unanswered_at_edge = ("GET".into(), String::new(), unanswered.status.into());
-    expected.insert(unanswered_at_edge, unanswered.count);
-    assert_eq!(Tally::by_method_and_status(&edge.requests()), expected);
+    let unanswered_at_edge = Kind::new("GET", "", unanswered.status);
+    expected.add(unanswered_at_edge, unanswered.count);
+    assert_eq!(edge.requests().by_method_and_status(), expected);
 
-    Exposition::scrape_until(sidecar.metrics(), "the last batch", |scrape| {
-        let (answered, _) = tell_apart(scrape);
-        answered.values().sum::<u64>() >= tally.answers()
+    Scrape::until(sidecar.metrics(), "the last batch", |scrape| {
+        let (answered, _) = split(scrape);
+        answered.total() >= tally.answers
     })
     .await;
     end(host).await;
-    let counted = Exposition::scrape(sidecar.metrics()).await;
-    let (answered, others) = tell_apart(&counted);
+    let counted = Scrape::of(sidecar.metrics()).await;
+    let (answered, others) = split(&counted);
     length.report(&format!(
-        "{what}: {} answers, all counted, and {} without, of which the sidecar counted {others:?}",
-        tally.answers(),
-        unanswered.count
+        "{what}: {} answers, all counted, and {} without, of which the sidecar counted {}",
+        tally.answers,
+        unanswered.count,
+        others.total()
     ));
-    assert_eq!(Tally::by_method_and_status(&answered), read);
-    let others = others.values().sum();
-    assert_eq!(counted.total(), tally.answers() + others);
+    assert_eq!(answered.by_method_and_status(), read);
+    let others = others.total();
+    assert_eq!(counted.total(), tally.answers + others);
     others
 }
 
-/// Tells the requests that were answered from those that were not.
-fn tell_apart(scrape: &Exposition) -> (RequestCounts, RequestCounts) {
-    let requests = scrape.requests().into_iter();
-    requests.partition(|((_, endpoint, _), _)| endpoint != UNANSWERED)
+/// Splits the counts into answered requests and the others.
+fn split(scrape: &Scrape) -> (Counts, Counts) {
+    let requests = scrape.requests();
+    requests.partition(|kind| kind.endpoint != UNANSWERED)
 }

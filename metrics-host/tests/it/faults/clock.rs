@@ -1,10 +1,10 @@
-//! A wall clock that jumps, of the service and of the sidecar, while both are at work.
+//! Wall clocks of the service and of the sidecar that jump while both are working.
 
 use super::{Length, assert_undisturbed, service, settle, sidecar_at};
 use crate::{
-    exposition::{Exposition, gain},
+    scrape::Scrape,
     stack::{Launch, free_address, workspace},
-    traffic::{Load, mixed},
+    traffic::{mixed, paced},
 };
 use std::{
     fs,
@@ -16,8 +16,8 @@ use tempfile::TempDir;
 
 const DAY: i64 = 24 * 60 * 60;
 const YEAR: i64 = 365 * DAY;
-/// How many seconds the clocks of the service and of the sidecar are off, one after the other: ahead, behind, in
-/// the seventies, beyond 2106, and right again.
+/// Offsets of the clocks of the service and of the sidecar, in seconds: ahead, behind, in the seventies, beyond 2106,
+/// and correct again.
 const JUMPS: [(i64, i64); 6] = [
     (3600, 0),
     (3600, -DAY),
@@ -26,10 +26,10 @@ const JUMPS: [(i64, i64); 6] = [
     (90 * YEAR, -50 * YEAR),
     (0, 0),
 ];
-/// Seconds by which what a clock shows may be late.
-const LATE: f64 = 60.0;
+/// Tolerance for a timestamp, in seconds.
+const TOLERANCE: f64 = 60.0;
 
-/// A wall clock that processes can be given.
+/// A wall clock that can be set for single processes.
 struct WallClock {
     directory: TempDir,
 }
@@ -45,7 +45,7 @@ impl WallClock {
             .args([&clock.library(), &source])
             .arg("-ldl")
             .status();
-        // What links Rust programs is there wherever one was built.
+        // `cc` links Rust programs, so it is there.
         assert!(compiled.unwrap().success());
         clock.jump(0);
         clock
@@ -59,11 +59,11 @@ impl WallClock {
         self.directory.path().join("shift")
     }
 
-    /// Sets how many seconds it is off.
+    /// Sets its offset in seconds.
     fn jump(&self, seconds: i64) {
         let next = self.directory.path().join("next");
         fs::write(&next, seconds.to_string()).unwrap();
-        // At once: nobody reads half of it.
+        // A rename is atomic: no process reads half of the file.
         fs::rename(next, self.shift()).unwrap();
     }
 
@@ -80,37 +80,41 @@ async fn clocks_that_jump_change_no_count() {
     let length = Length::chosen();
     let (here, there) = (WallClock::new(), WallClock::new());
     let sidecar_at = |address| there.given_to(sidecar_at(address));
-    let mut sidecar = sidecar_at(free_address()).start().await;
-    let host = here.given_to(service(sidecar.otlp())).start().await;
-    let load = Load::paced(host.api(), length.rate, mixed);
-    for (service_off, sidecar_off) in JUMPS {
-        here.jump(service_off);
-        there.jump(sidecar_off);
-        load.answered(u64::from(length.rate / 2)).await;
-        let shown = Exposition::scrape_until(sidecar.metrics(), "the jump", |scrape| {
+    let mut sidecar = sidecar_at(free_address()).start().await.unwrap();
+    let host = here
+        .given_to(service(sidecar.otlp()))
+        .start()
+        .await
+        .unwrap();
+    let load = paced(host.api(), length.rate, mixed).await;
+    for (service_offset, sidecar_offset) in JUMPS {
+        here.jump(service_offset);
+        there.jump(sidecar_offset);
+        load.answered(u64::from(length.rate / 2)).await.unwrap();
+        let shown = Scrape::until(sidecar.metrics(), "the jump", |scrape| {
             let last = scrape.sum("metrics_host_ingest_last_batch_timestamp_seconds", &[]);
-            (last - seconds_now(sidecar_off)).abs() < LATE
+            (last - seconds_now(sidecar_offset)).abs() < TOLERANCE
         })
         .await;
-        // It may also start while its clock is wrong.
+        // The sidecar also restarts while its clock is wrong.
         let (address, state) = (sidecar.otlp(), sidecar.state.clone());
         sidecar.kill();
-        sidecar = sidecar_at(address).state(&state).start().await;
-        let after = Exposition::scrape(sidecar.metrics()).await;
-        gain(&shown.requests(), &after.requests());
+        sidecar = sidecar_at(address).state(&state).start().await.unwrap();
+        let after = Scrape::of(sidecar.metrics()).await;
+        after.requests().since(&shown.requests()).unwrap();
     }
-    let mut tally = load.stop().await;
+    let mut tally = load.stop().await.unwrap();
     assert_undisturbed(&tally);
     settle(host, &sidecar, &mut tally).await;
     length.report(&format!(
         "wall clocks that jumped {} times, by up to 140 years: {} answers, all counted",
         JUMPS.len(),
-        tally.answers()
+        tally.answers
     ));
 }
 
-/// Returns what a clock shows that is off, in seconds since 1970.
-fn seconds_now(off: i64) -> f64 {
+/// Returns the time on a clock with this offset, in seconds since 1970.
+fn seconds_now(offset: i64) -> f64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    now.as_secs_f64() + off as f64
+    now.as_secs_f64() + offset as f64
 }

@@ -1,11 +1,11 @@
-//! A disk that is full: telemetry is refused, kept by its senders, and counted when there is room again.
+//! A full disk: telemetry is refused, kept by its senders, and counted once there is room again.
 
 use super::{Length, assert_undisturbed, service, settle, sidecar_at};
 use crate::{
     client::{self, json},
-    exposition::{Exposition, gain},
+    scrape::Scrape,
     stack::{Host, Launch, free_address},
-    traffic::{Load, mixed},
+    traffic::{mixed, paced},
 };
 use std::{
     fs::{self, File},
@@ -14,15 +14,15 @@ use std::{
     process::Command,
 };
 
-/// Has a program run with a small disk of its own at a directory.
+/// Runs a program with a small disk of its own at the state directory.
 const WITH_DISK: &str = r#"mkdir -p "$METRICS_HOST_STATE_DIR" &&
     mount -t tmpfs -o size=16m tmpfs "$METRICS_HOST_STATE_DIR" && exec "$0" "$@""#;
 
-/// OTLP that changes a counter.
-const SOMETHING: &str = r#"{"resourceMetrics":[{"scopeMetrics":[{"metrics":[{"name":"something","sum":{
+/// An OTLP message that changes a counter.
+const MESSAGE: &str = r#"{"resourceMetrics":[{"scopeMetrics":[{"metrics":[{"name":"something","sum":{
     "aggregationTemporality":1,"isMonotonic":true,"dataPoints":[{"timeUnixNano":"1","asInt":"1"}]}}]}]}]}"#;
 
-/// Returns whether the system lets a process mount a file system that only it sees.
+/// Returns whether a process may mount a file system in a namespace of its own.
 fn can_mount() -> bool {
     let directory = tempfile::tempdir().unwrap();
     let mount = Command::new("unshare")
@@ -46,7 +46,9 @@ fn with_disk(sidecar: Launch) -> Launch {
 
 /// Returns a path on the disk of `host`.
 fn on_disk(host: &Host, file: &str) -> PathBuf {
-    let root = Path::new("/proc").join(host.pid().to_string()).join("root");
+    let root = Path::new("/proc")
+        .join(host.process.pid().to_string())
+        .join("root");
     let state = host.state.path().join("state");
     root.join(state.strip_prefix("/").unwrap()).join(file)
 }
@@ -58,51 +60,52 @@ fn fill(path: &Path) {
     assert_eq!(full.kind(), ErrorKind::StorageFull);
 }
 
-fn is_writable(scrape: &Exposition) -> bool {
+fn is_writable(scrape: &Scrape) -> bool {
     scrape.sum("metrics_host_journal_writable", &[]) == 1.0
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_is_survived_with_every_count() {
     if !can_mount() {
-        // Past the capture of the test harness, so that it is seen.
+        // Written past the capture of the test harness, to be seen.
         let skipped = "skipped: no file system can be mounted here, so no disk was full\n";
         io::stderr().write_all(skipped.as_bytes()).unwrap();
         return;
     }
     let length = Length::chosen();
-    let sidecar = with_disk(sidecar_at(free_address())).start().await;
-    let host = service(sidecar.otlp()).start().await;
-    let load = Load::paced(host.api(), length.rate, mixed);
-    load.answered(u64::from(length.rate)).await;
-    let before = Exposition::scrape(sidecar.metrics()).await;
+    let sidecar = with_disk(sidecar_at(free_address())).start().await.unwrap();
+    let host = service(sidecar.otlp()).start().await.unwrap();
+    let load = paced(host.api(), length.rate, mixed).await;
+    load.answered(u64::from(length.rate)).await.unwrap();
+    let before = Scrape::of(sidecar.metrics()).await;
     assert!(before.counted() > 0 && is_writable(&before));
 
     let filler = on_disk(&sidecar, "filler");
     fill(&filler);
-    let full = Exposition::scrape_until(sidecar.metrics(), "a full disk", |scrape| {
+    let full = Scrape::until(sidecar.metrics(), "a full disk", |scrape| {
         !is_writable(scrape)
     });
-    gain(&before.requests(), &full.await.requests());
-    let refused = client::send(sidecar.otlp(), json("POST /v1/metrics", SOMETHING)).await;
+    full.await.requests().since(&before.requests()).unwrap();
+    let refused = client::send(sidecar.otlp(), json("POST /v1/metrics", MESSAGE)).await;
     assert_eq!(refused.status, 503);
     assert_eq!(refused.header("retry-after"), Some("1"));
-    load.answered(u64::from(length.rate * length.stop)).await;
-    let still = Exposition::scrape(sidecar.metrics()).await;
+    load.answered(u64::from(length.rate * length.stop))
+        .await
+        .unwrap();
+    let still = Scrape::of(sidecar.metrics()).await;
     assert!(!is_writable(&still));
-    gain(&before.requests(), &still.requests());
+    still.requests().since(&before.requests()).unwrap();
     let failures = still.sum("metrics_host_journal_commit_failures_total", &[]);
     assert!(failures >= 1.0);
 
     fs::remove_file(filler).unwrap();
-    Exposition::scrape_until(sidecar.metrics(), "room", is_writable).await;
-    load.answered(u64::from(length.rate)).await;
-    let mut tally = load.stop().await;
+    Scrape::until(sidecar.metrics(), "room", is_writable).await;
+    load.answered(u64::from(length.rate)).await.unwrap();
+    let mut tally = load.stop().await.unwrap();
     assert_undisturbed(&tally);
     settle(host, &sidecar, &mut tally).await;
     length.report(&format!(
         "disk full for {} s: {failures} commits failed, {} answers, all counted",
-        length.stop,
-        tally.answers()
+        length.stop, tally.answers
     ));
 }

@@ -1,27 +1,28 @@
-//! Instances that end after a request or a few.
+//! Instances that end after one or a few requests.
 
 use super::{Length, assert_undisturbed, service, settle};
 use crate::{
-    stack::Launch,
-    traffic::{Load, mixed},
+    stack,
+    traffic::{mixed, paced},
 };
 
 async fn count_with_reuse(requests_per_instance: &str) {
     let length = Length::chosen();
-    let sidecar = Launch::sidecar().start().await;
+    let sidecar = stack::sidecar().start().await.unwrap();
     let host = service(sidecar.otlp())
         .env("METRICS_HOST_INSTANCE_REUSE", requests_per_instance)
         .start()
-        .await;
-    // Each instance is made anew, and holds its place until it has delivered.
-    let load = Load::paced(host.api(), length.rate / 3, mixed);
-    load.answered(length.requests as u64 / 4).await;
-    let mut tally = load.stop().await;
+        .await
+        .unwrap();
+    // Every instance is created anew, and holds its slot until it has delivered.
+    let load = paced(host.api(), length.rate / 3, mixed).await;
+    load.answered(length.requests as u64 / 4).await.unwrap();
+    let mut tally = load.stop().await.unwrap();
     assert_undisturbed(&tally);
     let counted = settle(host, &sidecar, &mut tally).await;
     length.report(&format!(
         "instances of {requests_per_instance} requests: {} answers, all counted, in {} batches",
-        tally.answers(),
+        tally.answers,
         counted.sum("metrics_host_ingest_batches_total", &[])
     ));
 }

@@ -1,36 +1,36 @@
-//! A sender that makes up labels: the label space stays closed, and nothing it reports is lost.
+//! A sender that invents labels: the number of series stays bounded, and no request it reports is lost.
 
 use super::{Length, QUIET};
 use crate::{
-    client::{self, request},
-    exposition::{Exposition, whole},
-    stack::{Host, Launch},
+    client::{self, request, with_body},
+    scrape::Scrape,
+    stack::{self, Host},
 };
-use http_body_util::Full;
 use std::time::Duration;
 use telemetry::{
-    Observation, Resource, Series, Vocabulary,
+    Observation, Resource, RouteCatalogue, Series,
     emitter::{Emitter, FrozenBatch},
 };
+use testkit::exposition::whole;
 
-/// Series that the sidecar is told to keep apart.
+/// The limit of series that the sidecar is started with.
 const MAX_SERIES: usize = 300;
-/// Series of the overflow: one for each class of status.
+/// Overflow series: one for each status class.
 const CLASSES: usize = 5;
-/// Batches, and the series in each, all of them different.
+/// Batches, and the series in each; all series are different.
 const BATCHES: usize = 20;
 const SERIES: usize = 100;
-/// Requests of each series.
+/// Requests in each series.
 const REQUESTS: usize = 3;
 
-/// The batch of an instance of its own, with series that no other has.
+/// Returns the batch of one instance, with series that no other batch has.
 fn invented(batch: usize) -> FrozenBatch {
     let resource = Resource {
         service_name: format!("invented-{batch}"),
         service_version: "1".into(),
         instance: format!("inventor-{batch}"),
     };
-    let mut emitter = Emitter::new(resource, &Vocabulary::default(), 0);
+    let mut emitter = Emitter::new(resource, &RouteCatalogue::default(), 0);
     for series in 0..SERIES {
         let method = format!("METHOD{series}");
         let route = match series % 4 {
@@ -54,32 +54,32 @@ async fn deliver(sidecar: &Host, batch: &FrozenBatch) -> u16 {
     let post = request("POST /v1/metrics")
         .header("content-type", "application/json")
         .header("idempotency-key", batch.key.to_string());
-    let post = post.body(Full::new(batch.body.clone().into())).unwrap();
+    let post = with_body(post, batch.body.clone());
     client::send(sidecar.otlp(), post).await.status.as_u16()
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn invented_labels_are_counted_under_other() {
     let limited = || {
-        let launch = Launch::sidecar().args(&QUIET);
+        let launch = stack::sidecar().args(&QUIET);
         launch.args(&["--max-series-per-metric", &MAX_SERIES.to_string()])
     };
-    let sidecar = limited().start().await;
+    let sidecar = limited().start().await.unwrap();
     for batch in 0..BATCHES {
         assert_eq!(deliver(&sidecar, &invented(batch)).await, 200);
     }
     let all = (BATCHES * SERIES * REQUESTS) as u64;
-    let counted = Exposition::scrape(sidecar.metrics()).await;
+    let counted = Scrape::of(sidecar.metrics()).await;
     assert_eq!(counted.total(), all);
     assert_closed(&counted);
 
-    // Neither a restart nor the same again makes room for more.
+    // Neither a restart nor a repeated batch makes room for more series.
     let state = sidecar.state.clone();
     sidecar.kill();
-    let sidecar = limited().state(&state).start().await;
+    let sidecar = limited().state(&state).start().await.unwrap();
     assert_eq!(deliver(&sidecar, &invented(0)).await, 200);
     assert_eq!(deliver(&sidecar, &invented(BATCHES)).await, 200);
-    let counted = Exposition::scrape(sidecar.metrics()).await;
+    let counted = Scrape::of(sidecar.metrics()).await;
     assert_eq!(counted.total(), all + (SERIES * REQUESTS) as u64);
     assert_closed(&counted);
     Length::chosen().report(&format!(
@@ -90,7 +90,7 @@ async fn invented_labels_are_counted_under_other() {
     ));
 }
 
-fn assert_closed(counted: &Exposition) {
+fn assert_closed(counted: &Scrape) {
     let series = counted.series("app_requests_total");
     assert!(series <= MAX_SERIES + CLASSES, "{series}");
     let overflow = counted.sum("app_requests_total", &[("endpoint", "other")]);
@@ -99,7 +99,7 @@ fn assert_closed(counted: &Exposition) {
         counted.sum("metrics_host_series_overflow_total", &[]),
         overflow
     );
-    // An alert on failures sees those that overflow, too.
+    // Alerts on failures also see the requests that overflow.
     let failures = counted.sum("app_requests_total", &[("http_status", "503")])
         + counted.sum("app_requests_total", &[("http_status", "5xx")]);
     assert_eq!(failures, counted.counted() as f64 / 4.0);

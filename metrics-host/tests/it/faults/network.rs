@@ -1,30 +1,30 @@
-//! A network that loses requests and replies, delivers late, or not at all.
+//! A network that loses requests and replies, or delivers them late.
 
 use super::{Length, assert_undisturbed, service, settle};
 use crate::{
     proxy::{Fault, Proxy},
-    stack::Launch,
-    traffic::{Load, mixed},
+    stack,
+    traffic::{mixed, paced},
 };
 
-/// One of so many batches is struck.
+/// One in so many batches is struck.
 const EVERY: usize = 4;
 
-/// Sends batches through a network with `fault`; returns how many came again.
+/// Sends batches through a network with `fault`; returns how many arrived twice.
 async fn count_through(what: &str, fault: Fault) -> (Proxy, f64) {
     let length = Length::chosen();
-    let sidecar = Launch::sidecar().start().await;
+    let sidecar = stack::sidecar().start().await.unwrap();
     let proxy = Proxy::start(sidecar.otlp(), fault, EVERY).await;
-    let host = service(proxy.address).start().await;
-    let load = Load::paced(host.api(), length.rate, mixed);
-    load.answered(length.requests as u64 / 2).await;
-    let mut tally = load.stop().await;
+    let host = service(proxy.address).start().await.unwrap();
+    let load = paced(host.api(), length.rate, mixed).await;
+    load.answered(length.requests as u64 / 2).await.unwrap();
+    let mut tally = load.stop().await.unwrap();
     let counted = settle(host, &sidecar, &mut tally).await;
     let duplicates = counted.sum("metrics_host_ingest_duplicate_batches_total", &[]);
     length.report(&format!(
-        "{what}, {} times: {} answers, all counted, {duplicates} batches came again",
+        "{what}, {} times: {} answers, all counted, {duplicates} batches arrived twice",
         proxy.struck(),
-        tally.answers()
+        tally.answers
     ));
     assert!(proxy.struck() > 0);
     (proxy, duplicates)
@@ -56,26 +56,28 @@ async fn a_batch_that_arrives_after_its_retry_is_counted_once() {
     assert_came_late(&proxy, duplicates);
 }
 
-/// Has everything swallowed for seconds that a service with these flags sends.
+/// Swallows every batch of a service with these flags for some seconds.
 async fn count_after_silence(flags: &[&str]) {
     let length = Length::chosen();
-    let sidecar = Launch::sidecar().start().await;
+    let sidecar = stack::sidecar().start().await.unwrap();
     let proxy = Proxy::start(sidecar.otlp(), Fault::Swallow, 0).await;
-    let host = service(proxy.address).args(flags).start().await;
-    let load = Load::paced(host.api(), length.rate, mixed);
-    load.answered(u64::from(length.rate)).await;
+    let host = service(proxy.address).args(flags).start().await.unwrap();
+    let load = paced(host.api(), length.rate, mixed).await;
+    load.answered(u64::from(length.rate)).await.unwrap();
     proxy.strike(1);
-    load.answered(u64::from(length.rate * length.stop)).await;
+    load.answered(u64::from(length.rate * length.stop))
+        .await
+        .unwrap();
     proxy.strike(0);
-    load.answered(u64::from(length.rate)).await;
-    let mut tally = load.stop().await;
+    load.answered(u64::from(length.rate)).await.unwrap();
+    let mut tally = load.stop().await.unwrap();
     assert_undisturbed(&tally);
     settle(host, &sidecar, &mut tally).await;
     length.report(&format!(
         "silence for {} s, service with {flags:?}, {} batches swallowed: {} answers, all counted",
         length.stop,
         proxy.struck(),
-        tally.answers()
+        tally.answers
     ));
 }
 
@@ -90,7 +92,7 @@ async fn a_short_deadline_leaves_instances_the_time_to_keep_their_telemetry() {
 }
 
 fn assert_came_late(proxy: &Proxy, duplicates: f64) {
-    assert_eq!(proxy.held(), 0, "batches without a retry");
+    assert_eq!(proxy.held(), 0, "batches whose retry never came");
     assert_eq!(proxy.late(), vec![200; proxy.struck()]);
     assert_eq!(duplicates, proxy.struck() as f64);
 }

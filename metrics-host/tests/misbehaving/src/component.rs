@@ -1,4 +1,4 @@
-//! One misdeed per path.
+//! One fault per path.
 
 use bytes::Bytes;
 use futures::SinkExt;
@@ -21,9 +21,9 @@ async fn handle(request: Request) -> Result<Response<BoxBody>, Error> {
             black_box(0);
         },
         "/allocate" => {
-            let mut hoard = Vec::new();
+            let mut blocks = Vec::new();
             loop {
-                hoard.push(black_box(vec![1u8; 1 << 20]));
+                blocks.push(black_box(vec![1u8; 1 << 20]));
             }
         }
         "/recurse" => Ok(text(recurse(1).to_string())),
@@ -57,12 +57,12 @@ fn recurse(depth: u64) -> u64 {
     recurse(frame[63] + 1) + frame[0]
 }
 
-/// Begins a body too long to be collected, and traps in the middle of it.
+/// Starts a body too long for the host to buffer, and traps in the middle.
 fn cut_short() -> Response<BoxBody> {
     let (mut sender, body) = body::stream::<Vec<u8>>();
     wasip3::spawn(async move {
         for _ in 0..64 {
-            // The host reads on until the trap.
+            // Cannot fail: the host reads until the trap.
             _ = sender.send(vec![b'x'; 8 << 10]).await;
         }
         wasip3::clocks::monotonic_clock::wait_for(50_000_000).await;

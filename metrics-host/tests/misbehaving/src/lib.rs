@@ -1,5 +1,5 @@
-//! Does what a host must withstand, by path. Says nothing of its telemetry, so it is counted under its trigger's
-//! route.
+//! A component with one fault per path, which the host must withstand. It has no telemetry, so that the host counts its
+//! requests under the trigger's route.
 
 #[cfg(target_arch = "wasm32")]
 mod component;

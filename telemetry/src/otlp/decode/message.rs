@@ -1,4 +1,4 @@
-//! OTLP's messages, as far as a batch of ours has them. What else is in them is skipped.
+//! The OTLP messages and fields that a batch uses; all others are skipped.
 
 use super::{U64, read_point};
 use crate::{Histogram, Series, attribute, histogram::BUCKETS};
@@ -48,7 +48,7 @@ pub(super) struct Value<'a> {
     int_value: Option<U64>,
 }
 
-/// A text that is copied only where it has escapes; an optional [`Cow`] alone always is.
+/// Borrows unless the string has escapes. Serde would always copy an `Option<Cow<str>>`.
 #[derive(Deserialize)]
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
@@ -111,13 +111,13 @@ pub(super) struct HistogramData {
     pub(super) data_points: Points,
 }
 
-/// Data points as what they count.
+/// Data points, decoded into what they count.
 #[derive(Default)]
 pub(super) struct Points {
     pub(super) counted: Vec<(Series, Histogram)>,
-    /// When the last of them ended, in nanoseconds since the Unix epoch.
+    /// Latest end of a point, in nanoseconds since the Unix epoch.
     pub(super) end_unix_nanos: u64,
-    /// What is wrong with the first that cannot be counted.
+    /// Why the first uncountable point cannot be counted.
     pub(super) unusable: Option<String>,
 }
 
@@ -161,12 +161,12 @@ pub(super) struct DataPoint<'a> {
     pub(super) sum: f64,
     #[serde(default)]
     pub(super) bucket_counts: [U64; BUCKETS],
-    /// As it is written, which is nearly always the same.
+    /// Raw, because the text is nearly always the same: see `check_bounds`.
     #[serde(borrow)]
     pub(super) explicit_bounds: Option<&'a RawValue>,
 }
 
-/// What a data point is about. The first of several attributes of one name counts.
+/// Attributes of a data point. Of duplicates, the first wins.
 #[derive(Default)]
 pub(super) struct PointAttributes<'a> {
     pub(super) method: Option<Cow<'a, str>>,

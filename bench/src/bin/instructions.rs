@@ -1,0 +1,159 @@
+//! Counts the instructions of hot paths with callgrind and compares them with `bench/instructions.json`.
+//!
+//! The example `hot_paths` walks one path a given number of times; the machine's load does not change the count.
+//! With `--write`, the counts become the new baseline.
+
+use anyhow::{Context, Result, ensure};
+use serde::{Deserialize, Serialize};
+use std::{
+    cmp::Ordering,
+    collections::{BTreeMap, BTreeSet},
+    env, fs,
+    path::Path,
+    process::{Command, ExitCode},
+};
+
+/// Allowed distance from the baseline in both directions: a gain that is not recorded could be lost again unnoticed.
+const LIMIT_PERCENT: u64 = 5;
+const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/instructions.json");
+/// The paths and how often each is walked: often enough for one walk to stand out.
+const PATHS: [(&str, u64); 7] = [
+    ("record-edge", 20_000),
+    ("record-emitter", 20_000),
+    ("encode-batch", 10),
+    ("decode-batch", 10),
+    ("apply-batch", 10),
+    ("apply-single", 1000),
+    ("expose-10000", 12),
+];
+
+#[derive(Serialize, Deserialize)]
+struct Baseline {
+    /// Versions of the programs that the counts depend on.
+    toolchain: BTreeMap<String, String>,
+    /// Instructions of one walk by the path's name.
+    instructions: BTreeMap<String, u64>,
+}
+
+fn main() -> Result<ExitCode> {
+    let machine = env::consts::ARCH;
+    ensure!(
+        machine == "x86_64",
+        "the baseline is for x86_64; this machine is {machine}"
+    );
+    let program = env::current_exe()?.with_file_name("examples");
+    let program = program.join("hot_paths");
+    let toolchain =
+        ["rustc", "valgrind"].map(|program| anyhow::Ok((program.into(), version(program)?)));
+    let counts =
+        PATHS.map(|(path, times)| anyhow::Ok((path.into(), count(&program, path, times)?)));
+    let counted = Baseline {
+        toolchain: toolchain.into_iter().collect::<Result<_>>()?,
+        instructions: counts.into_iter().collect::<Result<_>>()?,
+    };
+    if env::args().any(|arg| arg == "--write") {
+        fs::write(FILE, serde_json::to_string_pretty(&counted)? + "\n").context(FILE)?;
+        println!("wrote {FILE}");
+        return Ok(ExitCode::SUCCESS);
+    }
+    let baseline = fs::read(FILE).context(FILE)?;
+    let baseline: Baseline = serde_json::from_slice(&baseline).context(FILE)?;
+    println!("| path | instructions | baseline | change | |\n|---|---:|---:|---:|---|");
+    let mut within = true;
+    let paths = baseline
+        .instructions
+        .keys()
+        .chain(counted.instructions.keys());
+    for path in paths.collect::<BTreeSet<_>>() {
+        let count = |of: &Baseline| of.instructions.get(path).copied().unwrap_or(0);
+        let (row, is_within) = compare(path, count(&counted), count(&baseline));
+        println!("{row}");
+        within &= is_within;
+    }
+    if within {
+        return Ok(ExitCode::SUCCESS);
+    }
+    eprintln!(
+        "instructions: more than {LIMIT_PERCENT} % from the baseline; if intended, run `make instructions-baseline` and commit the result"
+    );
+    if baseline.toolchain != counted.toolchain {
+        eprintln!(
+            "instructions: baseline {:?}, now {:?}",
+            baseline.toolchain, counted.toolchain
+        );
+    }
+    Ok(ExitCode::FAILURE)
+}
+
+/// Returns the instructions of one walk in all threads: what 2n walks take more than n. Start-up cancels out.
+fn count(program: &Path, path: &str, times: u64) -> Result<u64> {
+    let collect = |times: u64| {
+        let output = Command::new("valgrind")
+            .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
+            .arg(program)
+            .args([path, &times.to_string()])
+            .output()
+            .context("cannot run valgrind")?;
+        let log = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "{path} failed: {log}");
+        collected(&log).with_context(|| format!("callgrind gave no count: {log}"))
+    };
+    let more = collect(2 * times)?.checked_sub(collect(times)?);
+    Ok(more.with_context(|| format!("{path}: more walks took fewer instructions"))? / times)
+}
+
+/// Finds the line `==1== Collected : 123`.
+fn collected(log: &str) -> Option<u64> {
+    let (_, count) = log
+        .lines()
+        .find_map(|line| line.split_once("Collected :"))?;
+    count.trim().parse().ok()
+}
+
+/// Returns a row of the table, and whether the count is within the limit. 0 stands for a missing count.
+fn compare(path: &str, counted: u64, baseline: u64) -> (String, bool) {
+    let is_within = counted.abs_diff(baseline) * 100 <= baseline * LIMIT_PERCENT;
+    let verdict = match counted.cmp(&baseline) {
+        _ if is_within => "",
+        _ if counted == 0 || baseline == 0 => "missing",
+        Ordering::Less => "faster",
+        _ => "slower",
+    };
+    let change = 100.0 * (counted as f64 / baseline as f64 - 1.0);
+    let row = format!("| {path} | {counted} | {baseline} | {change:+.2} % | {verdict} |");
+    (row, is_within)
+}
+
+fn version(program: &str) -> Result<String> {
+    let output = Command::new(program).arg("--version").output();
+    let output = output.with_context(|| format!("cannot run {program}"))?;
+    ensure!(output.status.success(), "{program} --version failed");
+    Ok(String::from_utf8(output.stdout)?.trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn five_percent_either_way_is_the_limit() {
+        let is_within = |counted| compare("a", counted, 1000).1;
+        assert!(is_within(1050) && is_within(950));
+        assert!(!is_within(1051) && !is_within(949));
+        let (row, _) = compare("a", 949, 1000);
+        assert_eq!(row, "| a | 949 | 1000 | -5.10 % | faster |");
+    }
+
+    #[test]
+    fn a_path_that_only_one_side_has_is_a_failure() {
+        assert!(!compare("gone", 0, 1).1);
+        assert!(!compare("new", 1, 0).1);
+    }
+
+    #[test]
+    fn the_count_is_found_in_the_log() {
+        let log = "==7== Events    : Ir\n==7== Collected : 214587\n==7== \n";
+        assert_eq!(collected(log), Some(214_587));
+        assert_eq!(collected("==7== Events    : Ir\n"), None);
+    }
+}

@@ -1,0 +1,177 @@
+//! The `/metrics` page: requests, telemetry of other senders, and the host about itself, in the Prometheus text
+//! format 0.0.4.
+//!
+//! [`render`] takes a value of [`Sources`] and returns a page. Counters of the application are on disk before they
+//! are shown, so no scraped counter steps back after a power loss; where the disk refuses, the page shows the last
+//! counts that reached it and `metrics_host_state_sync_failures_total` says so. Families are in order of their names.
+
+mod families;
+
+use edge_counts::EdgeCounts;
+use flate2::{Compression, write::GzEncoder};
+use journal::Journal;
+use metric::{IntCounter, IntGauge, Registry};
+use prometheus::{Encoder, TextEncoder};
+use request_counts::RequestCounts;
+use std::{
+    io::{self, Write},
+    sync::Arc,
+    time::SystemTime,
+};
+
+/// Content type of the page.
+pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
+
+/// Everything the page shows.
+#[derive(Clone, Debug)]
+pub struct Sources {
+    /// Requests that were answered here.
+    pub counts: Arc<EdgeCounts>,
+    /// Telemetry that was reported over OTLP.
+    pub journal: Arc<Journal>,
+    registry: Registry,
+    metrics: ScrapeMetrics,
+}
+
+/// Metrics that a scrape sets or counts.
+#[derive(Clone, Debug)]
+struct ScrapeMetrics {
+    sync_failures: IntCounter,
+    series: IntGauge,
+    otlp_series: IntGauge,
+    otlp_streams: IntGauge,
+    senders: IntGauge,
+    host_gap: IntGauge,
+    journal_size: IntGauge,
+}
+
+impl ScrapeMetrics {
+    fn register(registry: &Registry) -> Self {
+        Self {
+            sync_failures: registry.counter(metric::SYNC_FAILURES),
+            series: registry.gauge(metric::SERIES),
+            otlp_series: registry.gauge(metric::OTLP_SERIES),
+            otlp_streams: registry.gauge(metric::OTLP_STREAMS),
+            senders: registry.gauge(metric::SENDERS),
+            host_gap: registry.gauge(metric::HOST_GAP),
+            journal_size: registry.gauge(metric::JOURNAL_SIZE),
+        }
+    }
+}
+
+impl Sources {
+    /// Shows `counts` and `journal` beside the metrics of `registry`, and registers what a scrape measures.
+    pub fn new(counts: Arc<EdgeCounts>, journal: Arc<Journal>, registry: &Registry) -> Self {
+        Self {
+            counts,
+            journal,
+            registry: registry.clone(),
+            metrics: ScrapeMetrics::register(registry),
+        }
+    }
+
+    /// Returns the metrics of the host about itself.
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// Returns the requests of the application, by either counting party. They are on disk, so this can wait for the
+    /// disk.
+    pub fn request_counts(&self) -> RequestCounts {
+        let (mut counts, synced) = self.counts.durable_snapshot();
+        if let Err(error) = synced {
+            self.metrics.sync_failures.inc();
+            tracing::error!(%error, "counters did not reach the disk; the last that did are shown");
+        }
+        counts.merge(&self.journal.state().component);
+        counts
+    }
+
+    /// Returns the same as of now, from memory: for what may show a count that the next power loss takes back.
+    pub fn latest_counts(&self) -> RequestCounts {
+        let mut counts = self.counts.latest();
+        counts.merge(&self.journal.state().component);
+        counts
+    }
+}
+
+/// Renders the page. What it shows of the application is on disk, so this can wait for the disk.
+///
+/// # Errors
+/// Never in practice: the page is written to memory.
+pub fn render(sources: &Sources) -> io::Result<Vec<u8>> {
+    let metrics = &sources.metrics;
+    let counts = sources.request_counts();
+    metrics.series.set(gauge(counts.series()));
+    let mut families = families::of_application(&counts);
+    {
+        let state = sources.journal.state();
+        families.extend(families::of_requests(
+            [metric::HOST_REQUESTS, metric::HOST_DURATION],
+            &state.host,
+        ));
+        families.push(families::single(metric::LOST_REQUESTS, state.lost_requests));
+        families.extend(families::of_otlp(&state.otlp));
+        metrics.otlp_series.set(gauge(state.otlp.series()));
+        metrics.otlp_streams.set(gauge(state.otlp.streams()));
+        metrics.senders.set(clamped(state.senders));
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        let gap = state.host_gap(now.unwrap_or_default().as_secs());
+        metrics.host_gap.set(clamped(gap));
+    }
+    metrics.journal_size.set(clamped(sources.journal.size()));
+    families.extend(sources.registry.snapshot().into_families());
+    // The encoder refuses a family without series.
+    families.retain(|family| !family.get_metric().is_empty());
+    families.sort_by(|a, b| a.name().cmp(b.name()));
+    let mut page = Vec::with_capacity(64 << 10);
+    TextEncoder::new()
+        .encode(&families, &mut page)
+        .map_err(io::Error::other)?;
+    Ok(page)
+}
+
+fn gauge(count: usize) -> i64 {
+    clamped(count as u64)
+}
+
+fn clamped(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+/// Compresses `page`.
+///
+/// # Errors
+/// Never in practice: it is written to memory.
+pub fn gzip(page: &[u8]) -> io::Result<Vec<u8>> {
+    let mut encoder = GzEncoder::new(Vec::with_capacity(page.len() / 8), Compression::fast());
+    encoder.write_all(page)?;
+    encoder.finish()
+}
+
+/// Returns whether an `Accept-Encoding` takes gzip: `q=0` refuses it.
+pub fn accepts_gzip(accept_encoding: &str) -> bool {
+    accept_encoding.split(',').any(|offer| {
+        let mut parts = offer.split(';').map(str::trim);
+        let coding = parts.next().unwrap_or_default();
+        let refused = parts
+            .filter_map(|parameter| parameter.strip_prefix("q="))
+            .any(|quality| quality.parse() == Ok(0.0));
+        coding.eq_ignore_ascii_case("gzip") && !refused
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gzip_is_used_only_when_asked_for() {
+        for accepted in ["gzip", "deflate, GZIP;q=0.5", "br;q=1.0, gzip"] {
+            assert!(accepts_gzip(accepted), "{accepted}");
+        }
+        for refused in ["", "identity", "gzip;q=0", "br, gzip; q=0.000"] {
+            assert!(!accepts_gzip(refused), "{refused}");
+        }
+    }
+}

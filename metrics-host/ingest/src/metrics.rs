@@ -1,0 +1,70 @@
+//! Metrics of the ingest about itself.
+
+use crate::IngestError;
+use metric::{Gauge, IntCounter, IntCounterVec, Registry};
+use std::time::SystemTime;
+
+/// Reason of a request that names a host it may not be reached by.
+pub(crate) const WRONG_HOST: &str = "host";
+/// Reason of a request on a connection beyond the limit.
+pub(crate) const TOO_MANY_CONNECTIONS: &str = "connections";
+
+/// Values of the label `kind` of spans: requests, other spans, and requests without a method or a status.
+const SPAN_KINDS: [&str; 3] = ["server", "other", "unusable"];
+
+#[derive(Debug)]
+pub(crate) struct IngestMetrics {
+    pub(crate) batches: IntCounter,
+    pub(crate) duplicates: IntCounter,
+    pub(crate) gaps: IntCounter,
+    pub(crate) points: IntCounter,
+    pub(crate) rejected_points: IntCounterVec,
+    pub(crate) log_records: IntCounter,
+    rejected: IntCounterVec,
+    spans: IntCounterVec,
+    last_batch: Gauge,
+}
+
+impl IngestMetrics {
+    /// Registers them. Every series starts at 0: `increase()` cannot see the first event of a series that starts
+    /// with it.
+    pub(crate) fn register(registry: &Registry) -> Self {
+        let metrics = Self {
+            batches: registry.counter(metric::BATCHES),
+            duplicates: registry.counter(metric::DUPLICATES),
+            gaps: registry.counter(metric::GAPS),
+            points: registry.counter(metric::POINTS),
+            rejected_points: registry.counter_vec(metric::REJECTED_POINTS),
+            log_records: registry.counter(metric::LOG_RECORDS),
+            rejected: registry.counter_vec(metric::REJECTED),
+            spans: registry.counter_vec(metric::SPANS),
+            last_batch: registry.float_gauge(metric::LAST_BATCH),
+        };
+        for reason in IngestError::reasons().chain([WRONG_HOST, TOO_MANY_CONNECTIONS]) {
+            metrics.rejected.with_label_values(&[reason]);
+        }
+        for reason in otlp::REJECTION_REASONS {
+            metrics.rejected_points.with_label_values(&[reason]);
+        }
+        metrics.count_spans([0; SPAN_KINDS.len()]);
+        metrics
+    }
+
+    /// Counts a request that was refused.
+    pub(crate) fn reject(&self, reason: &str) {
+        self.rejected.with_label_values(&[reason]).inc();
+    }
+
+    /// Counts spans, in the order of [`SPAN_KINDS`].
+    pub(crate) fn count_spans(&self, counts: [u64; SPAN_KINDS.len()]) {
+        for (kind, count) in SPAN_KINDS.into_iter().zip(counts) {
+            self.spans.with_label_values(&[kind]).inc_by(count);
+        }
+    }
+
+    /// Notes that telemetry was counted just now.
+    pub(crate) fn telemetry_counted(&self) {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        self.last_batch.set(now.unwrap_or_default().as_secs_f64());
+    }
+}

@@ -1,0 +1,539 @@
+//! The database: all SQL of the journal, its schema, and how it is opened.
+
+use super::state::State;
+use metric::Kind;
+use otlp::{Amount, MetricSeries, OtlpSeries, Replacement, SeriesValue, Stream, StreamId};
+use request_counts::{ComponentFailure, RequestCounts, RequestLabels};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
+use serde::{Serialize, de::DeserializeOwned};
+use std::{
+    collections::{BTreeMap, HashMap},
+    path::{Path, PathBuf},
+};
+use telemetry::{Histogram, histogram::BUCKETS};
+
+/// Marks the file as ours: "mhjl".
+const APPLICATION_ID: i32 = 0x6d68_6a6c;
+/// One after the other, each making the version of its position; those that were released never change.
+const MIGRATIONS: [&str; 2] = [
+    include_str!("migrations/0001_requests.sql"),
+    include_str!("migrations/0002_otlp.sql"),
+];
+/// Bytes of the write-ahead log that are kept between checkpoints.
+const WAL_SIZE: i64 = 16 << 20;
+/// Statements kept prepared: all there are.
+const STATEMENT_CACHE: usize = 32;
+
+const LAST_BATCH: &str = "SELECT sequence, body FROM senders WHERE instance = ?";
+const REMEMBER: &str = "INSERT INTO senders (instance, sequence, body, seen) VALUES (?, ?, ?, ?) \
+    ON CONFLICT (instance) DO UPDATE SET sequence = excluded.sequence, body = excluded.body, seen = excluded.seen";
+const FORGET_OLDEST: &str = "DELETE FROM senders WHERE instance IN \
+    (SELECT instance FROM senders ORDER BY seen LIMIT ?)";
+const COUNT_SENDERS: &str = "SELECT count(*), coalesce(max(seen), 0) FROM senders";
+const PUT_REQUESTS: &str = "INSERT INTO requests (reporter, endpoint, method, status, count) VALUES (?, ?, ?, ?, ?) \
+    ON CONFLICT DO UPDATE SET count = excluded.count";
+const PUT_LATENCY: &str = "INSERT INTO latency (reporter, endpoint, buckets, sum_nanos) VALUES (?, ?, ?, ?) \
+    ON CONFLICT DO UPDATE SET buckets = excluded.buckets, sum_nanos = excluded.sum_nanos";
+const PUT_TOTAL: &str = "INSERT INTO totals (reporter, name, count) VALUES (?, ?, ?) \
+    ON CONFLICT DO UPDATE SET count = excluded.count";
+const PUT_METRIC: &str = "INSERT INTO otlp_metrics (name, kind, help) VALUES (?, ?, ?) \
+    ON CONFLICT DO UPDATE SET kind = excluded.kind, help = excluded.help";
+const PUT_SERIES: &str = "INSERT INTO otlp_series (metric, labels, amount) VALUES (?, ?, ?) \
+    ON CONFLICT DO UPDATE SET amount = excluded.amount";
+const PUT_STREAM: &str = "INSERT INTO otlp_streams (id, start_unix_nanos, time_unix_nanos, total, seen) \
+    VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET start_unix_nanos = excluded.start_unix_nanos, \
+    time_unix_nanos = excluded.time_unix_nanos, total = excluded.total, seen = excluded.seen";
+const FORGET_STREAM: &str = "DELETE FROM otlp_streams WHERE id = ?";
+const ALL_REQUESTS: &str =
+    "SELECT endpoint, method, status, count FROM requests WHERE reporter = ?";
+const ALL_LATENCY: &str = "SELECT endpoint, buckets, sum_nanos FROM latency WHERE reporter = ?";
+const ALL_TOTALS: &str = "SELECT name, count FROM totals WHERE reporter = ?";
+const ALL_SERIES: &str = "SELECT metric, kind, help, labels, amount FROM otlp_series \
+    JOIN otlp_metrics ON otlp_metrics.name = otlp_series.metric";
+const ALL_STREAMS: &str =
+    "SELECT id, start_unix_nanos, time_unix_nanos, total, seen FROM otlp_streams";
+
+/// Names in the table of totals.
+const ERRORS: &str = "errors";
+const OVERFLOWED: &str = "overflowed";
+const LOST: &str = "lost";
+
+/// Why a journal cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("journal {}", path.display())]
+pub struct JournalError {
+    path: PathBuf,
+    #[source]
+    reason: Reason,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum Reason {
+    #[error("cannot be opened")]
+    Sqlite(#[from] rusqlite::Error),
+    #[error(
+        "damaged ({0}); restore it from a backup, or move it away with its -wal and -shm files to start from 0"
+    )]
+    Damaged(String),
+    #[error("is a database of something else; choose another --state-dir")]
+    Foreign,
+    #[error(
+        "written by a newer metrics-host (schema {found}, this one knows {known}); run that one",
+        known = MIGRATIONS.len()
+    )]
+    Newer { found: i64 },
+}
+
+/// Who reported requests; values of the column `reporter`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reporter {
+    Component,
+    Host,
+}
+
+impl Reporter {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Component => "component",
+            Self::Host => "host",
+        }
+    }
+}
+
+/// The last batch of an instance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct LastBatch {
+    pub(super) sequence: u64,
+    pub(super) body: Vec<u8>,
+}
+
+/// The open database.
+#[derive(Debug)]
+pub(super) struct Store {
+    connection: Connection,
+    /// When an instance was last remembered, in seconds that the host was up.
+    pub(super) last_seen: u64,
+}
+
+impl Store {
+    /// Opens the database, or creates it, and reads what is committed.
+    pub(super) fn open(path: &Path) -> Result<(Self, State), JournalError> {
+        Self::open_and_read(path).map_err(|reason| JournalError {
+            path: path.to_owned(),
+            reason: match reason {
+                Reason::Sqlite(error) if is_damage(&error) => Reason::Damaged(error.to_string()),
+                reason => reason,
+            },
+        })
+    }
+
+    fn open_and_read(path: &Path) -> Result<(Self, State), Reason> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+            | OpenFlags::SQLITE_OPEN_CREATE
+            | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let mut connection = Connection::open_with_flags(path, flags)?;
+        connection.set_prepared_statement_cache_capacity(STATEMENT_CACHE);
+        check(&connection)?;
+        connection.pragma_update(None, "journal_mode", "wal")?;
+        // A commit returns once the log is on disk.
+        connection.pragma_update(None, "synchronous", "full")?;
+        connection.pragma_update(None, "journal_size_limit", WAL_SIZE)?;
+        migrate(&mut connection, MIGRATIONS.len())?;
+        let mut store = Self {
+            connection,
+            last_seen: 0,
+        };
+        let state = store.read()?;
+        Ok((store, state))
+    }
+
+    pub(super) fn begin(&self) -> rusqlite::Result<()> {
+        self.connection.execute_batch("BEGIN IMMEDIATE")
+    }
+
+    /// Returns once all since [`Store::begin`] is on disk.
+    pub(super) fn commit(&self) -> rusqlite::Result<()> {
+        self.connection.execute_batch("COMMIT")
+    }
+
+    /// Undoes all since [`Store::begin`], where that is not done already.
+    pub(super) fn roll_back(&self) {
+        if !self.connection.is_autocommit()
+            && let Err(error) = self.connection.execute_batch("ROLLBACK")
+        {
+            tracing::error!(%error, "cannot roll back");
+        }
+    }
+
+    /// Writes something that leaves everything as it is: whether the disk takes it is all that is asked.
+    pub(super) fn probe(&self) -> rusqlite::Result<()> {
+        self.connection
+            .pragma_update(None, "user_version", MIGRATIONS.len() as i64)
+    }
+
+    pub(super) fn last_batch(&self, instance: &str) -> rusqlite::Result<Option<LastBatch>> {
+        let mut statement = self.connection.prepare_cached(LAST_BATCH)?;
+        let row = statement.query_row([instance], |row| {
+            Ok(LastBatch {
+                sequence: from_sql(row.get(0)?),
+                body: row.get(1)?,
+            })
+        });
+        row.optional()
+    }
+
+    pub(super) fn remember(
+        &self,
+        instance: &str,
+        sequence: u64,
+        body: &[u8],
+        seen: u64,
+    ) -> rusqlite::Result<()> {
+        self.put(
+            REMEMBER,
+            params![instance, to_sql(sequence), body, to_sql(seen)],
+        )
+    }
+
+    /// Forgets the `count` instances that were not seen for the longest; returns how many that were.
+    pub(super) fn forget_oldest(&self, count: u64) -> rusqlite::Result<u64> {
+        let mut statement = self.connection.prepare_cached(FORGET_OLDEST)?;
+        Ok(statement.execute([to_sql(count)])? as u64)
+    }
+
+    /// Writes the counters of `after` that `change` has something for.
+    pub(super) fn put_requests(
+        &self,
+        reporter: Reporter,
+        change: &RequestCounts,
+        before: &RequestCounts,
+    ) -> rusqlite::Result<()> {
+        let reporter = reporter.as_str();
+        for (labels, count) in &change.requests {
+            let RequestLabels {
+                endpoint,
+                method,
+                status,
+            } = labels;
+            let count = before
+                .requests
+                .get(labels)
+                .map_or(0, |count| *count)
+                .saturating_add(*count);
+            let values = params![
+                reporter,
+                endpoint,
+                method,
+                status.to_string(),
+                to_sql(count)
+            ];
+            self.put(PUT_REQUESTS, values)?;
+        }
+        for (endpoint, gain) in &change.latency {
+            let mut histogram = before.latency.get(endpoint).copied().unwrap_or_default();
+            histogram.merge(gain);
+            let values = params![
+                reporter,
+                endpoint,
+                json(&histogram.buckets),
+                to_sql(histogram.sum_nanos)
+            ];
+            self.put(PUT_LATENCY, values)?;
+        }
+        let mut totals = vec![
+            (ERRORS, before.errors, change.errors),
+            (OVERFLOWED, before.overflowed, change.overflowed),
+        ];
+        for (failure, gain) in &change.component_failures {
+            let before = before.component_failures.get(failure).copied();
+            totals.push((failure.as_str(), before.unwrap_or_default(), *gain));
+        }
+        for (name, before, gain) in totals {
+            if gain > 0 {
+                let values = params![reporter, name, to_sql(before.saturating_add(gain))];
+                self.put(PUT_TOTAL, values)?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn put_lost(&self, lost: u64) -> rusqlite::Result<()> {
+        let values = params![Reporter::Component.as_str(), LOST, to_sql(lost)];
+        self.put(PUT_TOTAL, values)
+    }
+
+    pub(super) fn put_otlp(&self, replacement: &Replacement) -> rusqlite::Result<()> {
+        for (name, metric) in &replacement.metrics {
+            self.put(PUT_METRIC, params![name, metric.kind.as_str(), metric.help])?;
+            for (labels, value) in &metric.series {
+                if let SeriesValue::Sum(amount) = value {
+                    self.put(PUT_SERIES, params![name, json(labels), json(amount)])?;
+                }
+            }
+        }
+        for (id, stream) in &replacement.streams {
+            let values = params![
+                id,
+                to_sql(stream.start_unix_nanos),
+                to_sql(stream.time_unix_nanos),
+                json(&stream.total),
+                to_sql(stream.seen)
+            ];
+            self.put(PUT_STREAM, values)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn forget_streams(&self, streams: &[StreamId]) -> rusqlite::Result<()> {
+        streams
+            .iter()
+            .try_for_each(|id| self.put(FORGET_STREAM, params![id]))
+    }
+
+    fn put(&self, sql: &str, values: &[&dyn rusqlite::ToSql]) -> rusqlite::Result<()> {
+        self.connection.prepare_cached(sql)?.execute(values)?;
+        Ok(())
+    }
+
+    fn read(&mut self) -> Result<State, Reason> {
+        let (senders, last_seen): (i64, i64) =
+            self.connection
+                .query_row(COUNT_SENDERS, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        self.last_seen = from_sql(last_seen);
+        let (component, lost_requests) = self.read_requests(Reporter::Component)?;
+        let (host, _) = self.read_requests(Reporter::Host)?;
+        Ok(State {
+            component,
+            host,
+            lost_requests,
+            otlp: self.read_otlp()?,
+            senders: from_sql(senders),
+            ..State::default()
+        })
+    }
+
+    fn read_requests(&self, reporter: Reporter) -> Result<(RequestCounts, u64), Reason> {
+        let mut counts = RequestCounts::default();
+        let mut lost = 0;
+        let mut statement = self.connection.prepare(ALL_REQUESTS)?;
+        let mut rows = statement.query([reporter.as_str()])?;
+        while let Some(row) = rows.next()? {
+            let (method, status): (String, String) = (row.get(1)?, row.get(2)?);
+            let labels = RequestLabels::stored(row.get(0)?, &method, &status)
+                .ok_or_else(|| Reason::Damaged(format!("status {status:?} in requests")))?;
+            counts.requests.insert(labels, from_sql(row.get(3)?));
+        }
+        let mut statement = self.connection.prepare(ALL_LATENCY)?;
+        let mut rows = statement.query([reporter.as_str()])?;
+        while let Some(row) = rows.next()? {
+            let buckets: [u64; BUCKETS] = parse("latency", &row.get::<_, String>(1)?)?;
+            let histogram = Histogram {
+                buckets,
+                sum_nanos: from_sql(row.get(2)?),
+            };
+            counts.latency.insert(row.get(0)?, histogram);
+        }
+        let mut statement = self.connection.prepare(ALL_TOTALS)?;
+        let mut rows = statement.query([reporter.as_str()])?;
+        while let Some(row) = rows.next()? {
+            let (name, count): (String, i64) = (row.get(0)?, row.get(1)?);
+            let failures = ComponentFailure::ALL;
+            let failure = failures
+                .into_iter()
+                .find(|failure| failure.as_str() == name);
+            match (&*name, failure) {
+                (ERRORS, _) => counts.errors = from_sql(count),
+                (OVERFLOWED, _) => counts.overflowed = from_sql(count),
+                (LOST, _) => lost = from_sql(count),
+                (_, Some(failure)) => {
+                    counts.component_failures.insert(failure, from_sql(count));
+                }
+                _ => return Err(Reason::Damaged(format!("total {name:?}"))),
+            }
+        }
+        Ok((counts, lost))
+    }
+
+    fn read_otlp(&self) -> Result<OtlpSeries, Reason> {
+        let mut metrics = BTreeMap::<String, MetricSeries>::new();
+        let mut statement = self.connection.prepare(ALL_SERIES)?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let (kind, labels, amount): (String, String, String) =
+                (row.get(1)?, row.get(3)?, row.get(4)?);
+            let kind = Kind::ALL
+                .into_iter()
+                .find(|known| known.as_str() == kind)
+                .ok_or_else(|| Reason::Damaged(format!("type {kind:?} in otlp_metrics")))?;
+            let help = row.get(2)?;
+            let metric = metrics.entry(row.get(0)?).or_insert(MetricSeries {
+                kind,
+                help,
+                series: BTreeMap::new(),
+            });
+            let amount: Amount = parse("otlp_series", &amount)?;
+            let labels = parse("otlp_series", &labels)?;
+            metric.series.insert(labels, SeriesValue::Sum(amount));
+        }
+        let mut streams = HashMap::new();
+        let mut statement = self.connection.prepare(ALL_STREAMS)?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let stream = Stream {
+                start_unix_nanos: from_sql(row.get(1)?),
+                time_unix_nanos: from_sql(row.get(2)?),
+                total: parse("otlp_streams", &row.get::<_, String>(3)?)?,
+                seen: from_sql(row.get(4)?),
+            };
+            streams.insert(row.get(0)?, stream);
+        }
+        Ok(OtlpSeries::restore(metrics, streams))
+    }
+}
+
+/// Checks that the file is ours and whole.
+fn check(connection: &Connection) -> Result<(), Reason> {
+    let pragma = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+    let (id, version) = (pragma("application_id")?, pragma("user_version")?);
+    let tables = "SELECT count(*) FROM sqlite_schema";
+    let tables: i64 = connection.query_row(tables, [], |row| row.get(0))?;
+    if id != i64::from(APPLICATION_ID) && (id != 0 || version != 0 || tables != 0) {
+        return Err(Reason::Foreign);
+    }
+    if version > MIGRATIONS.len() as i64 {
+        return Err(Reason::Newer { found: version });
+    }
+    let found: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+    match &*found {
+        "ok" => Ok(()),
+        _ => Err(Reason::Damaged(found)),
+    }
+}
+
+/// Brings the schema to `version`.
+fn migrate(connection: &mut Connection, version: usize) -> Result<(), Reason> {
+    let found = connection.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0))?;
+    let found = usize::try_from(found).map_err(|_| Reason::Damaged(format!("schema {found}")))?;
+    for (index, migration) in MIGRATIONS.iter().enumerate().take(version).skip(found) {
+        let transaction = connection.transaction()?;
+        transaction.execute_batch(migration)?;
+        transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+        transaction.pragma_update(None, "user_version", index as i64 + 1)?;
+        transaction.commit()?;
+    }
+    Ok(())
+}
+
+fn is_damage(error: &rusqlite::Error) -> bool {
+    use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
+    matches!(
+        error.sqlite_error_code(),
+        Some(DatabaseCorrupt | NotADatabase)
+    )
+}
+
+/// SQLite's integers are signed.
+fn to_sql(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+fn from_sql(number: i64) -> u64 {
+    u64::try_from(number).unwrap_or_default()
+}
+
+fn json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).expect("numbers and strings always serialize")
+}
+
+fn parse<T: DeserializeOwned>(table: &str, text: &str) -> Result<T, Reason> {
+    serde_json::from_str(text).map_err(|error| Reason::Damaged(format!("{table}: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{fs, os::unix::fs::FileExt};
+
+    fn failure(path: &Path) -> String {
+        let error = anyhow::Error::new(Store::open(path).unwrap_err());
+        format!("{error:#}")
+    }
+
+    #[test]
+    fn an_older_journal_is_brought_up_to_date_with_all_it_counted() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("journal.sqlite");
+        let mut connection = Connection::open(&path).unwrap();
+        migrate(&mut connection, 1).unwrap();
+        connection
+            .execute_batch(
+                "INSERT INTO requests VALUES ('component', '/items', 'GET', '200', 7);
+                 INSERT INTO latency VALUES ('component', '/items', '[7,0,0,0,0,0,0,0,0,0,0,0,0,0,0]', 3500000);
+                 INSERT INTO totals VALUES ('component', 'trap', 2);
+                 INSERT INTO senders VALUES ('i', 3, x'00', 12);",
+            )
+            .unwrap();
+        drop(connection);
+        let (store, state) = Store::open(&path).unwrap();
+        assert_eq!(state.component.requests.values().sum::<u64>(), 7);
+        assert_eq!(state.component.latency["/items"].count(), 7);
+        assert_eq!(
+            state.component.component_failures[&ComponentFailure::Trap],
+            2
+        );
+        assert_eq!(
+            store.last_batch("i").unwrap().map(|last| last.sequence),
+            Some(3)
+        );
+        assert_eq!((store.last_seen, state.senders), (12, 1));
+        assert!(state.otlp.metrics().is_empty());
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_named_and_left_as_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("journal.sqlite");
+        let of_ours = |sql: &str| {
+            let (store, _) = Store::open(&path).unwrap();
+            store.connection.execute_batch(sql).unwrap();
+        };
+        type Make<'a> = &'a dyn Fn();
+        let cases: [(&str, Make<'_>); 5] = [
+            ("newer metrics-host (schema 99", &|| {
+                of_ours("PRAGMA user_version = 99")
+            }),
+            ("something else", &|| {
+                Connection::open(&path)
+                    .unwrap()
+                    .execute_batch("CREATE TABLE t (x)")
+                    .unwrap();
+            }),
+            ("damaged", &|| {
+                fs::write(
+                    &path,
+                    "no database at all, and longer than its header would be: ".repeat(9),
+                )
+                .unwrap()
+            }),
+            ("damaged", &|| {
+                of_ours("INSERT INTO totals VALUES ('component', 'nonsense', 1)");
+            }),
+            ("damaged", &|| {
+                of_ours("PRAGMA wal_checkpoint(TRUNCATE)");
+                let file = fs::File::options().write(true).open(&path).unwrap();
+                file.write_all_at(&[0xff; 4096], 4096).unwrap();
+            }),
+        ];
+        for (index, (expected, make)) in cases.into_iter().enumerate() {
+            make();
+            let before = fs::read(&path).unwrap();
+            let error = failure(&path);
+            assert!(error.contains(expected), "case {index}: {error}");
+            assert!(error.contains("journal.sqlite"), "case {index}: {error}");
+            assert_eq!(fs::read(&path).unwrap(), before, "case {index}");
+            for file in fs::read_dir(dir.path()).unwrap() {
+                fs::remove_file(file.unwrap().path()).unwrap();
+            }
+        }
+    }
+}

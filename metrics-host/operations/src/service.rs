@@ -1,0 +1,162 @@
+//! Routes of the endpoint for operators.
+
+use crate::{Build, Readiness, Status, Webhook, html, runbooks};
+use bytes::Bytes;
+use exposition::Sources;
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body_util::Full;
+use http_server::{listener::Service, reply};
+use hyper::body::Incoming;
+use jiff::Timestamp;
+use serde_json::json;
+use std::{io, sync::Arc, time::Instant};
+
+/// The endpoint for operators.
+#[derive(Clone, Debug)]
+pub struct Operations(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    sources: Sources,
+    readiness: Readiness,
+    status: Arc<Status>,
+    webhook: Webhook,
+    build: Build,
+}
+
+/// A resource by its path.
+enum Resource<'a> {
+    Status,
+    Style,
+    Icon,
+    Metrics,
+    Healthy,
+    Ready,
+    Runbooks,
+    Runbook(&'a str),
+    Webhook,
+}
+
+impl<'a> Resource<'a> {
+    fn at(path: &'a str) -> Option<Self> {
+        Some(match path {
+            "/" => Self::Status,
+            "/style.css" => Self::Style,
+            "/icon.svg" => Self::Icon,
+            "/metrics" => Self::Metrics,
+            "/-/healthy" => Self::Healthy,
+            "/-/ready" => Self::Ready,
+            "/runbooks" | "/runbooks/" => Self::Runbooks,
+            "/api/v1/alerts" => Self::Webhook,
+            _ => Self::Runbook(path.strip_prefix("/runbooks/")?),
+        })
+    }
+}
+
+impl Operations {
+    /// Creates an endpoint that shows `sources` and `status`, and feeds `webhook`.
+    pub fn new(
+        sources: Sources,
+        readiness: Readiness,
+        status: Arc<Status>,
+        webhook: Webhook,
+        build: Build,
+    ) -> Self {
+        Self(Arc::new(Inner {
+            sources,
+            readiness,
+            status,
+            webhook,
+            build,
+        }))
+    }
+
+    fn metrics(&self, gzip: bool) -> io::Result<Response<Full<Bytes>>> {
+        let mut page = exposition::render(&self.0.sources)?;
+        if gzip {
+            page = exposition::gzip(&page)?;
+        }
+        let mut response = reply::content(StatusCode::OK, exposition::CONTENT_TYPE, page);
+        let headers = response.headers_mut();
+        headers.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
+        if gzip {
+            headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        }
+        Ok(response)
+    }
+
+    fn ready(&self) -> Response<Full<Bytes>> {
+        let ready = self.0.readiness.is_ready();
+        let status = if ready {
+            StatusCode::OK
+        } else {
+            StatusCode::SERVICE_UNAVAILABLE
+        };
+        reply::json(status, &json!({ "ready": ready }))
+    }
+}
+
+impl Service for Operations {
+    type Body = Full<Bytes>;
+
+    async fn call(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        let Some(resource) = Resource::at(request.uri().path()) else {
+            return reply::error(
+                StatusCode::NOT_FOUND,
+                "not found; there are /, /metrics, /runbooks/, /-/healthy, /-/ready and POST /api/v1/alerts",
+            );
+        };
+        match (&resource, request.method()) {
+            (Resource::Webhook, &Method::POST) => return self.0.webhook.call(request).await,
+            (Resource::Webhook, _) => return reply::method_not_allowed("POST"),
+            (_, &Method::GET | &Method::HEAD) => {}
+            _ => return reply::method_not_allowed("GET, HEAD"),
+        }
+        match resource {
+            Resource::Metrics => {
+                let accepted = request
+                    .headers()
+                    .get(header::ACCEPT_ENCODING)
+                    .and_then(|value| value.to_str().ok());
+                let gzip = accepted.is_some_and(exposition::accepts_gzip);
+                let operations = self.clone();
+                on_blocking_thread(move || operations.metrics(gzip)).await
+            }
+            Resource::Ready => self.ready(),
+            Resource::Healthy => reply::json(StatusCode::OK, &json!({ "healthy": true })),
+            Resource::Style => html::style(),
+            Resource::Icon => html::icon(),
+            Resource::Runbooks => runbooks::index(self.0.build),
+            Resource::Runbook(name) => runbooks::page(name, self.0.build),
+            Resource::Webhook => reply::method_not_allowed("POST"),
+            Resource::Status => {
+                let status = Arc::clone(&self.0.status);
+                // A reader can stop the page from reloading.
+                let refreshes = request.uri().query() != Some("refresh=off");
+                let answer = move || Ok(status.answer(Instant::now(), Timestamp::now(), refreshes));
+                on_blocking_thread(answer).await
+            }
+        }
+    }
+
+    fn refuse(&self, _request: Request<Incoming>) -> Response<Full<Bytes>> {
+        reply::retry_after(StatusCode::SERVICE_UNAVAILABLE, "too many connections", 1)
+    }
+}
+
+/// Renders where it may wait for the disk.
+async fn on_blocking_thread(
+    render: impl FnOnce() -> io::Result<Response<Full<Bytes>>> + Send + 'static,
+) -> Response<Full<Bytes>> {
+    let rendered = tokio::task::spawn_blocking(render).await;
+    rendered
+        .map_err(io::Error::other)
+        .flatten()
+        .unwrap_or_else(|error| {
+            tracing::error!(%error, "cannot render a page");
+            reply::error(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "cannot render this page; see the log",
+            )
+        })
+}

@@ -1,0 +1,124 @@
+//! The status page at `/`.
+//!
+//! ```text
+//! Sources ─ every 5 s → History ─┐
+//!    └─ now ─────────────────────┴→ charts, endpoints, facts ┐
+//! Notifications ──────────────────→ alerts ──────────────────┴→ page
+//! ```
+
+mod alerts;
+mod charts;
+mod endpoints;
+mod facts;
+mod history;
+mod page;
+pub mod sampler;
+mod totals;
+mod trends;
+mod words;
+
+use crate::{Build, Notifications, Readiness, WebUrl, html};
+use bytes::Bytes;
+use exposition::Sources;
+use history::{History, Sample};
+use http::{Response, StatusCode};
+use http_body_util::Full;
+use jiff::Timestamp;
+use serde::Serialize;
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex, PoisonError},
+    time::Instant,
+};
+
+/// The addresses in use.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Addresses {
+    /// The application, if it is hosted here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub api: Option<SocketAddr>,
+    /// `/metrics` and this page.
+    pub metrics: SocketAddr,
+    /// The OTLP ingest.
+    pub otlp: SocketAddr,
+}
+
+/// Addresses of the servers around this process, as far as they are configured.
+#[derive(Clone, Debug, Default)]
+pub struct Links {
+    /// Scrapes `/metrics`.
+    pub prometheus: Option<WebUrl>,
+    /// Posts to the webhook.
+    pub alertmanager: Option<WebUrl>,
+    /// Shows the dashboards.
+    pub grafana: Option<WebUrl>,
+}
+
+/// The status page and its history.
+#[derive(Debug)]
+pub struct Status {
+    sources: Sources,
+    readiness: Readiness,
+    addresses: Addresses,
+    links: Links,
+    notifications: Arc<Notifications>,
+    build: Build,
+    history: Mutex<History>,
+}
+
+impl Status {
+    /// Creates a page about `sources` whose history begins at `now`.
+    pub fn new(
+        sources: Sources,
+        readiness: Readiness,
+        addresses: Addresses,
+        links: Links,
+        notifications: Arc<Notifications>,
+        build: Build,
+        now: Instant,
+    ) -> Self {
+        let status = Self {
+            sources,
+            readiness,
+            addresses,
+            links,
+            notifications,
+            build,
+            history: Mutex::default(),
+        };
+        status.sample(now);
+        status
+    }
+
+    /// Adds what is counted at `now` to the history.
+    pub fn sample(&self, now: Instant) {
+        let sample = Sample::new(now, &self.sources.latest_counts());
+        let mut history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
+        history.record(sample);
+    }
+
+    /// Returns the page as of `now`, which is `wall` for people; it loads itself again if it `refreshes`.
+    pub fn answer(&self, now: Instant, wall: Timestamp, refreshes: bool) -> Response<Full<Bytes>> {
+        let counts = self.sources.latest_counts();
+        let sample = Sample::new(now, &counts);
+        let notifications = self.notifications.all();
+        let facts = facts::Facts::gather(&self.sources, &counts, &self.addresses, wall);
+        let page = {
+            let history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
+            page::Page {
+                build: self.build,
+                ready: self.readiness.is_ready(),
+                refreshes,
+                time: wall.strftime("%H:%M:%S UTC").to_string(),
+                addresses: &self.addresses,
+                links: &self.links,
+                tiles: page::tiles(&history, &sample, &facts, &notifications),
+                charts: trends::charts(&history, &sample),
+                endpoints: endpoints::Table::new(&history, &sample),
+                alerts: alerts::List::new(&notifications, wall),
+                facts,
+            }
+        };
+        html::page(StatusCode::OK, &page)
+    }
+}

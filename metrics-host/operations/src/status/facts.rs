@@ -1,0 +1,173 @@
+//! Single numbers: the application, how it is hosted, and how its telemetry arrives. Each names the sample of
+//! `/metrics` that it equals.
+
+use super::{Addresses, words};
+use exposition::Sources;
+use jiff::Timestamp;
+use metric::Family;
+use request_counts::{ComponentFailure, RequestCounts};
+use std::time::Duration;
+
+/// A number with its name.
+pub(super) struct Fact {
+    pub(super) label: &'static str,
+    /// As people read it.
+    pub(super) value: String,
+    /// As it is.
+    pub(super) exact: String,
+    /// The sample of `/metrics`.
+    pub(super) sample: String,
+    /// Whether somebody should look into it.
+    pub(super) worrying: bool,
+}
+
+/// All of them, by what they are about.
+pub(super) struct Facts {
+    /// Name, version and digest of each application.
+    pub(super) applications: Vec<[String; 3]>,
+    pub(super) answering: Vec<Fact>,
+    pub(super) telemetry: Vec<Fact>,
+    pub(super) storage: Vec<Fact>,
+    pub(super) instances: u64,
+    pub(super) in_flight: u64,
+    pub(super) in_flight_limit: u64,
+    pub(super) senders: u64,
+    /// How long ago telemetry came last.
+    pub(super) last_batch: Option<Duration>,
+}
+
+impl Facts {
+    /// Collects them; `counts` are the requests, at `now`.
+    pub(super) fn gather(
+        sources: &Sources,
+        counts: &RequestCounts,
+        addresses: &Addresses,
+        now: Timestamp,
+    ) -> Self {
+        let own = sources.registry().snapshot();
+        let counted = |label, family| number(label, family, own.count(family));
+        let failures = |label, family| worry(label, family, own.count(family));
+        let (lost, senders, otlp_series) = {
+            let state = sources.journal.state();
+            (
+                state.lost_requests,
+                state.senders,
+                state.otlp.series() as u64,
+            )
+        };
+        let instances = own.count(metric::INSTANCES);
+        let in_flight = own.count(metric::IN_FLIGHT);
+        let in_flight_limit = own.count(metric::IN_FLIGHT_LIMIT);
+
+        let mut answering = vec![worry("Internal exceptions", metric::ERRORS, counts.errors)];
+        for (failure, failures) in &counts.component_failures {
+            let mut fact = worry(label(*failure), metric::COMPONENT_FAILURES, *failures);
+            fact.sample += &format!("{{reason=\"{}\"}}", failure.as_str());
+            answering.push(fact);
+        }
+        if addresses.api.is_some() {
+            answering.extend([
+                counted("Requests in flight", metric::IN_FLIGHT),
+                counted("Limit of requests in flight", metric::IN_FLIGHT_LIMIT),
+                counted("Instances", metric::INSTANCES),
+                counted("Instances created", metric::INSTANCES_STARTED),
+            ]);
+        }
+
+        let last = own.value(metric::LAST_BATCH);
+        let last_batch = (last > 0.0).then(|| since(last, now));
+        let mut last_fact = number("Last telemetry", metric::LAST_BATCH, 0);
+        last_fact.exact = last.to_string();
+        last_fact.value = last_batch.map_or("none yet".into(), |age| {
+            format!("{}\u{a0}ago", words::span(age))
+        });
+        let telemetry = vec![
+            last_fact,
+            counted("Batches counted", metric::BATCHES),
+            counted("Batches sent again, not counted again", metric::DUPLICATES),
+            failures("Batches that senders skipped", metric::GAPS),
+            failures("Posts refused", metric::REJECTED),
+            worry(
+                "Requests that components could not report",
+                metric::LOST_REQUESTS,
+                lost,
+            ),
+        ];
+
+        let writable = own.count(metric::JOURNAL_WRITABLE) == 1;
+        let mut journal = number("Journal", metric::JOURNAL_WRITABLE, u64::from(writable));
+        journal.worrying = !writable;
+        journal.value = if writable { "writable" } else { "not writable" }.into();
+        let bytes = sources.journal.size();
+        let mut size = number("Journal on disk", metric::JOURNAL_SIZE, bytes);
+        size.value = words::bytes(bytes);
+        let storage = vec![
+            journal,
+            size,
+            failures("Scrapes while the disk refused", metric::SYNC_FAILURES),
+            failures(
+                "Failures of the file of notifications",
+                metric::NOTIFICATION_FILE_FAILURES,
+            ),
+            number(
+                "Series of the application",
+                metric::SERIES,
+                counts.series() as u64,
+            ),
+            number("Series of other senders", metric::OTLP_SERIES, otlp_series),
+            worry(
+                "Requests that fit no series",
+                metric::OVERFLOWED,
+                counts.overflowed,
+            ),
+        ];
+        Self {
+            applications: own
+                .label_values(metric::APP_BUILD_INFO)
+                .into_iter()
+                .filter_map(|labels| labels.try_into().ok())
+                .collect(),
+            answering,
+            telemetry,
+            storage,
+            instances,
+            in_flight,
+            in_flight_limit,
+            senders,
+            last_batch,
+        }
+    }
+}
+
+fn label(failure: ComponentFailure) -> &'static str {
+    match failure {
+        ComponentFailure::Trap => "Instances lost to a trap",
+        ComponentFailure::Timeout => "Requests that timed out",
+        ComponentFailure::Instantiation => "Requests without an instance",
+        ComponentFailure::Overload => "Requests without a place",
+    }
+}
+
+/// A number that is as good as another.
+fn number(label: &'static str, family: Family, number: u64) -> Fact {
+    Fact {
+        label,
+        value: words::count(number),
+        exact: number.to_string(),
+        sample: family.name.into(),
+        worrying: false,
+    }
+}
+
+/// A number that should be 0.
+fn worry(label: &'static str, family: Family, found: u64) -> Fact {
+    Fact {
+        worrying: found > 0,
+        ..number(label, family, found)
+    }
+}
+
+fn since(unix_seconds: f64, now: Timestamp) -> Duration {
+    let age = now.as_second() as f64 - unix_seconds;
+    Duration::from_secs_f64(age.max(0.0))
+}

@@ -1,0 +1,319 @@
+//! The command line as typed. Every value is parsed here, so that an error names the flag and the value.
+
+use crate::build_info;
+use bytesize::ByteSize;
+use clap::{Parser, Subcommand};
+use operations::WebUrl;
+use std::{fmt, path::PathBuf, str::FromStr};
+use tracing_subscriber::{EnvFilter, filter::LevelFilter};
+
+/// Exact Prometheus metrics for WebAssembly services.
+///
+/// Hosts the components of a Spin application (`serve`) or receives the telemetry they send when Spin hosts
+/// them (`sidecar`), and shows every request, counted once, on /metrics.
+#[derive(Debug, Parser)]
+#[command(name = "metrics-host", version = build_info::VERSION, long_version = build_info::LONG_VERSION, max_term_width = 100)]
+pub(crate) struct Args {
+    /// What to do
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// The ways to run.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Host the components of a Spin application and count every request at its edge
+    #[cfg(feature = "serve")]
+    Serve(Box<ServeArgs>),
+    /// Receive telemetry over OTLP/HTTP from components that run elsewhere, such as under `spin up`
+    Sidecar(Box<SidecarArgs>),
+    /// Ask a running metrics-host whether it is ready: exit code 0 if so, else 1
+    Health(HealthArgs),
+}
+
+/// Settings of both servers.
+#[derive(Debug, clap::Args)]
+pub(crate) struct CommonArgs {
+    /// Address of /metrics, the status page and the health checks
+    #[arg(
+        long,
+        env = "METRICS_HOST_METRICS_LISTEN",
+        value_name = "ADDR",
+        default_value = "127.0.0.1:9464"
+    )]
+    pub(crate) metrics_listen: ListenAddress,
+
+    /// Address of the OTLP/HTTP ingest
+    #[arg(
+        long,
+        env = "METRICS_HOST_OTLP_LISTEN",
+        value_name = "ADDR",
+        default_value = "127.0.0.1:4318"
+    )]
+    pub(crate) otlp_listen: ListenAddress,
+
+    /// Host name by which clients may reach the OTLP ingest and the webhook for alerts, besides localhost and
+    /// loopback addresses; may be repeated (in the environment: separated by commas)
+    #[arg(
+        long = "allowed-host",
+        env = "METRICS_HOST_ALLOWED_HOST",
+        value_name = "NAME",
+        value_delimiter = ','
+    )]
+    pub(crate) allowed_hosts: Vec<String>,
+
+    /// Directory for counters, items and compiled code; used by one process at a time
+    #[arg(
+        long,
+        env = "METRICS_HOST_STATE_DIR",
+        value_name = "DIR",
+        default_value = ".metrics-host"
+    )]
+    pub(crate) state_dir: PathBuf,
+
+    /// File that gets the addresses in use, as JSON, once all are bound
+    #[arg(long, env = "METRICS_HOST_ADDRESSES_FILE", value_name = "FILE")]
+    pub(crate) addresses_file: Option<PathBuf>,
+
+    /// Open connections per listener; any beyond are answered 503 and closed
+    #[arg(long, env = "METRICS_HOST_MAX_CONNECTIONS", value_name = "N", default_value = "4096", value_parser = at_least_one)]
+    pub(crate) max_connections: usize,
+
+    /// Largest OTLP body as sent
+    #[arg(
+        long,
+        env = "METRICS_HOST_MAX_OTLP_BODY_SIZE",
+        value_name = "SIZE",
+        default_value = "4MiB"
+    )]
+    pub(crate) max_otlp_body_size: ByteSize,
+
+    /// Largest OTLP body after decompression
+    #[arg(
+        long,
+        env = "METRICS_HOST_MAX_OTLP_DECOMPRESSED_SIZE",
+        value_name = "SIZE",
+        default_value = "8MiB"
+    )]
+    pub(crate) max_otlp_decompressed_size: ByteSize,
+
+    /// Data points, spans or log records in one OTLP request
+    #[arg(long, env = "METRICS_HOST_MAX_OTLP_POINTS", value_name = "N", default_value = "20000", value_parser = at_least_one)]
+    pub(crate) max_otlp_points: usize,
+
+    /// Longest time for an OTLP body to arrive
+    #[arg(
+        long,
+        env = "METRICS_HOST_OTLP_READ_TIMEOUT",
+        value_name = "TIME",
+        default_value = "10s"
+    )]
+    pub(crate) otlp_read_timeout: humantime::Duration,
+
+    /// Metrics that other OTLP senders may create
+    #[arg(long, env = "METRICS_HOST_MAX_METRICS", value_name = "N", default_value = "1000", value_parser = at_least_one)]
+    pub(crate) max_metrics: usize,
+
+    /// Series of each metric that is fed over OTLP; requests that components report beyond count as "other"
+    #[arg(long, env = "METRICS_HOST_MAX_SERIES_PER_METRIC", value_name = "N", default_value = "2000", value_parser = at_least_one)]
+    pub(crate) max_series_per_metric: usize,
+
+    /// Length of a label that comes over OTLP, in bytes
+    #[arg(long, env = "METRICS_HOST_MAX_LABEL_LENGTH", value_name = "N", default_value = "200", value_parser = at_least_one)]
+    pub(crate) max_label_length: usize,
+
+    /// Component instances whose last batch is remembered, so that a retry is not counted again
+    #[arg(long, env = "METRICS_HOST_MAX_SENDERS", value_name = "N", default_value = "200000", value_parser = at_least_one)]
+    pub(crate) max_senders: usize,
+
+    /// Address of Prometheus; the status page links there
+    #[arg(long, env = "METRICS_HOST_PROMETHEUS_URL", value_name = "URL")]
+    pub(crate) prometheus_url: Option<WebUrl>,
+
+    /// Address of Alertmanager; the status page links there
+    #[arg(long, env = "METRICS_HOST_ALERTMANAGER_URL", value_name = "URL")]
+    pub(crate) alertmanager_url: Option<WebUrl>,
+
+    /// Address of Grafana; the status page links there
+    #[arg(long, env = "METRICS_HOST_GRAFANA_URL", value_name = "URL")]
+    pub(crate) grafana_url: Option<WebUrl>,
+
+    /// Longest time for requests in flight after SIGTERM or SIGINT
+    #[arg(
+        long,
+        env = "METRICS_HOST_SHUTDOWN_GRACE",
+        value_name = "TIME",
+        default_value = "10s"
+    )]
+    pub(crate) shutdown_grace: humantime::Duration,
+
+    /// Log level, or directives such as `info,ingest=debug`
+    #[arg(
+        long,
+        env = "METRICS_HOST_LOG_LEVEL",
+        value_name = "LEVEL",
+        default_value = "info"
+    )]
+    pub(crate) log_level: LogFilter,
+}
+
+/// Settings of `serve`.
+#[cfg(feature = "serve")]
+#[derive(Debug, clap::Args)]
+pub(crate) struct ServeArgs {
+    #[command(flatten)]
+    pub(crate) common: CommonArgs,
+
+    /// The application to host
+    #[arg(
+        long,
+        env = "METRICS_HOST_MANIFEST",
+        value_name = "FILE",
+        default_value = "spin.toml"
+    )]
+    pub(crate) manifest: PathBuf,
+
+    /// Address of the application
+    #[arg(
+        long,
+        env = "METRICS_HOST_LISTEN",
+        value_name = "ADDR",
+        default_value = "127.0.0.1:8080"
+    )]
+    pub(crate) listen: ListenAddress,
+
+    /// Longest time for a component to answer
+    #[arg(long, env = "METRICS_HOST_REQUEST_TIMEOUT", value_name = "TIME", default_value = "30s", value_parser = positive_duration)]
+    pub(crate) request_timeout: humantime::Duration,
+
+    /// Requests inside components at one time; any beyond are answered 503
+    #[arg(long, env = "METRICS_HOST_MAX_CONCURRENT_REQUESTS", value_name = "N", default_value = "1024", value_parser = at_least_one)]
+    pub(crate) max_concurrent_requests: usize,
+
+    /// Largest request body
+    #[arg(
+        long,
+        env = "METRICS_HOST_MAX_BODY_SIZE",
+        value_name = "SIZE",
+        default_value = "1MiB"
+    )]
+    pub(crate) max_body_size: ByteSize,
+
+    /// Requests an instance answers before it is replaced
+    #[arg(long, env = "METRICS_HOST_INSTANCE_REUSE", value_name = "N", default_value = "10000", value_parser = at_least_one)]
+    pub(crate) instance_reuse: usize,
+
+    /// Requests an instance answers at one time; a trap fails all of them
+    #[arg(long, env = "METRICS_HOST_INSTANCE_CONCURRENCY", value_name = "N", default_value = "16", value_parser = at_least_one)]
+    pub(crate) instance_concurrency: usize,
+
+    /// Memory an instance may use
+    #[arg(long, env = "METRICS_HOST_INSTANCE_MEMORY", value_name = "SIZE", default_value = "64MiB", value_parser = positive_size)]
+    pub(crate) instance_memory: ByteSize,
+}
+
+/// Settings of `sidecar`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct SidecarArgs {
+    #[command(flatten)]
+    pub(crate) common: CommonArgs,
+}
+
+/// Settings of `health`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct HealthArgs {
+    /// Address to ask
+    #[arg(
+        long,
+        env = "METRICS_HOST_URL",
+        value_name = "URL",
+        default_value = "http://127.0.0.1:9464/-/ready"
+    )]
+    pub(crate) url: http::Uri,
+}
+
+/// A host name or IP address with a port: `127.0.0.1:8080`, `localhost:8080`, `[::]:8080`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ListenAddress(String);
+
+impl FromStr for ListenAddress {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let expected = "expected HOST:PORT such as 127.0.0.1:8080 or localhost:8080";
+        let (host, port) = text.rsplit_once(':').ok_or(expected)?;
+        let is_ipv6 = host.starts_with('[') && host.ends_with(']');
+        let is_host = !host.is_empty() && (is_ipv6 || !host.contains([':', '/', '@', ' ']));
+        let is_port = port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok();
+        (is_host && is_port)
+            .then(|| Self(text.to_owned()))
+            .ok_or(expected)
+    }
+}
+
+impl ListenAddress {
+    /// Returns the address in the form that a socket resolves and binds.
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ListenAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Directives that `tracing-subscriber` understands.
+#[derive(Clone, Debug)]
+pub(crate) struct LogFilter(String);
+
+impl FromStr for LogFilter {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        // Without this check a misspelt level would name a target and silence all others.
+        let words = text.split(',').map(str::trim);
+        let mut bare = words.filter(|word| !word.contains(['=', '[']));
+        if let Some(word) = bare.find(|word| word.parse::<LevelFilter>().is_err()) {
+            return Err(format!(
+                "{word:?} is not a level; expected off, error, warn, info, debug or trace, or TARGET=LEVEL"
+            ));
+        }
+        EnvFilter::builder()
+            .parse(text)
+            .map_err(|error| error.to_string())?;
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl LogFilter {
+    /// Returns the filter.
+    pub(crate) fn filter(&self) -> EnvFilter {
+        EnvFilter::new(&self.0)
+    }
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) | Err(_) => Err("expected a whole number from 1".into()),
+        Ok(number) => Ok(number),
+    }
+}
+
+#[cfg(feature = "serve")]
+fn positive_duration(text: &str) -> Result<humantime::Duration, String> {
+    match text.parse::<humantime::Duration>() {
+        Ok(time) if time.is_zero() => Err("expected more than 0".into()),
+        Ok(time) => Ok(time),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+#[cfg(feature = "serve")]
+fn positive_size(text: &str) -> Result<ByteSize, String> {
+    match text.parse::<ByteSize>()? {
+        ByteSize(0) => Err("expected more than 0".into()),
+        size => Ok(size),
+    }
+}

@@ -1,0 +1,211 @@
+//! `serve`: a Spin application behind the edge.
+
+use crate::{args::ListenAddress, config::ConfigError};
+use anyhow::Result;
+use edge::{Edge, EdgeCounts, EdgeLimits, EdgeMetrics, Outcome, RequestBodyError, Upstream};
+use http::Request;
+use http_body_util::BodyExt;
+use metric::{ApplicationInfo, IntCounter, IntGauge, Registry};
+use request_counts::ComponentFailure;
+use spin_host::{Application, HostLimits, HttpError, Observer, Responded, Stopper, Trigger};
+use spin_manifest::Manifest;
+use state_dir::StateDir;
+use std::{
+    net::{SocketAddr, ToSocketAddrs},
+    path::PathBuf,
+    sync::Arc,
+};
+use tokio::sync::OwnedSemaphorePermit;
+
+/// Variable that tells an instrumented component how to hand over its telemetry.
+const TELEMETRY: &str = "telemetry";
+/// Its value where the host counts.
+const INLINE: &str = "inline";
+/// Bytes of a component's SHA-256 that `app_build_info` shows.
+const REVISION_LEN: usize = 6;
+
+/// Configuration of the application that `serve` hosts.
+#[derive(Debug)]
+pub(crate) struct HostingConfig {
+    /// Path of `spin.toml`.
+    pub(crate) manifest: PathBuf,
+    pub(crate) listen: ListenAddress,
+    /// Values of `SPIN_VARIABLE_<NAME>`, by name in lower case.
+    pub(crate) variables: Vec<(String, String)>,
+    pub(crate) host: HostLimits,
+    pub(crate) edge: EdgeLimits,
+}
+
+/// A Spin application that is ready to answer.
+pub(crate) struct Hosted {
+    pub(crate) edge: Edge<SpinUpstream>,
+    pub(crate) stopper: Stopper,
+}
+
+/// Handles to the metrics of hosting.
+#[derive(Clone)]
+pub(crate) struct HostingMetrics {
+    edge: EdgeMetrics,
+    instances: IntGauge,
+    instances_started: IntCounter,
+}
+
+impl HostingMetrics {
+    /// Registers them at 0.
+    pub(crate) fn register(registry: &Registry) -> Self {
+        Self {
+            edge: EdgeMetrics::register(registry),
+            instances: registry.gauge(metric::INSTANCES),
+            instances_started: registry.counter(metric::INSTANCES_STARTED),
+        }
+    }
+}
+
+impl Hosted {
+    /// Loads the application. Its counters go to `counts`; `otlp` is this process' own OTLP listener, where the
+    /// application must not send its telemetry.
+    ///
+    /// # Errors
+    /// If the application cannot be hosted.
+    pub(crate) async fn load(
+        config: HostingConfig,
+        otlp: SocketAddr,
+        state: &StateDir,
+        counts: Arc<EdgeCounts>,
+        metrics: HostingMetrics,
+        applications: &ApplicationInfo,
+    ) -> Result<Self> {
+        let mut variables = config.variables;
+        if !variables.iter().any(|(name, _)| name == TELEMETRY) {
+            // The edge counts, so the component is told to leave it to the edge.
+            variables.push((TELEMETRY.to_owned(), INLINE.to_owned()));
+        }
+        let manifest = Manifest::load(&config.manifest, &variables).map_err(|source| {
+            ConfigError::Manifest {
+                path: config.manifest,
+                source,
+            }
+        })?;
+        if otlp_target(&manifest).is_some_and(|target| leads_to(target, otlp)) {
+            return Err(ConfigError::TelemetryLoop { address: otlp }.into());
+        }
+        let observer = InstanceObserver {
+            counts: Arc::clone(&counts),
+            metrics: metrics.clone(),
+        };
+        let application =
+            Application::load(&manifest, config.host, state.path(), Arc::new(observer)).await?;
+        for (_, digest) in application.digests() {
+            let revision: String = digest[..REVISION_LEN]
+                .iter()
+                .map(|byte| format!("{byte:02x}"))
+                .collect();
+            applications.show(&manifest.name, &manifest.version, &revision);
+        }
+        let stopper = application.stopper();
+        let upstream = SpinUpstream {
+            application,
+            inline: manifest
+                .variables
+                .get(TELEMETRY)
+                .is_some_and(|mode| mode == INLINE),
+        };
+        let timeout = config.host.request_timeout;
+        let edge = Edge::start(upstream, counts, metrics.edge, config.edge, timeout).await;
+        Ok(Self { edge, stopper })
+    }
+}
+
+/// A Spin application as the edge sees it.
+pub(crate) struct SpinUpstream {
+    application: Application,
+    inline: bool,
+}
+
+impl Upstream for SpinUpstream {
+    type Target = Trigger;
+    type Body = spin_host::ResponseBody;
+
+    fn target(&self, path: &str) -> Option<&Trigger> {
+        self.application.trigger(path)
+    }
+
+    fn targets(&self) -> &[Trigger] {
+        self.application.triggers()
+    }
+
+    fn route<'a>(&self, trigger: &'a Trigger) -> &'a str {
+        trigger.route()
+    }
+
+    fn is_inline(&self) -> bool {
+        self.inline
+    }
+
+    async fn respond(
+        &self,
+        trigger: &Trigger,
+        request: Request<edge::RequestBody>,
+        permit: OwnedSemaphorePermit,
+    ) -> Outcome<spin_host::ResponseBody> {
+        let request = request.map(|body| {
+            body.map_err(|error| match error {
+                RequestBodyError::TooLarge(limit) => {
+                    HttpError::HttpRequestBodySize(Some(limit as u64))
+                }
+                RequestBodyError::Connection(error) => HttpError::Hyper(error),
+            })
+            .boxed_unsync()
+        });
+        let Responded { response, instance } =
+            self.application.respond(trigger, request, permit).await;
+        Outcome {
+            response: response.map_err(|failure| match failure {
+                spin_host::Failure::Timeout => edge::Failure::Timeout,
+                spin_host::Failure::Instantiation(reason) => edge::Failure::Instantiation(reason),
+                spin_host::Failure::Trap { backtrace } => edge::Failure::Trap { backtrace },
+                spin_host::Failure::Handler(reason) => edge::Failure::Handler(reason),
+            }),
+            instance,
+        }
+    }
+}
+
+/// Counts instances and the traps among them.
+struct InstanceObserver {
+    counts: Arc<EdgeCounts>,
+    metrics: HostingMetrics,
+}
+
+impl Observer for InstanceObserver {
+    fn instance_started(&self, _component: &str) {
+        self.metrics.instances_started.inc();
+        self.metrics.instances.inc();
+    }
+
+    fn instance_trapped(&self, _component: &str) {
+        self.counts.record_failure(ComponentFailure::Trap);
+    }
+
+    fn instance_ended(&self, _component: &str) {
+        self.metrics.instances.dec();
+    }
+}
+
+/// Returns the `host:port` to which the application sends its telemetry over OTLP, if it does.
+fn otlp_target(manifest: &Manifest) -> Option<&str> {
+    let otlp = manifest.variables.get(TELEMETRY)? == "otlp";
+    let target = manifest.variables.get("telemetry_host");
+    target.filter(|_| otlp).map(String::as_str)
+}
+
+/// Returns whether a connection to `target` reaches the listener at `address`.
+fn leads_to(target: &str, address: SocketAddr) -> bool {
+    let Ok(targets) = target.to_socket_addrs() else {
+        return false;
+    };
+    targets.into_iter().any(|target| {
+        let everywhere = address.ip().is_unspecified() && target.ip().is_loopback();
+        target.port() == address.port() && (target.ip() == address.ip() || everywhere)
+    })
+}

@@ -1,0 +1,112 @@
+//! The Wasm engine, and how a file becomes a component that is ready to be instantiated.
+
+use crate::{bindings, instance::HostState, limits::HostLimits};
+use anyhow::{Context, Result, bail};
+use std::{path::Path, thread, time::Duration};
+use wasmtime::{
+    Cache, CacheConfig, Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig,
+    component::{Component, HasSelf, Linker},
+};
+use wasmtime_wasi_http::{handler::ProxyPre, p2, p3};
+
+/// How often a guest that computes is interrupted.
+const EPOCH: Duration = Duration::from_millis(10);
+
+/// Creates the engine. Compiled code is kept in `cache`.
+///
+/// # Errors
+/// If the cache cannot be used, or the system lacks the address space that `limits` ask for.
+pub(crate) fn create(limits: &HostLimits, cache: &Path) -> Result<Engine> {
+    let mut cache_config = CacheConfig::new();
+    cache_config.with_directory(cache);
+    let mut config = Config::new();
+    config
+        .wasm_component_model_async(true)
+        .epoch_interruption(true)
+        .allocation_strategy(InstanceAllocationStrategy::Pooling(pool(limits)))
+        .cache(Some(Cache::new(cache_config)?));
+    let engine = Engine::new(&config)?;
+    let weak = engine.weak();
+    thread::Builder::new()
+        .name("wasm-epoch".into())
+        .spawn(move || {
+            while let Some(engine) = weak.upgrade() {
+                engine.increment_epoch();
+                drop(engine);
+                thread::sleep(EPOCH);
+            }
+        })?;
+    Ok(engine)
+}
+
+/// Slots for twice the instances that full load needs, since one that ends is replaced before it is gone.
+/// They cost address space, not memory.
+fn pool(limits: &HostLimits) -> PoolingAllocationConfig {
+    let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+    // An instance that is used up keeps its slot until it has delivered its telemetry.
+    let requests_at_once = limits.instance_concurrency.min(limits.instance_reuse);
+    let instances = 2 * limits.max_concurrent_requests.div_ceil(requests_at_once) + 16;
+    let mut pool = PoolingAllocationConfig::default();
+    pool.total_component_instances(count(instances))
+        .total_core_instances(count(8 * instances))
+        .total_memories(count(2 * instances))
+        .total_tables(count(8 * instances))
+        .total_stacks(count(2 * limits.max_concurrent_requests + 4 * instances))
+        .max_memory_size(limits.instance_memory);
+    pool
+}
+
+/// Compiles the component at `path`, or takes it from the cache, and links it with all that is implemented.
+///
+/// # Errors
+/// If the file cannot be read, is no component that serves HTTP, or imports something that is not implemented.
+pub(crate) fn load(
+    engine: &Engine,
+    path: &Path,
+    build_command: Option<&str>,
+) -> Result<(ProxyPre<HostState>, Vec<u8>)> {
+    let wasm = std::fs::read(path).with_context(|| {
+        let hint = build_command
+            .map(|command| format!("; build it with: {command}"))
+            .unwrap_or_default();
+        format!("cannot read {}{hint}", path.display())
+    })?;
+    let component = Component::from_binary(engine, &wasm)
+        .map_err(anyhow::Error::from)
+        .with_context(|| {
+            format!(
+                "{} is no WebAssembly component that this host can run",
+                path.display()
+            )
+        })?;
+    let instance = linker(engine)?
+        .instantiate_pre(&component)
+        .map_err(anyhow::Error::from)
+        .with_context(|| {
+            format!(
+                "{} needs something that metrics-host does not implement",
+                path.display()
+            )
+        })?;
+    let proxy = match p3::bindings::ServicePre::new(instance.clone()) {
+        Ok(service) => ProxyPre::P3(service),
+        Err(_) => match p2::bindings::ProxyPre::new(instance) {
+            Ok(proxy) => ProxyPre::P2(proxy),
+            Err(_) => bail!(
+                "{} serves no HTTP: it exports neither wasi:http/handler@0.3 nor wasi:http/incoming-handler@0.2",
+                path.display()
+            ),
+        },
+    };
+    Ok((proxy, wasm))
+}
+
+fn linker(engine: &Engine) -> Result<Linker<HostState>> {
+    let mut linker = Linker::new(engine);
+    wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+    wasmtime_wasi::p3::add_to_linker(&mut linker)?;
+    p2::add_only_http_to_linker_async(&mut linker)?;
+    p3::add_to_linker(&mut linker)?;
+    bindings::Imports::add_to_linker::<_, HasSelf<HostState>>(&mut linker, |state| state)?;
+    Ok(linker)
+}

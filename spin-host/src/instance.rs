@@ -1,0 +1,87 @@
+//! The store of an instance: what the component may use, and what the host keeps for it.
+
+use crate::{
+    database::Databases,
+    limits::HostLimits,
+    outbound::{self, Outbound},
+    stdio::GuestOutput,
+};
+use spin_manifest::AllowedHosts;
+use std::{collections::HashMap, sync::Arc};
+use wasmtime::{Engine, Store, StoreLimits, StoreLimitsBuilder, component::ResourceTable};
+use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
+use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
+
+/// The part that all instances of a component share.
+#[derive(Debug)]
+pub(crate) struct Component {
+    pub id: Arc<str>,
+    pub variables: HashMap<String, String>,
+    pub environment: Vec<(String, String)>,
+    pub allowed_hosts: Arc<AllowedHosts>,
+    pub databases: Databases,
+    pub limits: HostLimits,
+}
+
+/// State of the host for one instance.
+pub(crate) struct HostState {
+    wasi: WasiCtx,
+    http: WasiHttpCtx,
+    outbound: Outbound,
+    memory: StoreLimits,
+    pub table: ResourceTable,
+    pub component: Arc<Component>,
+}
+
+impl Component {
+    /// Creates the store of an instance that is called `name` in the log.
+    pub(crate) fn store(self: &Arc<Self>, engine: &Engine, name: &Arc<str>) -> Store<HostState> {
+        let output = |stream| GuestOutput::new(Arc::clone(&self.id), Arc::clone(name), stream);
+        let mut wasi = WasiCtxBuilder::new();
+        wasi.stdout(output("stdout"))
+            .stderr(output("stderr"))
+            .envs(&self.environment);
+        outbound::allow_sockets(&mut wasi, &self.allowed_hosts);
+        let mut store = Store::new(
+            engine,
+            HostState {
+                wasi: wasi.build(),
+                http: WasiHttpCtx::new(),
+                outbound: Outbound::new(
+                    Arc::clone(&self.id),
+                    Arc::clone(&self.allowed_hosts),
+                    self.limits.request_timeout,
+                ),
+                memory: StoreLimitsBuilder::new()
+                    .memory_size(self.limits.instance_memory)
+                    .build(),
+                table: ResourceTable::new(),
+                component: Arc::clone(self),
+            },
+        );
+        store.limiter(|state| &mut state.memory);
+        // A guest that computes lets others go on at every tick, and so can be stopped.
+        store.set_epoch_deadline(1);
+        store.epoch_deadline_async_yield_and_update(1);
+        store
+    }
+}
+
+impl WasiView for HostState {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView {
+            ctx: &mut self.wasi,
+            table: &mut self.table,
+        }
+    }
+}
+
+impl WasiHttpView for HostState {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        WasiHttpCtxView {
+            hooks: &mut self.outbound,
+            table: &mut self.table,
+            ctx: &mut self.http,
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! The instances of one component: creates them, and hands requests to them through the [`Queue`].
+
+use crate::{
+    Observer,
+    instance::{Component, HostState},
+    instance_task,
+    message::{RequestBody, ResponseBody},
+    outcome::InstanceOutcome,
+    queue::{InstanceId, Pending, Queue, RequestContext, StartInstance},
+};
+use futures::{channel::oneshot, future::FusedFuture};
+use http::{Request, Response};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    task::Waker,
+    thread,
+    time::Duration,
+};
+use tokio::{runtime::Handle, sync::watch};
+use wasmtime::{Engine, PoolConcurrencyLimitError, Store};
+use wasmtime_wasi_http::handler::{Proxy, ProxyPre};
+
+/// Pause before another instance is tried to be started where there are as many as there may be.
+const PAUSE: Duration = Duration::from_millis(2);
+
+/// The instances of one component.
+pub(crate) struct Pool {
+    engine: Engine,
+    proxy: ProxyPre<HostState>,
+    pub component: Arc<Component>,
+    pub observer: Arc<dyn Observer>,
+    created: AtomicU64,
+    /// Turns true when instances without work are to end at once.
+    pub stopping: watch::Receiver<bool>,
+    /// Every instance holds a receiver, so that its closing tells that none is left.
+    alive: watch::Sender<()>,
+    runtime: Handle,
+    max_starting: usize,
+    queue: Queue,
+}
+
+/// An instance before its first request.
+pub(crate) struct Fresh {
+    pub id: InstanceId,
+    pub store: Store<HostState>,
+    pub proxy: Proxy,
+    pub outcome: Arc<InstanceOutcome>,
+    pub live: Live,
+}
+
+/// Reports the end of an instance when it is dropped.
+pub(crate) struct Live {
+    observer: Arc<dyn Observer>,
+    component: Arc<str>,
+    _alive: watch::Receiver<()>,
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        self.observer.instance_ended(&self.component);
+    }
+}
+
+/// Why a request has no response from its component.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NoResponse {
+    #[error("no instance of the component could be created: {0}")]
+    NoInstance(String),
+    #[error("the instance failed")]
+    InstanceFailed,
+}
+
+impl Pool {
+    /// Creates a pool without instances, which it will start in the current runtime.
+    pub(crate) fn new(
+        engine: Engine,
+        proxy: ProxyPre<HostState>,
+        component: Component,
+        observer: Arc<dyn Observer>,
+        stopping: watch::Receiver<bool>,
+        alive: watch::Sender<()>,
+    ) -> Self {
+        Self {
+            engine,
+            proxy,
+            component: Arc::new(component),
+            observer,
+            created: AtomicU64::new(0),
+            stopping,
+            alive,
+            runtime: Handle::current(),
+            max_starting: thread::available_parallelism().map_or(1, usize::from),
+            queue: Queue::default(),
+        }
+    }
+
+    /// Has an instance answer `request`, and waits as long as it is polled. The response is complete, or too long to
+    /// wait for.
+    ///
+    /// # Errors
+    /// [`NoResponse`], `ExpirationError` of `wasmtime_wasi_http` if the guest took too long, or the error that the
+    /// guest gave instead of a response.
+    pub(crate) async fn handle(
+        self: &Arc<Self>,
+        context: RequestContext,
+        request: Request<RequestBody>,
+    ) -> wasmtime::Result<Response<ResponseBody>> {
+        let (response, responded) = oneshot::channel();
+        let mut caller = Caller {
+            queue: &self.queue,
+            responded,
+        };
+        let pending = Pending {
+            context,
+            request,
+            response,
+        };
+        self.start(self.queue.push(pending, self.max_starting));
+        (&mut caller.responded)
+            .await
+            .map_err(|_| NoResponse::InstanceFailed)?
+    }
+
+    /// Creates an instance.
+    ///
+    /// # Errors
+    /// If there is no room for it, or its component does not start.
+    pub(crate) async fn instantiate(&self) -> wasmtime::Result<Fresh> {
+        let number = self.created.fetch_add(1, Relaxed);
+        let name: Arc<str> = format!("{}-{number}", self.component.id).into();
+        let mut store = self.component.store(&self.engine, &name);
+        let proxy = self.proxy.instantiate_async(&mut store).await?;
+        self.observer.instance_started(&self.component.id);
+        Ok(Fresh {
+            id: InstanceId(number),
+            store,
+            proxy,
+            outcome: Arc::new(InstanceOutcome::new(name)),
+            live: Live {
+                observer: Arc::clone(&self.observer),
+                component: Arc::clone(&self.component.id),
+                _alive: self.alive.subscribe(),
+            },
+        })
+    }
+
+    /// Takes a request for the instance `id`, or lists it as idle and wakes it when there is one.
+    pub(crate) fn take_or_wait(&self, id: InstanceId, waker: &Waker) -> Option<Pending> {
+        self.queue.take_or_wait(id, waker)
+    }
+
+    /// Lists the instance `id` as idle. Returns false if it is to take a request instead.
+    pub(crate) fn wait(&self, id: InstanceId, waker: &Waker) -> bool {
+        self.queue.wait(id, waker)
+    }
+
+    /// Puts back a request that its instance did not begin.
+    pub(crate) fn put_back(self: &Arc<Self>, pending: Pending) {
+        self.start(self.queue.put_back(pending, self.max_starting));
+    }
+
+    /// Notes that the instance `id` can take no request now.
+    pub(crate) fn withdraw(self: &Arc<Self>, id: InstanceId) {
+        self.start(self.queue.withdraw(id, self.max_starting));
+    }
+
+    fn start(self: &Arc<Self>, wanted: Option<StartInstance>) {
+        if let Some(StartInstance) = wanted {
+            let pool = Arc::clone(self);
+            self.runtime.spawn(async move { pool.run_instance().await });
+        }
+    }
+
+    /// Creates an instance and serves requests with it until it ends.
+    async fn run_instance(self: Arc<Self>) {
+        let instance = self.instantiate_for_queue().await;
+        let (first, wanted) = self.queue.started(self.max_starting);
+        self.start(wanted);
+        match (instance, first) {
+            (Ok(instance), first) => instance_task::run(self, instance, first).await,
+            (Err(error), Some(pending)) => {
+                let error = NoResponse::NoInstance(format!("{error:#}"));
+                _ = pending.response.send(Err(error.into()));
+            }
+            (Err(_), None) => {}
+        }
+    }
+
+    /// Creates an instance once there is room for it, or fails when nobody waits for it any more.
+    async fn instantiate_for_queue(&self) -> wasmtime::Result<Fresh> {
+        loop {
+            match self.instantiate().await {
+                Err(error) if error.is::<PoolConcurrencyLimitError>() => {
+                    tokio::time::sleep(PAUSE).await;
+                    // An instance that became idle may have taken the request.
+                    if !self.queue.is_waiting() {
+                        return Err(error);
+                    }
+                }
+                instance => return instance,
+            }
+        }
+    }
+}
+
+/// Takes a request off the queue if its caller leaves.
+struct Caller<'a> {
+    queue: &'a Queue,
+    responded: oneshot::Receiver<wasmtime::Result<Response<ResponseBody>>>,
+}
+
+impl Drop for Caller<'_> {
+    fn drop(&mut self) {
+        if !self.responded.is_terminated() {
+            self.responded.close();
+            self.queue.forget_canceled();
+        }
+    }
+}

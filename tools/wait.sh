@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# Sourced: how to wait.
+
+# await SECONDS WHAT COMMAND...: runs the command until it succeeds; fails if it does not in that time.
+await() {
+  local deadline=$((SECONDS + $1))
+  until "${@:3}"; do
+    [ "$SECONDS" -lt "$deadline" ] || { echo "$2: not so after $1 s" >&2; return 1; }
+    sleep 0.2
+  done
+}
+
+# answers URL: tells whether a GET succeeds.
+answers() { curl --silent --fail --max-time 5 --output /dev/null "$1"; }
