@@ -53,7 +53,7 @@ pub enum Command {
 /// A finished run.
 #[derive(Debug, clap::Args)]
 pub struct Folder {
-    /// Its folder [default: evidence/report]
+    /// Folder of the run [default: evidence/report]
     #[arg(value_name = "DIR")]
     path: Option<PathBuf>,
 }
@@ -102,10 +102,10 @@ pub struct Args {
     /// Metrics and status page of that system [default: http://127.0.0.1:9464]
     #[arg(long, value_name = "URL")]
     metrics: Option<Url>,
-    /// Its Prometheus [default: http://127.0.0.1:9090]
+    /// Prometheus of that system [default: http://127.0.0.1:9090]
     #[arg(long, value_name = "URL")]
     prometheus: Option<Url>,
-    /// Its Alertmanager [default: http://127.0.0.1:9093]
+    /// Alertmanager of that system [default: http://127.0.0.1:9093]
     #[arg(long, value_name = "URL")]
     alertmanager: Option<Url>,
 }

@@ -22,7 +22,7 @@ impl<'a> Drill<'a> {
     /// Runs a scenario and writes its files into `folder`.
     ///
     /// # Errors
-    /// Those of [`Drill::run`], or that something cannot be captured. As many files as possible are written, and the
+    /// As [`Drill::run`], or if something cannot be captured. As many files as possible are written, and the
     /// reason into `failure.txt`.
     pub async fn conduct(place: Place<'a>, scenario: Scenario, folder: &Path) -> Result<Self> {
         fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;

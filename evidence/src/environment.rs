@@ -12,7 +12,7 @@ use crate::{
     rules::{self, RuleDigest},
 };
 
-/// Its file, in the folder of a run.
+/// The file in the folder of a run.
 pub const FILE: &str = "environment.json";
 /// The component that `spin.toml` names.
 const COMPONENT: &str = "target/wasm32-wasip2/component/items_component.wasm";

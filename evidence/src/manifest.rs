@@ -16,7 +16,7 @@ use crate::{
     run::Run,
 };
 
-/// Its file, in the folder of a run.
+/// The file in the folder of a run.
 pub const FILE: &str = "manifest.json";
 
 /// The claims of a run.

@@ -24,11 +24,11 @@ pub struct Prometheus(Client);
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, PartialOrd, Ord)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
-    /// Its condition does not hold.
+    /// The condition does not hold.
     Inactive,
-    /// It holds, but not yet for long enough.
+    /// The condition holds, but not yet for long enough.
     Pending,
-    /// It has held for as long as the rule's `for`.
+    /// The condition has held for as long as the rule's `for`.
     Firing,
 }
 
@@ -112,7 +112,7 @@ impl Prometheus {
     /// Returns the rule of each alert.
     ///
     /// # Errors
-    /// If there is none, or more than one.
+    /// If an alert has no rule, or more than one.
     pub async fn alert_rules(&self, alerts: &[scenario::Alert]) -> Result<Vec<Rule>> {
         let rules = self.rules().await?;
         let rule = |alert| {

@@ -54,7 +54,7 @@ pub struct Record {
 pub struct AlertRecord {
     /// Name of the alert.
     pub name: String,
-    /// Its expression, as Prometheus had it loaded.
+    /// The expression, as Prometheus had it loaded.
     pub query: String,
     /// The rule's `for`, in seconds.
     #[serde(default, alias = "duration")]
@@ -105,7 +105,7 @@ pub enum Stage {
 pub struct Picture {
     /// File in the folder of the scenario.
     pub file: String,
-    /// What it shows.
+    /// The subject of the picture.
     pub shows: String,
 }
 
@@ -148,7 +148,7 @@ pub struct Graph {
 pub struct Delivery {
     /// When it arrived.
     pub at: Timestamp,
-    /// Its body.
+    /// The body.
     pub payload: Value,
 }
 

@@ -33,7 +33,7 @@ const FOLDERS: [(&str, &str); 3] = [
 /// Parts of the names of variables that hold the URLs of package servers.
 const SERVERS: [&str; 4] = ["INDEX", "PROXY", "REGISTR", "proxy"];
 
-/// What to replace, and by which word; the first match wins.
+/// Patterns to replace, each with its replacement, in this order.
 #[derive(Clone, Debug)]
 pub struct Redactor(Vec<(Regex, String)>);
 

@@ -20,7 +20,7 @@ use crate::{
     run::Run,
 };
 
-/// Its file, in the folder of a run.
+/// The file in the folder of a run.
 pub const FILE: &str = "README.md";
 
 /// Files that are made from raw files, by their paths in the folder of the run.

@@ -17,9 +17,9 @@ const VARIANTS: [(&str, Variant, &str); 3] = [
 /// A rule file as it was loaded, apart from the addresses in its links.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RuleFile {
-    /// Its path in the repository.
+    /// Path in the repository.
     pub path: String,
-    /// Its content.
+    /// Content.
     pub text: String,
 }
 
@@ -89,7 +89,7 @@ pub fn at(repository: &Path, commit: &str, name: &str) -> Result<Vec<RuleFile>> 
 /// Returns the newest commit whose rule files have these digests, for a run whose own commit is gone.
 ///
 /// # Errors
-/// If there is none.
+/// If no commit has them.
 pub fn find(repository: &Path, name: &str, digests: &[&RuleDigest]) -> Result<String> {
     let (_, folder) = named(name)?;
     let folder = format!("{folder}/rules");

@@ -31,14 +31,14 @@ pub struct Catalogue {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Scenario {
-    /// Its name on the command line.
+    /// Name on the command line.
     pub name: String,
     /// The alert that it drives.
     pub alert: Option<Alert>,
     /// The traffic.
     pub traffic: Traffic,
     recovery: Option<Traffic>,
-    /// What makes the alert fire.
+    /// Cause of the alert.
     pub cause: Cause,
     /// Least duration of the traffic, in seconds.
     pub least: u64,
@@ -50,14 +50,14 @@ pub struct Scenario {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Alert {
-    /// Its name.
+    /// Name.
     pub name: String,
-    /// Labels of its rule.
+    /// Labels of the rule.
     #[serde(default)]
     pub labels: Labels,
 }
 
-/// What makes an alert fire.
+/// The cause of an alert.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
 pub enum Cause {

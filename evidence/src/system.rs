@@ -22,9 +22,9 @@ pub struct System {
 /// The service, as its clients and operators see it.
 #[derive(Clone, Debug)]
 pub struct Service {
-    /// Its API.
+    /// The API.
     pub api: Url,
-    /// Its metrics, status page and runbooks.
+    /// Metrics, status page and runbooks.
     pub operations: Client,
 }
 

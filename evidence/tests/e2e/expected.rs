@@ -14,7 +14,7 @@ use crate::{
 
 /// Grafana would take four scrapes at least, 12 s.
 pub(crate) const RATE_INTERVAL: &str = "15s";
-/// What a person looks at.
+/// The time range on the screen.
 pub(crate) const RANGE: &str = "1m";
 const RANGE_SECONDS: f64 = 60.0;
 const INTERVAL_SECONDS: f64 = 15.0;
