@@ -7,27 +7,28 @@ pub enum Variant {
     Production,
     /// For demonstrations: the durations of the reference.
     Demo,
-    /// For end-to-end tests: a fifth of the demo's windows and `for`.
+    /// For end-to-end tests: a tenth of the demo's windows and `for`.
     Test,
 }
 
 /// Durations by placeholder, for production, demo and test. The four alerts have those of the reference; in production
 /// `for` is what its annotations promise.
-const DURATIONS: [(&str, [&str; 3]); 13] = [
+const DURATIONS: [(&str, [&str; 3]); 14] = [
     ("scrape_interval", ["15s", "15s", "3s"]),
     ("scrape_timeout", ["10s", "10s", "2s"]),
-    ("group_wait", ["30s", "10s", "5s"]),
-    ("group_interval", ["5m", "1m", "15s"]),
-    ("error_rate_window", ["5m", "5m", "1m"]),
-    ("error_rate_for", ["10m", "1m", "12s"]),
-    ("latency_window", ["5m", "5m", "1m"]),
-    ("latency_for", ["10m", "1m", "12s"]),
-    ("exception_window", ["2m", "2m", "24s"]),
-    ("exception_for", ["5m", "1m", "12s"]),
-    ("traffic_window", ["2m", "2m", "24s"]),
-    ("traffic_for", ["15m", "3m", "36s"]),
+    ("objective_interval", ["1m", "1m", "12s"]),
+    ("group_wait", ["30s", "10s", "2s"]),
+    ("group_interval", ["5m", "1m", "5s"]),
+    ("error_rate_window", ["5m", "5m", "30s"]),
+    ("error_rate_for", ["10m", "1m", "6s"]),
+    ("latency_window", ["5m", "5m", "30s"]),
+    ("latency_for", ["10m", "1m", "6s"]),
+    ("exception_window", ["2m", "2m", "12s"]),
+    ("exception_for", ["5m", "1m", "6s"]),
+    ("traffic_window", ["2m", "2m", "12s"]),
+    ("traffic_for", ["15m", "3m", "18s"]),
     // Alerts on the monitoring itself.
-    ("meta_for", ["5m", "1m", "12s"]),
+    ("meta_for", ["5m", "1m", "6s"]),
 ];
 
 impl Variant {
@@ -53,11 +54,11 @@ mod tests {
     use crate::duration;
 
     #[test]
-    fn the_test_variant_takes_a_fifth_of_the_demo() {
+    fn the_test_variant_takes_a_tenth_of_the_demo() {
         for (name, [_, demo, test]) in DURATIONS {
             if name.ends_with("_window") || name.ends_with("_for") {
                 let demo = duration::seconds(demo).unwrap();
-                assert_eq!(duration::seconds(test), Some(demo / 5), "{name}");
+                assert_eq!(duration::seconds(test), Some(demo / 10), "{name}");
             }
         }
     }

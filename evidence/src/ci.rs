@@ -1,350 +1,344 @@
-//! Runs the pipeline's own steps, and faults that its gates are to stop, and records what became of them.
+//! Runs the pipeline's steps, and planted faults that its gates are to stop, and records the results.
 //!
 //! ```text
-//! make ci ──────── lines ─→ output ─┐
-//!                                   ├─→ ci/record.json, ci/*.log → pictures, report
-//! make test-gates ─ lines ─→ output ─┘
+//! make ci, make test-gates → step records (STEP_RECORDS) → ci/record.json, ci/*.log → report
 //! ```
-
-pub mod output;
-pub mod picture;
-pub mod record;
 
 use anyhow::{Context, Result, ensure};
 use jiff::Timestamp;
+use regex::Regex;
+use serde::{Deserialize, Serialize};
 use std::{
     fs,
-    io::{BufRead, BufReader},
-    os::unix::process::CommandExt,
     path::Path,
-    process::{Child, Command, ExitStatus, Stdio},
-    thread,
+    process::{Command, Stdio},
+    time::Duration,
 };
-use tokio::sync::mpsc;
+use tempfile::NamedTempFile;
+use testkit::{process::Process, root};
 
-use crate::{git, redaction::Redactor, stack};
-use output::{Fault, Output, Step};
-use record::{CiRecord, FaultRun, StepRun};
+use crate::{git, redaction::Redactor};
 
-/// Lines of a log that are kept, from its end.
-const KEPT: usize = 40;
-/// Lines that may wait to be read.
-const AHEAD: usize = 256;
+/// How long the pipeline may take.
+const PIPELINE: Duration = Duration::from_secs(6 * 3600);
 
-/// What is run.
-pub struct Commands {
-    /// The steps of the pipeline.
-    pub pipeline: Command,
-    /// The planted faults, if the pipeline does not come to them.
-    pub faults: Command,
+/// A run of the pipeline, and of the planted faults: `ci/record.json`.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct CiRecord {
+    /// Commit that was checked out.
+    pub commit: String,
+    /// Whether the tree was as committed.
+    pub clean: bool,
+    /// Start of the pipeline.
+    pub started: Timestamp,
+    /// End of the pipeline.
+    pub ended: Timestamp,
+    /// The steps, in order.
+    pub steps: Vec<StepRun>,
+    /// The planted faults, in order.
+    pub faults: Vec<FaultRun>,
 }
 
-/// The pipeline did not pass, or a fault did.
+/// A step of the pipeline.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct StepRun {
+    /// Target of the Makefile.
+    pub step: String,
+    /// `passed`, `failed`, `not reached`, or `skipped: ` and the reason.
+    pub result: String,
+    /// How long it took.
+    pub seconds: Option<u64>,
+    /// File with the end of its log, beside the record.
+    pub log: Option<String>,
+}
+
+/// A planted fault.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct FaultRun {
+    /// Name of the gate that is to stop it.
+    pub fault: String,
+    /// Whether that gate stopped it, and no other.
+    pub stopped: bool,
+    /// The result in words.
+    pub said: String,
+    /// How long all gates took.
+    pub seconds: u64,
+    /// File with the end of the gate's log, beside the record.
+    pub log: Option<String>,
+}
+
+/// A step failed, or a fault passed.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct Failed(String);
 
-impl Commands {
-    /// Those of this repository.
-    pub fn of_this_repository() -> Self {
-        let make = |target: &str| {
-            let mut command = Command::new("make");
-            command.arg(target).current_dir(stack::repository());
-            command
-        };
-        Self {
-            pipeline: make("ci"),
-            faults: make("test-gates"),
-        }
+/// A line of the file to which the Makefile's recipes append their results.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Recorded {
+    /// `step` or `fault`.
+    kind: String,
+    name: String,
+    seconds: Option<u64>,
+    code: Option<i32>,
+    skipped: Option<String>,
+    /// Gates that stopped a fault.
+    stopped_by: Vec<String>,
+    log: String,
+}
+
+impl CiRecord {
+    /// The file in the folder of a run.
+    pub const FILE: &str = "ci/record.json";
+
+    /// Returns whether all is as it should be.
+    pub fn passed(&self) -> bool {
+        self.complaint().is_empty()
+    }
+
+    /// Returns what is not as it should be; empty if all is.
+    pub fn complaint(&self) -> String {
+        let steps = self.steps.iter().filter(|step| step.failed());
+        let steps = steps.map(|step| format!("step {}: {}", step.step, step.result));
+        let faults = self.faults.iter().filter(|fault| !fault.stopped);
+        let faults = faults.map(|fault| fault.said.clone());
+        let none = self.faults.is_empty();
+        let none = none.then(|| "no fault was planted".to_owned());
+        let complaints: Vec<_> = steps.chain(faults).chain(none).collect();
+        complaints.join("; ")
+    }
+
+    /// Returns the files of logs, in the folder of a run.
+    pub fn logs(&self) -> impl Iterator<Item = String> {
+        let steps = self.steps.iter().filter_map(|step| step.log.as_ref());
+        let faults = self.faults.iter().filter_map(|fault| fault.log.as_ref());
+        steps.chain(faults).map(|file| format!("ci/{file}"))
+    }
+
+    /// Returns how many faults were stopped.
+    pub fn stopped(&self) -> usize {
+        self.faults.iter().filter(|fault| fault.stopped).count()
+    }
+
+    /// Returns the first fault that was stopped.
+    pub fn first_stopped(&self) -> Option<&FaultRun> {
+        self.faults.iter().find(|fault| fault.stopped)
+    }
+
+    /// Returns a step that failed.
+    pub fn failure(&self) -> Option<&StepRun> {
+        self.steps.iter().find(|step| step.failed())
     }
 }
 
-/// Runs the pipeline and the planted faults, and leaves in `folder/ci` what a report is made from.
+impl StepRun {
+    /// Returns whether it ran and found nothing.
+    pub fn passed(&self) -> bool {
+        self.result == "passed"
+    }
+
+    /// Returns whether it stops a change: it failed, or was not reached.
+    pub fn failed(&self) -> bool {
+        !self.passed() && !self.result.starts_with("skipped")
+    }
+}
+
+/// Returns the command for a target of this repository's Makefile.
+pub fn make(target: &str) -> Command {
+    let mut command = Command::new("make");
+    command.arg(target).current_dir(root());
+    command
+}
+
+/// Runs the pipeline and the planted faults, and writes `folder/ci`. `make` returns the command for a target.
 ///
 /// # Errors
 /// [`Failed`] if a step fails or a fault passes, once that is recorded; others if nothing can be said.
-pub async fn run(
-    folder: &Path,
-    commands: Commands,
-    progress: &(dyn Fn(&str) + Sync),
-) -> Result<()> {
+pub async fn run(folder: &Path, make: impl Fn(&str) -> Command) -> Result<()> {
     fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
-    let logs = tempfile::tempdir()?;
-    let repository = stack::repository();
-    let commit = git::head(&repository)?;
-    let clean = git::is_clean(&repository, folder)?;
+    let commit = git::head(&root())?;
+    let clean = git::is_clean(&root(), folder)?;
     let started = Timestamp::now();
-
-    let (mut output, status) = follow(commands.pipeline, logs.path(), progress).await?;
-    ensure!(
-        !output.steps.is_empty(),
-        "the pipeline ended with {status} and printed no step"
-    );
-    if output.faults.is_empty() {
-        let (planted, _) = follow(commands.faults, logs.path(), progress).await?;
-        output.faults = planted.faults;
+    let mut recorded = run_make(make("ci")).await?;
+    ensure!(!recorded.is_empty(), "the pipeline recorded no step");
+    let is_fault = |one: &Recorded| one.kind == "fault";
+    if !recorded.iter().any(is_fault) {
+        let planted = run_make(make("test-gates")).await?.into_iter();
+        recorded.extend(planted.filter(is_fault));
     }
-
-    // What was said before stays until there is something else to say.
-    let own = folder.join("ci");
-    if own.exists() {
-        fs::remove_dir_all(&own).with_context(|| own.display().to_string())?;
-    }
-    fs::create_dir_all(&own).with_context(|| own.display().to_string())?;
-    let redactor = Redactor::of_this_machine();
-    let keep = |name: String, lines: &[String]| -> Result<Option<String>> {
-        if lines.is_empty() {
-            return Ok(None);
-        }
-        let kept = &lines[lines.len().saturating_sub(KEPT)..];
-        let text = redactor.redact(&(kept.join("\n") + "\n"));
-        fs::write(own.join(&name), text).with_context(|| name.clone())?;
-        Ok(Some(name))
-    };
-    let steps = output.steps.into_iter().map(|step| {
-        let log = keep(format!("step-{}.log", step.name), &step.lines)?;
-        let Step {
-            name,
-            result,
-            seconds,
-            ..
-        } = step;
-        Ok(StepRun {
-            step: name,
-            result: redactor.redact(&result),
-            seconds,
-            log,
-        })
-    });
-    let steps = steps.collect::<Result<_>>()?;
-    let faults = output.faults.into_iter().map(|fault| {
-        let log = fs::read(logs.path().join(format!("{}.log", fault.name))).unwrap_or_default();
-        let log: Vec<_> = String::from_utf8_lossy(&log)
-            .lines()
-            .map(output::plain)
-            .collect();
-        let log = keep(format!("fault-{}.log", fault.name), &log)?;
-        let Fault {
-            name,
-            stopped,
-            said,
-            seconds,
-        } = fault;
-        Ok(FaultRun {
-            fault: name,
-            stopped,
-            said,
-            seconds,
-            log,
-        })
-    });
-    let record = CiRecord {
+    let mut record = CiRecord {
         commit,
         clean,
         started,
         ended: Timestamp::now(),
-        steps,
-        faults: faults.collect::<Result<_>>()?,
+        steps: Vec::new(),
+        faults: Vec::new(),
     };
+    // The earlier record stays until here.
+    let own = folder.join("ci");
+    if own.exists() {
+        fs::remove_dir_all(&own).with_context(|| own.display().to_string())?;
+    }
+    fs::create_dir(&own).with_context(|| own.display().to_string())?;
+    let redactor = Redactor::of_this_machine()?;
+    for one in recorded {
+        let (kind, name, seconds) = (&one.kind, one.name.clone(), one.seconds);
+        let file = format!("{kind}-{name}.log");
+        let text = redactor.redact(&plain(&one.log)?);
+        let log = (!text.is_empty()).then(|| file.clone());
+        if log.is_some() {
+            fs::write(own.join(&file), text + "\n").context(file)?;
+        }
+        if is_fault(&one) {
+            record.faults.push(FaultRun {
+                stopped: one.stopped_by == [&*name],
+                said: one.said(),
+                fault: name,
+                seconds: seconds.unwrap_or(0),
+                log,
+            });
+        } else {
+            record.steps.push(StepRun {
+                result: redactor.redact(&one.said()),
+                step: name,
+                seconds,
+                log,
+            });
+        }
+    }
     let text = serde_json::to_string_pretty(&record)? + "\n";
     fs::write(folder.join(CiRecord::FILE), text).context(CiRecord::FILE)?;
-    if record.passed() {
-        Ok(())
-    } else {
-        Err(Failed(record.complaint()).into())
+    match record.complaint() {
+        complaint if complaint.is_empty() => Ok(()),
+        complaint => Err(Failed(complaint).into()),
     }
 }
 
-/// Runs a command to its end and takes in what it prints.
-async fn follow(
-    mut command: Command,
-    logs: &Path,
-    progress: &(dyn Fn(&str) + Sync),
-) -> Result<(Output, ExitStatus)> {
-    command.env("GATE_LOGS", logs);
-    let mut output = Output::default();
-    let (mut group, mut lines) = Group::start(command)?;
-    while let Some(line) = lines.recv().await {
-        if let Some(news) = output.take(&line, Timestamp::now()) {
-            progress(&news);
-        }
-    }
-    let status = group.wait()?;
-    output.end();
-    Ok((output, status))
-}
-
-/// A process with all that it starts; ends when dropped.
-struct Group(Child);
-
-impl Group {
-    /// Starts a command, and returns the lines that it prints wherever it does.
-    fn start(command: Command) -> Result<(Self, mpsc::Receiver<String>)> {
-        let program = command.get_program().to_string_lossy().into_owned();
-        let mut shell = Command::new("sh");
-        shell.args(["-c", "exec \"$@\" 2>&1", "sh"]);
-        shell.arg(command.get_program()).args(command.get_args());
-        for (name, value) in command.get_envs() {
-            match value {
-                Some(value) => shell.env(name, value),
-                None => shell.env_remove(name),
-            };
-        }
-        if let Some(folder) = command.get_current_dir() {
-            shell.current_dir(folder);
-        }
-        // This process may be a step of make itself, whose jobs are none of the other's.
-        shell.env_remove("MAKEFLAGS").env_remove("MAKELEVEL");
-        shell
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .process_group(0);
-        let mut child = shell
-            .spawn()
-            .with_context(|| format!("cannot start {program}"))?;
-        let printed = child.stdout.take().context("its output is piped")?;
-        let (sender, lines) = mpsc::channel(AHEAD);
-        thread::spawn(move || {
-            for line in BufReader::new(printed).split(b'\n').map_while(Result::ok) {
-                let line = String::from_utf8_lossy(&line).into_owned();
-                if sender.blocking_send(line).is_err() {
-                    break;
-                }
+impl Recorded {
+    /// Returns the result in words.
+    fn said(&self) -> String {
+        let name = &self.name;
+        match (&*self.kind, self.code, &self.skipped) {
+            ("fault", ..) if self.stopped_by == [&**name] => {
+                format!("the fault for {name} is stopped by it alone")
             }
-        });
-        Ok((Self(child), lines))
-    }
-
-    fn wait(&mut self) -> Result<ExitStatus> {
-        Ok(self.0.wait()?)
+            ("fault", ..) => {
+                let gates = self.stopped_by.join(" ");
+                format!("the fault for {name}: expected {name} alone to stop it, got: {gates}")
+            }
+            (_, None, _) => "not reached".to_owned(),
+            (_, Some(0), Some(reason)) => format!("skipped: {reason}"),
+            (_, Some(0), None) => "passed".to_owned(),
+            (_, Some(_), _) => "failed".to_owned(),
+        }
     }
 }
 
-impl Drop for Group {
-    fn drop(&mut self) {
-        if let Ok(None) = self.0.try_wait() {
-            // It may end by itself just now.
-            _ = rustix::process::kill_process_group(
-                rustix::process::Pid::from_child(&self.0),
-                rustix::process::Signal::KILL,
-            );
-            _ = self.0.wait();
-        }
-    }
+/// Runs a command to its end, and returns the results that were recorded.
+async fn run_make(mut command: Command) -> Result<Vec<Recorded>> {
+    let file = NamedTempFile::new()?;
+    command.env("STEP_RECORDS", file.path());
+    command.stdin(Stdio::null());
+    // This process may be a step of make itself, whose settings are not for the other.
+    command.env_remove("MAKEFLAGS").env_remove("MAKELEVEL");
+    Process::spawn(command)?.end(PIPELINE).await?;
+    let text = fs::read_to_string(file.path())?;
+    let read = |line: &str| serde_json::from_str(line).with_context(|| line.to_owned());
+    text.lines().map(read).collect()
+}
+
+/// Returns a log without colours, empty lines around it, and text that a carriage return let be printed over.
+fn plain(log: &str) -> Result<String> {
+    let colours = Regex::new(r"\x1b[^A-Za-z]*[A-Za-z]")?;
+    let log = colours.replace_all(log, "");
+    let lines = log.lines().map(|line| {
+        let line = line.trim_end_matches('\r');
+        line.rsplit_once('\r').map_or(line, |(_, last)| last)
+    });
+    let lines = lines.collect::<Vec<_>>().join("\n");
+    Ok(lines.trim_matches('\n').to_owned())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        digest,
-        wait::{Seen, SystemClock, until},
-    };
-    use std::time::Duration;
+    use crate::digest;
+
+    const STEPS: &str = r#"
+        add() { printf '%s\n' "$1" >>"$STEP_RECORDS"; }
+        add '{"kind":"step","name":"lint-format","seconds":2,"code":0,"skipped":null,"log":"'$PWD' fine\n"}'
+        add '{"kind":"step","name":"test","seconds":31,"code":2,"skipped":null,"log":"\u001b[1mwrong\u001b[0m\n"}'
+        add '{"kind":"step","name":"audit","seconds":1,"code":0,"skipped":"no network","log":""}'
+        add '{"kind":"step","name":"image","seconds":null,"code":null,"skipped":null,"log":""}'"#;
+    const FAULTS: &str = r#"
+        add '{"kind":"fault","name":"format","seconds":30,"stopped_by":["format"],"log":"Diff in /tmp/x\n"}'
+        add '{"kind":"fault","name":"rust","seconds":31,"stopped_by":["rust","test"],"log":""}'
+        add '{"kind":"step","name":"test-gates","seconds":61,"code":0,"skipped":null,"log":""}'
+        exit 1"#;
 
     fn shell(script: &str) -> Command {
         let mut command = Command::new("sh");
-        command.args(["-c", script]);
+        command.args(["-c", script]).current_dir(root());
         command
-    }
-
-    const PIPELINE: &str = r#"
-        printf '\n== make lint-format\n'; echo "$PWD fine"
-        printf '\n== make test\n'; echo wrong >&2
-        printf '\n%-20s %8s  %s\n' step seconds result
-        printf '%-20s %8s  %s\n' lint-format 2 passed test 31 "$RESULT" audit 1 'skipped: no network'
-        printf '\nOnly on GitHub:\n  ci.yml x\n'
-        test "$RESULT" = passed"#;
-    const FAULTS: &str = r#"
-        echo 'test-gates: without a fault, none of 2 gates stops'
-        echo 'Diff in /tmp/x' >"$GATE_LOGS/format.log"
-        echo 'test-gates: the fault for format is stopped by it alone'
-        echo 'test-gates: the fault for rust: expected rust alone to stop it, got: none'
-        exit "$CODE""#;
-
-    async fn record(result: &str, code: &str) -> (tempfile::TempDir, CiRecord, Result<()>) {
-        let folder = tempfile::tempdir().unwrap();
-        let mut pipeline = shell(PIPELINE);
-        pipeline
-            .env("RESULT", result)
-            .current_dir(stack::repository());
-        let mut faults = shell(FAULTS);
-        faults.env("CODE", code);
-        let result = run(folder.path(), Commands { pipeline, faults }, &|_| ()).await;
-        let record = fs::read(folder.path().join(CiRecord::FILE)).unwrap();
-        let record = serde_json::from_slice(&record).unwrap();
-        (folder, record, result)
     }
 
     #[tokio::test]
     async fn steps_faults_and_the_ends_of_their_logs_are_recorded_without_paths() {
-        let (folder, record, result) = record("failed", "1").await;
-        assert!(result.unwrap_err().is::<Failed>());
-        let steps: Vec<_> = record
-            .steps
-            .iter()
-            .map(|step| (&*step.step, &*step.result, step.seconds))
-            .collect();
-        assert_eq!(
-            steps,
-            [
-                ("lint-format", "passed", Some(2)),
-                ("test", "failed", Some(31)),
-                ("audit", "skipped: no network", Some(1)),
-            ]
-        );
-        let faults: Vec<_> = record
-            .faults
-            .iter()
-            .map(|fault| (&*fault.fault, fault.stopped))
-            .collect();
-        assert_eq!(faults, [("format", true), ("rust", false)]);
-        assert!(!record.passed());
-        let files = digest::files(folder.path()).unwrap();
-        assert_eq!(
-            files,
-            [
-                "ci/fault-format.log",
-                "ci/record.json",
-                "ci/step-lint-format.log",
-                "ci/step-test.log"
-            ]
-        );
-        let read = |file: &str| fs::read_to_string(folder.path().join(file)).unwrap();
-        assert_eq!(read("ci/step-lint-format.log"), "<repository> fine\n");
-        assert_eq!(read("ci/step-test.log"), "wrong\n");
-        assert_eq!(read("ci/fault-format.log"), "Diff in <tmp>/x\n");
-    }
-
-    #[tokio::test]
-    async fn a_command_that_runs_no_step_is_an_error_of_another_kind() {
         let folder = tempfile::tempdir().unwrap();
-        let commands = Commands {
-            pipeline: shell("exit 3"),
-            faults: shell("exit 3"),
-        };
-        let error = run(folder.path(), commands, &|_| ()).await.unwrap_err();
-        assert!(!error.is::<Failed>());
-        assert!(error.to_string().contains("printed no step"), "{error:#}");
+        let add = &STEPS[..STEPS.find("; }").unwrap() + 3];
+        let ran = run(folder.path(), |target| match target {
+            "ci" => shell(STEPS),
+            _ => shell(&format!("{add}\n{FAULTS}")),
+        });
+        assert!(ran.await.unwrap_err().is::<Failed>());
+        let record = fs::read(folder.path().join(CiRecord::FILE)).unwrap();
+        let record: CiRecord = serde_json::from_slice(&record).unwrap();
+        let steps = record.steps.iter();
+        let steps: Vec<_> = steps
+            .map(|step| format!("{} {}", step.step, step.result))
+            .collect();
+        let expected =
+            "lint-format passed, test failed, audit skipped: no network, image not reached";
+        assert_eq!(steps.join(", "), expected);
+        assert_eq!(
+            (record.steps[1].seconds, record.steps[3].seconds),
+            (Some(31), None)
+        );
+        assert_eq!((record.faults.len(), record.stopped()), (2, 1));
+        assert_eq!(
+            record.complaint(),
+            "step test: failed; step image: not reached; \
+             the fault for rust: expected rust alone to stop it, got: rust test"
+        );
+        for (file, text) in [
+            ("step-lint-format.log", "<repository> fine\n"),
+            ("step-test.log", "wrong\n"),
+            ("fault-format.log", "Diff in <tmp>/x\n"),
+        ] {
+            let found = fs::read_to_string(folder.path().join("ci").join(file)).unwrap();
+            assert_eq!(found, text);
+        }
+        let files = digest::files(folder.path()).unwrap();
+        assert!(
+            files.len() == 4 && record.logs().all(|log| files.contains(&log)),
+            "{files:?}"
+        );
     }
 
     #[tokio::test]
-    async fn what_is_dropped_ends_with_all_that_it_started() {
-        let (group, mut lines) = Group::start(shell("sleep 600 & echo $!; wait")).unwrap();
-        let pid: i32 = lines.recv().await.unwrap().parse().unwrap();
-        drop(group);
-        // The pipe is closed once nobody holds it, which is just before it is gone.
-        assert_eq!(lines.recv().await, None);
-        let gone = until(
-            &SystemClock,
-            "its end",
-            Duration::from_secs(10),
-            async || {
-                let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-                let ended = status.is_empty() || status.contains("State:\tZ");
-                Ok(Seen::when(ended, status))
-            },
-        );
-        gone.await.unwrap();
+    async fn a_pipeline_that_records_no_step_is_another_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = run(folder.path(), |_| shell("exit 3")).await.unwrap_err();
+        assert!(!error.is::<Failed>());
+        assert!(error.to_string().contains("recorded no step"), "{error:#}");
+    }
+
+    #[test]
+    fn colours_and_overprinted_text_are_left_out() {
+        let log = "\n\u{1b}[1m\u{1b}[32m   Compiling\u{1b}(B\u{1b}[0m x\r\n10 %\r100 %\n\n";
+        assert_eq!(plain(log).unwrap(), "   Compiling x\n100 %");
     }
 }

@@ -1,166 +1,150 @@
-//! Conducts one scenario: drills it, and writes down what a run's folder has of it (see [`crate::record`]).
+//! Conducts one scenario: runs it, and writes its raw files (see [`crate::record`]).
 
 use alerts::Variant;
 use anyhow::{Context, Result};
 use jiff::Timestamp;
-use serde_json::json;
-use std::{cell::RefCell, fs, path::Path, time::SystemTime};
+use serde_json::{Value, json};
+use std::{cell::RefCell, collections::BTreeMap, fs, path::Path, time::Duration};
 
 use crate::{
-    browser::Browser,
-    capture,
-    drill::{Drill, Outcome},
-    forwarder::Forwarder,
-    pages,
-    record::{Delivery, Picture},
+    drill::{Drill, Place},
+    prometheus::Prometheus,
+    promql::{self, Selectors},
+    record::{Delivery, Graph, Picture, Record, Samples},
     scenario::Scenario,
-    service::News,
-    system::System,
-    wait::SystemClock,
+    system::News,
 };
 
-/// Where scenarios are conducted, and how.
-pub struct Place<'a> {
-    /// What they run against.
-    pub system: &'a System,
-    /// What Alertmanager tells goes through it; there is none in a system that ran already.
-    pub forwarder: Option<&'a Forwarder>,
-    /// The rules that are loaded there.
-    pub variant: Variant,
-    /// Takes the pictures, if any are wanted.
-    pub browser: Option<&'a Browser>,
-}
+/// How far back Prometheus looks for the last sample of a series.
+const LOOKBACK: Duration = Duration::from_secs(300);
 
-/// What was seen while the alert fired.
-#[derive(Default)]
-struct Seen {
-    pictures: Vec<Picture>,
-    deliveries: Vec<Delivery>,
-}
-
-impl Place<'_> {
-    /// Runs a scenario and writes its files into `folder`, which is made for it. `progress` is told of what happens, a
-    /// line at a time, and `quiet` once nothing more is sent.
+impl<'a> Drill<'a> {
+    /// Runs a scenario and writes its files into `folder`.
     ///
     /// # Errors
-    /// What [`Drill::run`] fails with, or that something cannot be captured. The files are written as far as there is
-    /// something to write, with the reason in `failure.txt`.
-    pub async fn conduct(
-        &self,
-        scenario: Scenario,
-        folder: &Path,
-        progress: &(dyn Fn(&str) + Sync),
-        quiet: &dyn Fn(),
-    ) -> Result<Outcome> {
+    /// As [`Drill::run`], or if something cannot be captured. As many files as possible are written, and the
+    /// reason into `failure.txt`.
+    pub async fn conduct(place: Place<'a>, scenario: Scenario, folder: &Path) -> Result<Self> {
         fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
-        let mut outcome = Outcome::begin(SystemTime::now());
-        let seen = RefCell::new(Seen::default());
-        let drill = Drill {
-            system: self.system,
-            scenario,
-            variant: self.variant,
-            clock: &SystemClock,
-            progress,
-            quiet,
-        };
-        let drilled = drill.run(&mut outcome, async || {
-            let found = self.look(&scenario, folder).await?;
-            for Picture { file, .. } in &found.pictures {
-                progress(&format!("took {file}"));
-            }
-            *seen.borrow_mut() = found;
+        let name = scenario.alert.as_ref().map(|alert| alert.name.clone());
+        let mut drill = Self::new(place, scenario);
+        let seen = RefCell::default();
+        let drilled = drill.run(async || {
+            *seen.borrow_mut() = look(place, name.as_deref(), folder).await?;
             Ok(())
         });
         let drilled = drilled.await;
-        let captured = self.capture(&scenario, &outcome, seen.into_inner(), folder);
-        let captured = captured.await;
-        // The first of the two failures is the reason of the other.
+        let (pictures, deliveries) = seen.into_inner();
+        drill.record.pictures = pictures;
+        let captured = drill.capture(deliveries, folder).await;
+        // The first of two failures is the reason of the other.
         if let Err(error) = drilled.and(captured) {
-            let reason = folder.join("failure.txt");
-            fs::write(&reason, format!("{error:#}\n"))
-                .with_context(|| reason.display().to_string())?;
+            fs::write(folder.join("failure.txt"), format!("{error:#}\n"))?;
             return Err(error);
         }
-        Ok(outcome)
+        Ok(drill)
     }
 
-    async fn look(&self, scenario: &Scenario, folder: &Path) -> Result<Seen> {
-        let alert = scenario.alert.as_ref();
-        let pictures = match self.browser {
-            Some(browser) => pages::pictures(browser, self.system, alert, folder).await?,
-            None => Vec::new(),
-        };
-        let deliveries = match alert {
-            Some(alert) if self.forwarder.is_none() => vec![Delivery {
-                at: Timestamp::now(),
-                payload: json!({
-                    "source": "GET /api/v2/alerts of Alertmanager, once the service had been told",
-                    "alerts": self.system.alertmanager.raw_alerts_named(alert.name).await?,
-                }),
-            }],
-            _ => Vec::new(),
-        };
-        Ok(Seen {
-            pictures,
-            deliveries,
-        })
-    }
-
-    async fn capture(
-        &self,
-        scenario: &Scenario,
-        outcome: &Outcome,
-        seen: Seen,
-        folder: &Path,
-    ) -> Result<()> {
-        let Seen {
-            pictures,
-            mut deliveries,
-        } = seen;
-        let system = match self.forwarder {
-            Some(forwarder) => {
-                deliveries = forwarder.since(outcome.timeline.start.try_into()?);
-                "own"
+    async fn capture(&self, mut deliveries: Vec<Delivery>, folder: &Path) -> Result<()> {
+        let (place, record) = (self.place, &self.record);
+        match (place.forwarder, &self.scenario.alert) {
+            (Some(forwarder), _) => deliveries = forwarder.since(record.started),
+            // By now Alertmanager has forgotten the alert.
+            (None, Some(alert)) => {
+                let told = place.system.service.told(&alert.name).await?;
+                let status = told.map(News::as_str);
+                let alerts = json!([{"labels": {"alertname": alert.name}, "status": status}]);
+                deliveries.push(asked(
+                    "status page of the service, once all was over",
+                    alerts,
+                ));
             }
-            None => {
-                deliveries.extend(self.told_of_end(scenario).await?);
-                "running"
-            }
-        };
-        let record = capture::record(scenario, self.variant, system, outcome, pictures)?;
-        let samples = capture::samples(&self.system.prometheus, outcome).await?;
-        let graph = capture::graph(&self.system.prometheus, self.variant, outcome).await?;
-        let [before, after] = &outcome.pages;
+            (None, None) => {}
+        }
+        let prometheus = &place.system.prometheus;
+        let [before, after] = &self.pages;
         for (name, text) in [
-            ("record.json", serde_json::to_string_pretty(&record)?),
+            ("record.json", serde_json::to_string_pretty(record)?),
             ("metrics-before.txt", before.clone()),
             ("metrics-after.txt", after.clone()),
-            ("samples.json", serde_json::to_string(&samples)?),
-            ("query.json", serde_json::to_string(&graph)?),
             (
                 "notifications.json",
                 serde_json::to_string_pretty(&deliveries)?,
             ),
+            (
+                "samples.json",
+                serde_json::to_string(&samples(prometheus, record).await?)?,
+            ),
+            (
+                "query.json",
+                serde_json::to_string(&graph(prometheus, place.variant, record).await?)?,
+            ),
         ] {
-            let file = folder.join(name);
             let text = format!("{}\n", text.trim_end());
-            fs::write(&file, text).with_context(|| file.display().to_string())?;
+            fs::write(folder.join(name), text).with_context(|| name.to_owned())?;
         }
         Ok(())
     }
+}
 
-    /// Returns what a system that ran already tells of the end of an alert: Alertmanager has forgotten it by then.
-    async fn told_of_end(&self, scenario: &Scenario) -> Result<Option<Delivery>> {
-        let Some(alert) = &scenario.alert else {
-            return Ok(None);
-        };
-        let told = self.system.service.told(alert.name).await?;
-        Ok(told.map(|news: News| Delivery {
-            at: Timestamp::now(),
-            payload: json!({
-                "source": "status page of the service, once all was over",
-                "alerts": [{"labels": {"alertname": alert.name}, "status": news.as_str()}],
-            }),
-        }))
+/// Returns an answer about alerts in the form of a notification.
+fn asked(source: &str, alerts: Value) -> Delivery {
+    let payload = json!({"source": source, "alerts": alerts});
+    let at = Timestamp::now();
+    Delivery { at, payload }
+}
+
+/// Takes the screenshots, and asks Alertmanager if nobody records its notifications.
+async fn look(
+    place: Place<'_>,
+    name: Option<&str>,
+    folder: &Path,
+) -> Result<(Vec<Picture>, Vec<Delivery>)> {
+    let mut pictures = Vec::new();
+    if let Some(browser) = place.browser {
+        pictures = browser.pictures(place.system, name, folder).await?;
+        (place.progress)(&format!("took {} pictures", pictures.len()));
     }
+    let mut deliveries = Vec::new();
+    if name.is_some() && place.forwarder.is_none() {
+        let source = "GET /api/v2/alerts of Alertmanager, once the service had been told";
+        deliveries.push(asked(source, place.system.alertmanager.alerts(name).await?));
+    }
+    Ok((pictures, deliveries))
+}
+
+/// Returns every sample that the rules read from before the start to the end, as far back as they look.
+async fn samples(prometheus: &Prometheus, record: &Record) -> Result<Samples> {
+    let recorded = prometheus.recorded().await?;
+    let lasted: Duration = record.ended.duration_since(record.started).try_into()?;
+    let mut series = BTreeMap::new();
+    for alert in record.alerts() {
+        let expression = promql::expanded(&alert.query, &recorded)?;
+        let Selectors { texts, window } = promql::selectors(&expression);
+        let before = window + lasted + LOOKBACK;
+        for selector in texts {
+            for found in prometheus.samples(&selector, before, record.ended).await? {
+                let longest = series.entry(found.metric.clone()).or_insert(found.clone());
+                if found.values.len() > longest.values.len() {
+                    *longest = found;
+                }
+            }
+        }
+    }
+    let series = series.into_values().collect();
+    Ok(Samples { series })
+}
+
+/// Returns the values of the rule's expression over time; of a baseline those of the last rule, the traffic itself.
+async fn graph(prometheus: &Prometheus, variant: Variant, record: &Record) -> Result<Graph> {
+    let rule = record.alerts().last().context("no rule was read")?;
+    let (expression, comparison) = promql::split_comparison(&promql::tree(&rule.query)?);
+    let step = Duration::from_secs(if variant == Variant::Test { 1 } else { 5 });
+    let series = prometheus.range(&expression, record.started, record.ended, step);
+    Ok(Graph {
+        series: series.await?,
+        expression,
+        comparison,
+        step_seconds: step.as_secs_f64(),
+    })
 }

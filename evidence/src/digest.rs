@@ -1,19 +1,19 @@
-//! SHA-256 of files, and the list of the files there are.
+//! SHA-256 digests of files, and the list of files in a folder.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use std::{fmt::Write, fs, path::Path};
+use std::{fs, path::Path};
 
-/// A file as it is known in a manifest.
+/// A file as a manifest lists it.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Artifact {
-    /// Its path in the folder of the run.
+    /// Path in the folder of the run.
     pub file: String,
-    /// Its size.
+    /// Size.
     pub bytes: u64,
-    /// Its digest, in hexadecimal digits.
+    /// SHA-256, in hexadecimal.
     pub sha256: String,
 }
 
@@ -28,45 +28,36 @@ impl Artifact {
     }
 }
 
-/// Returns the SHA-256 of `content` in hexadecimal digits.
+/// Returns the SHA-256 of `content` in hexadecimal.
 pub fn sha256(content: &[u8]) -> String {
-    let mut text = String::with_capacity(64);
-    for byte in Sha256::digest(content) {
-        write!(text, "{byte:02x}").expect("text takes whatever is written to it");
-    }
-    text
+    let digest = Sha256::digest(content);
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Returns the paths of all files below `folder`, sorted, relative to it and with `/` between their parts.
+/// Returns the paths of all files below `folder`, relative to it and sorted.
 ///
 /// # Errors
-/// If a folder cannot be read, or holds what is neither file nor folder: what is behind a link is not in the folder.
+/// If a folder cannot be read, or contains anything but files and folders: the target of a link is not in the folder.
 pub fn files(folder: &Path) -> Result<Vec<String>> {
     let mut found = Vec::new();
-    collect(folder, "", &mut found)?;
-    found.sort_unstable();
-    Ok(found)
-}
-
-fn collect(folder: &Path, prefix: &str, found: &mut Vec<String>) -> Result<()> {
-    let entries = fs::read_dir(folder).with_context(|| folder.display().to_string())?;
-    for entry in entries {
+    for entry in fs::read_dir(folder).with_context(|| folder.display().to_string())? {
         let entry = entry?;
-        let name = entry.file_name();
-        let name = name
-            .to_str()
-            .with_context(|| format!("{}: a name that is no text", entry.path().display()))?;
-        let path = format!("{prefix}{name}");
-        let kind = entry.file_type()?;
+        let (path, kind) = (entry.path(), entry.file_type()?);
+        let name = entry.file_name().into_string();
+        let Ok(name) = name else {
+            bail!("{}: the name is not UTF-8", path.display());
+        };
         if kind.is_dir() {
-            collect(&entry.path(), &format!("{path}/"), found)?;
+            let inside = files(&path)?.into_iter();
+            found.extend(inside.map(|file| format!("{name}/{file}")));
         } else if kind.is_file() {
-            found.push(path);
+            found.push(name);
         } else {
-            anyhow::bail!("{path} is neither a file nor a folder");
+            bail!("{} is neither a file nor a folder", path.display());
         }
     }
-    Ok(())
+    found.sort_unstable();
+    Ok(found)
 }
 
 #[cfg(test)]
@@ -92,6 +83,6 @@ mod tests {
         assert_eq!(files(path).unwrap(), ["a", "b/1", "b/c/2"]);
         std::os::unix::fs::symlink("a", path.join("link")).unwrap();
         let error = files(path).unwrap_err().to_string();
-        assert!(error.starts_with("link is neither"), "{error}");
+        assert!(error.contains("link is neither"), "{error}");
     }
 }

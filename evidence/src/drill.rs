@@ -1,291 +1,350 @@
-//! Runs a scenario: sends its traffic and watches its alert from the first stage to the last.
-
-mod watch;
+//! Runs a scenario: sends its traffic, and watches its alert from the first stage to the last.
 
 use alerts::Variant;
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
+use jiff::Timestamp;
 use std::{
-    cell::Cell,
     ops::RangeBounds,
-    time::{Duration, SystemTime},
+    time::{Duration, Instant},
 };
+use testkit::{
+    counts::Counts,
+    wait::{Missed, Seen, Wait},
+};
+use tokio::time::sleep;
 
 use crate::{
-    prometheus::{Rule, State},
-    scenario::{APP_ALERTS, Alert, Cause, Scenario},
-    service::{self, News},
-    system::System,
-    tally::Tally,
-    timeline::{Stage, Timeline},
-    traffic::{Running, Sent, Traffic},
-    wait::{Clock, Missed, Seen, until},
+    forwarder::Forwarder,
+    pictures::Browser,
+    prometheus::State,
+    record::{Record, Stage, Step},
+    rules,
+    scenario::{Alert, CATALOGUE, Cause, Scenario},
+    system::{News, System},
+    traffic::{Running, Sent, SharedSent, Traffic, lock},
 };
-use watch::Watch;
 
 /// How long counters may take to show the last answer.
 const COUNTED: Duration = Duration::from_secs(10);
-/// How long the rule may take to be loaded and evaluated once.
-const LOADED: Duration = Duration::from_secs(60);
-/// Between two lines about a wait.
+/// Pause between two polls.
+const PAUSE: Duration = Duration::from_millis(200);
+/// Pause between two lines about a wait.
 const LINES: Duration = Duration::from_secs(15);
-/// Between two looks at alerts that are not to move.
+/// Pause between two looks at alerts that are to stay inactive.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// What a scenario came to, as far as it came.
-#[derive(Clone, Debug)]
-pub struct Outcome {
-    /// When its alert was in which stage.
-    pub timeline: Timeline,
-    /// The rule of the alert, or those that had to stay inactive.
-    pub rules: Vec<Rule>,
-    /// The service's metrics before the first request, and after the last answer.
-    pub pages: [String; 2],
-    /// The last moment of the traffic that drives the alert (or whose end does), and what was sent by then.
-    pub driven: (SystemTime, Sent),
-    /// All that was sent.
-    pub sent: Sent,
-    /// What the service counted meanwhile.
-    pub counted: Tally,
-    /// When it was over.
-    pub end: SystemTime,
-}
-
-/// What is claimed and does not hold.
+/// A claim that does not hold.
 #[derive(Debug, thiserror::Error)]
 pub enum NotProven {
     /// A stage was not reached in time.
     #[error(transparent)]
     Missed(#[from] Missed),
     /// An alert did not stay inactive.
-    #[error("{0} did not stay inactive: {1}")]
-    Moved(&'static str, String),
-    /// The service counted otherwise than its client.
+    #[error("not all stayed inactive: {0}")]
+    Moved(String),
+    /// Client and service counted differently.
     #[error("client and counters differ: {0}")]
     Miscounted(String),
-    /// Requests without an answer can be counted or not: nothing can be said.
+    /// Requests without an answer may be counted or not.
     #[error("{0} requests were not answered: {1}")]
     Unanswered(u64, String),
 }
 
-/// A scenario on its way.
-pub struct Drill<'a, C> {
-    /// What it runs against.
+/// Where a scenario runs, and how.
+#[derive(Clone, Copy)]
+pub struct Place<'a> {
+    /// The system under test.
     pub system: &'a System,
-    /// What is run.
-    pub scenario: Scenario,
-    /// The rules that are loaded there.
+    /// Records the notifications; absent in front of a system that ran already.
+    pub forwarder: Option<&'a Forwarder>,
+    /// Variant of the loaded rules.
     pub variant: Variant,
-    /// What time is taken from.
-    pub clock: &'a C,
-    /// Told of what happens, a line at a time.
+    /// Takes the screenshots, if any are wanted.
+    pub browser: Option<Browser>,
+    /// Takes lines about the progress.
     pub progress: &'a (dyn Fn(&str) + Sync),
-    /// Told once nothing more is sent, and all of it is counted.
+    /// Called once nothing more is sent, and all of it is counted.
     pub quiet: &'a dyn Fn(),
 }
 
-/// What was so before.
-struct Before {
-    counted: Tally,
-    /// How many alerts the service had been told of.
-    told: [u64; 2],
+/// A scenario, and what is known of it so far.
+pub struct Drill<'a> {
+    /// Where it runs.
+    pub place: Place<'a>,
+    /// The scenario.
+    pub scenario: Scenario,
+    /// The record, as far as the scenario came.
+    pub record: Record,
+    /// The service's metrics before the first request, and after the last answer.
+    pub pages: [String; 2],
+    /// The end of the traffic that drives the alert (or whose end does), and the requests by then.
+    pub driven: (Timestamp, Sent),
+    /// The traffic, and its start.
+    running: Option<(Running, Instant)>,
+    sent: SharedSent,
+    counted_before: Counts,
+    told_before: [u64; 2],
 }
 
-impl Outcome {
-    /// One of a scenario that begins now.
-    pub fn begin(now: SystemTime) -> Self {
+impl<'a> Drill<'a> {
+    /// Prepares a scenario.
+    pub fn new(place: Place<'a>, scenario: Scenario) -> Self {
+        let now = Timestamp::now();
+        let variant = place.variant;
+        let record = Record {
+            scenario: scenario.name.clone(),
+            variant: rules::name(variant).into(),
+            system: place.forwarder.map_or("running", |_| "own").into(),
+            started: now,
+            ended: now,
+            traffic: scenario.traffic_in_words(variant),
+            arguments: scenario.arguments(variant),
+            ..Record::default()
+        };
         Self {
-            timeline: Timeline::begin(now),
-            rules: Vec::new(),
+            place,
+            scenario,
+            record,
             pages: Default::default(),
             driven: (now, Sent::default()),
-            sent: Sent::default(),
-            counted: Tally::default(),
-            end: now,
+            running: None,
+            sent: SharedSent::default(),
+            counted_before: Counts::default(),
+            told_before: [0; 2],
         }
     }
-}
 
-impl<C: Clock> Drill<'_, C> {
-    /// Runs it to its end, and lets `witness` look when the alert fires and somebody was told, or when all has been
-    /// quiet for long enough.
+    /// Runs the scenario to its end. `witness` looks at the system while the alert fires and the service was notified, or
+    /// when all alerts have been inactive for long enough.
     ///
     /// # Errors
-    /// [`NotProven`] if a stage is not reached in time or a count differs, others if nothing can be said. What there was
-    /// until then is in `outcome`.
-    pub async fn run(
-        &self,
-        outcome: &mut Outcome,
-        witness: impl AsyncFn() -> Result<()>,
-    ) -> Result<()> {
-        let before = self.before(outcome).await?;
-        let done = match self.scenario.alert {
-            None => self.stay(outcome, &before, witness).await,
-            Some(alert) => {
-                let watch = Watch {
-                    drill: self,
-                    alert,
-                    limits: self.scenario.limits(self.variant),
-                    before: &before,
-                };
-                match self.scenario.cause {
-                    Cause::Silence => watch.by_silence(outcome, witness).await,
-                    Cause::Events => watch.by_events(outcome, witness).await,
-                    Cause::Traffic | Cause::Nothing => watch.by_traffic(outcome, witness).await,
-                }
-            }
-        };
-        outcome.end = SystemTime::now();
+    /// [`NotProven`] if a stage is not reached in time or a count differs; others if nothing can be said.
+    pub async fn run(&mut self, witness: impl AsyncFn() -> Result<()>) -> Result<()> {
+        self.before().await?;
+        let done = self.stages(witness).await;
+        self.running = None;
+        let sent = lock(&self.sent).clone();
+        self.record.sent = sent.sent;
+        self.record.unanswered = sent.unanswered;
+        self.record.answered = sent.answered;
+        self.record.ended = Timestamp::now();
         done
     }
 
-    async fn before(&self, outcome: &mut Outcome) -> Result<Before> {
-        let watched = match &self.scenario.alert {
-            Some(alert) => std::slice::from_ref(alert),
-            None => &APP_ALERTS,
-        };
-        for alert in watched {
-            let rule = self.system.prometheus.alert_rule(alert).await?;
-            let may_fire = self.scenario.cause == Cause::Silence || self.scenario.alert.is_none();
-            ensure!(
-                rule.state != Some(State::Firing) || may_fire,
-                "{} fires already: wait until it is over, or let a system be started",
-                alert.name
-            );
-            outcome.rules.push(rule);
+    async fn stages(&mut self, witness: impl AsyncFn() -> Result<()>) -> Result<()> {
+        let Scenario { cause, traffic, .. } = self.scenario;
+        if matches!(cause, Cause::Silence | Cause::Nothing) {
+            self.send(traffic);
         }
-        let (page, metrics) = self.system.service.metrics_page().await?;
-        outcome.pages[0] = page;
-        Ok(Before {
-            counted: service::requests(&metrics),
-            told: [News::Firing, News::Resolved].map(|news| service::notifications(&metrics, news)),
-        })
-    }
-
-    /// Sends healthy traffic, and sees that no alert of the application leaves its rest.
-    async fn stay(
-        &self,
-        outcome: &mut Outcome,
-        before: &Before,
-        witness: impl AsyncFn() -> Result<()>,
-    ) -> Result<()> {
-        let running = self.send(self.scenario.traffic);
-        let limit = LOADED + self.scenario.limits(self.variant).resolved;
-        self.wait("all inactive", limit, Some(&running), async || {
-            Ok(match self.moved().await? {
-                None => Seen::Yes(()),
-                Some((name, state)) => Seen::NotYet(format!("{name} {state}")),
-            })
-        })
-        .await?;
-        outcome.timeline.note(Stage::Inactive, SystemTime::now());
-        let seconds = self.scenario.least.as_secs();
-        self.tell(&format!("all inactive; for {seconds} s that has to stay"));
-        let start = self.clock.now();
-        while self.clock.now() - start < self.scenario.least {
-            if let Some((name, state)) = self.moved().await? {
-                outcome.sent.merge(&running.so_far());
-                return Err(NotProven::Moved(name, state).into());
+        self.reach(Stage::Inactive).await?;
+        match cause {
+            Cause::Traffic | Cause::Events => self.send(traffic),
+            Cause::Silence => self.drive_on().await?,
+            Cause::Nothing => {
+                self.stay_inactive().await?;
+                witness().await?;
+                self.drive_on().await?;
+                return self.compare().await;
             }
-            self.clock.sleep(LOOK).await;
         }
+        if !self.scenario.fires_at_once() {
+            self.reach(Stage::Pending).await?;
+        }
+        self.reach(Stage::Firing).await?;
+        if cause == Cause::Events {
+            // Every further event would keep it firing for longer.
+            self.drive_on().await?;
+            self.compare().await?;
+        }
+        self.reach(Stage::Notified).await?;
         witness().await?;
-        outcome.driven = (SystemTime::now(), running.so_far());
-        self.stop(outcome, running).await?;
-        self.compare(outcome, before).await
-    }
-
-    /// Returns an alert of the application that is not inactive, and its state.
-    async fn moved(&self) -> Result<Option<(&'static str, String)>> {
-        let rules = self.system.prometheus.rules().await?;
-        for Alert { name, .. } in APP_ALERTS {
-            let mut rules = rules.iter();
-            let rule = rules.find(|rule| rule.name == name && rule.state.is_some());
-            let rule = rule.with_context(|| format!("there is no alert {name} any more"))?;
-            if let Seen::NotYet(state) = in_state(rule, ..=State::Inactive) {
-                return Ok(Some((name, state)));
-            }
+        if cause == Cause::Traffic {
+            self.drive_on().await?;
         }
-        Ok(None)
-    }
-
-    fn send(&self, traffic: Traffic) -> Running {
-        self.tell(&format!("sending {traffic}"));
-        Running::start(&self.system.service.api, traffic)
-    }
-
-    async fn stop(&self, outcome: &mut Outcome, running: Running) -> Result<()> {
-        let sent = running.stop().await?;
-        self.tell(&format!("sending no more: {sent}"));
-        outcome.sent.merge(&sent);
-        if let Some(problem) = sent.problem {
-            return Err(NotProven::Unanswered(sent.unanswered, problem).into());
+        match (cause, self.scenario.recovery(self.place.variant)) {
+            (Cause::Traffic, Some(recovery)) => self.send(recovery),
+            (Cause::Traffic, None) => self.compare().await?,
+            (Cause::Silence, _) => self.send(traffic),
+            (Cause::Events | Cause::Nothing, _) => {}
+        }
+        self.reach(Stage::Resolved).await?;
+        // After silence the alert would soon fire again without the traffic.
+        if cause == Cause::Silence {
+            self.reach(Stage::NotifiedOfEnd).await?;
+        }
+        if self.running.is_some() {
+            self.stop().await?;
+            self.compare().await?;
+        }
+        if cause != Cause::Silence {
+            self.reach(Stage::NotifiedOfEnd).await?;
         }
         Ok(())
     }
 
-    /// Looks until it is so, and tells of it meanwhile.
-    async fn wait(
-        &self,
-        what: &str,
-        limit: Duration,
-        running: Option<&Running>,
-        mut look: impl AsyncFnMut() -> Result<Seen<()>>,
-    ) -> Result<(), Missed> {
-        self.tell(&format!("waiting up to {} s: {what}", limit.as_secs()));
-        let start = self.clock.now();
-        let told = Cell::new(start);
-        until(self.clock, what, limit, async || {
-            let seen = look().await;
-            let now = self.clock.now();
-            if let Ok(Seen::NotYet(last)) = &seen
-                && now - told.get() >= LINES
-            {
-                told.set(now);
-                let left = limit.saturating_sub(now - start).as_secs();
-                let sent = running.map(|running| format!("; {}", running.so_far()));
-                let sent = sent.unwrap_or_default();
-                self.tell(&format!(
-                    "waiting up to {left} s more: {what}; now {last}{sent}"
-                ));
-            }
-            seen
-        })
-        .await
+    fn least(&self) -> Duration {
+        Duration::from_secs(self.scenario.least)
     }
 
-    /// Compares what was answered with what was counted, once as many are counted.
-    async fn compare(&self, outcome: &mut Outcome, before: &Before) -> Result<()> {
-        let equal = until(self.clock, "equal counts", COUNTED, async || {
-            let (page, metrics) = self.system.service.metrics_page().await?;
-            outcome.pages[1] = page;
-            outcome.counted = service::requests(&metrics).since(&before.counted);
-            let difference = outcome.sent.answered.difference(&outcome.counted);
+    /// Returns the alert that is driven, or those that are to stay inactive.
+    fn alerts(&self) -> &[Alert] {
+        match &self.scenario.alert {
+            Some(alert) => std::slice::from_ref(alert),
+            None => &CATALOGUE.application,
+        }
+    }
+
+    /// Reads the rules and the counters.
+    async fn before(&mut self) -> Result<()> {
+        let System {
+            service,
+            prometheus,
+            ..
+        } = self.place.system;
+        let may_fire = matches!(self.scenario.cause, Cause::Silence | Cause::Nothing);
+        for rule in prometheus.alert_rules(self.alerts()).await? {
+            ensure!(
+                may_fire || rule.state != Some(State::Firing),
+                "{} fires already: wait until it is resolved, or let a system be started",
+                rule.alert.name
+            );
+            self.record.watched.push(rule.alert);
+        }
+        if self.scenario.alert.is_some() {
+            self.record.alert = self.record.watched.pop();
+        }
+        let (page, metrics) = service.metrics().await?;
+        self.pages[0] = page;
+        self.counted_before = Counts::of(&metrics);
+        self.told_before = [News::Firing, News::Resolved].map(|news| news.counted(&metrics));
+        Ok(())
+    }
+
+    /// Sees that every alert stays inactive for as long as the traffic is to last.
+    async fn stay_inactive(&self) -> Result<()> {
+        let (start, least) = (Instant::now(), self.least());
+        self.tell(&format!("to stay so for {} s", least.as_secs()));
+        while start.elapsed() < least {
+            if let Seen::NotYet(state) = self.state(..=State::Inactive).await? {
+                return Err(NotProven::Moved(state).into());
+            }
+            sleep(LOOK).await;
+        }
+        Ok(())
+    }
+
+    fn send(&mut self, traffic: Traffic) {
+        self.tell(&format!("sending {traffic}"));
+        let running = Running::start(&self.place.system.service.api, traffic, &self.sent);
+        self.running = Some((running, Instant::now()));
+    }
+
+    /// Stops the traffic once it has lasted long enough.
+    async fn drive_on(&mut self) -> Result<()> {
+        let since = self.running.as_ref().map(|(_, since)| since.elapsed());
+        sleep(self.least().saturating_sub(since.unwrap_or_default())).await;
+        self.driven = (Timestamp::now(), lock(&self.sent).clone());
+        self.stop().await
+    }
+
+    async fn stop(&mut self) -> Result<()> {
+        if let Some((running, _)) = self.running.take() {
+            running.stop().await?;
+        }
+        let sent = lock(&self.sent).clone();
+        self.tell(&format!("sending no more: {sent}"));
+        match sent.problem {
+            Some(problem) => Err(NotProven::Unanswered(sent.unanswered, problem).into()),
+            None => Ok(()),
+        }
+    }
+
+    /// Waits until the alerts are in a stage, and notes when.
+    async fn reach(&mut self, stage: Stage) -> Result<()> {
+        let names: Vec<_> = self.alerts().iter().map(|alert| &*alert.name).collect();
+        let what = format!("{} {stage}", names.join(", "));
+        let limit = self.scenario.limit(stage, self.place.variant);
+        self.tell(&format!("waiting up to {} s: {what}", limit.as_secs()));
+        let start = Instant::now();
+        let mut told = start;
+        let seen = Wait::up_to(limit).every(PAUSE).until(&what, async || {
+            let seen = match stage {
+                Stage::Inactive | Stage::Resolved => self.state(..=State::Inactive).await,
+                // An alert that fires by now was pending: Prometheus knows no other way.
+                Stage::Pending => self.state(State::Pending..).await,
+                Stage::Firing => self.state(State::Firing..).await,
+                Stage::Notified => self.told(News::Firing, self.told_before[0]).await,
+                Stage::NotifiedOfEnd => self.told(News::Resolved, self.told_before[1]).await,
+            };
+            if let Ok(Seen::NotYet(last)) = &seen
+                && told.elapsed() >= LINES
+            {
+                told = Instant::now();
+                let left = limit.saturating_sub(start.elapsed()).as_secs();
+                let sent = lock(&self.sent).to_string();
+                self.tell(&format!("up to {left} s more: {what}; now {last}; {sent}"));
+            }
+            seen
+        });
+        seen.await.map_err(NotProven::Missed)?;
+        let at = Timestamp::now();
+        for alert in self.record.alert.iter_mut().chain(&mut self.record.watched) {
+            alert.timeline.push(Step { stage, at });
+        }
+        self.tell(&format!("{what}; {}", lock(&self.sent)));
+        Ok(())
+    }
+
+    /// Looks whether every rule was evaluated, and its alert is in an expected state.
+    async fn state(&self, expected: impl RangeBounds<State>) -> Result<Seen<()>> {
+        let rules = self.place.system.prometheus.alert_rules(self.alerts());
+        let mut rules = rules.await?.into_iter();
+        let other = rules.find(|rule| {
+            let state = rule.state.filter(|state| expected.contains(state));
+            state.is_none() || rule.health != "ok"
+        });
+        Ok(Seen::when(other.is_none(), format!("{other:?}")))
+    }
+
+    /// Looks whether the service was notified of the alert: on its page by name, and in its counter.
+    async fn told(&self, news: News, before: u64) -> Result<Seen<()>> {
+        let system = self.place.system;
+        let name = &self.alerts()[0].name;
+        let told = system.service.told(name).await?;
+        let counted = news.counted(&system.service.metrics().await?.1);
+        let held = system.alertmanager.alerts(Some(name)).await?;
+        let held = held.as_array().into_iter().flatten();
+        let states = held.map(|alert| alert["status"]["state"].to_string());
+        let states = states.collect::<Vec<_>>().join(", ");
+        let active = news == News::Resolved || states.contains("active");
+        Ok(Seen::when(
+            told == Some(news) && counted > before && active,
+            format!("status page: {told:?}, counted: {counted}, Alertmanager: {states}"),
+        ))
+    }
+
+    /// Compares the answers with the service's counters, once those have caught up.
+    async fn compare(&mut self) -> Result<()> {
+        let answered = lock(&self.sent).answered.clone();
+        let (pages, counted) = (&mut self.pages, &mut self.record.counted);
+        let equal = Wait::up_to(COUNTED).until("equal counts", async || {
+            let (page, metrics) = self.place.system.service.metrics().await?;
+            pages[1] = page;
+            *counted = Counts::of(&metrics).since(&self.counted_before)?;
+            let difference = answered.difference(counted);
             Ok(Seen::when(difference.is_empty(), difference))
         });
-        equal
-            .await
-            .map_err(|missed| NotProven::Miscounted(missed.last))?;
+        let equal = equal.await;
+        equal.map_err(|missed| NotProven::Miscounted(missed.last))?;
         self.tell(&format!(
             "all {} answers are counted, each once",
-            outcome.counted.total()
+            answered.total()
         ));
-        (self.quiet)();
+        (self.place.quiet)();
         Ok(())
     }
 
     fn tell(&self, line: &str) {
-        (self.progress)(line);
+        (self.place.progress)(line);
     }
-}
-
-/// Returns whether a rule was evaluated, and its alert is as expected.
-fn in_state(rule: &Rule, expected: impl RangeBounds<State>) -> Seen<()> {
-    let evaluated =
-        rule.health == "ok" && rule.state.is_some_and(|state| expected.contains(&state));
-    let state = rule.state.map_or("without a state", State::as_str);
-    let otherwise = match rule.health.as_str() {
-        "ok" => state.to_owned(),
-        health => format!("{state}, evaluation {health} {}", rule.last_error),
-    };
-    Seen::when(evaluated, otherwise)
 }

@@ -1,6 +1,6 @@
-//! What a run was made with: `environment.json` in its folder.
+//! The machine, programs, component and rules of a run: `environment.json` in its folder.
 //!
-//! It is the one file that cannot be recomputed from others; what can be compared with them is.
+//! It cannot be recomputed from other files; verification compares as much of it as they contain.
 
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
@@ -10,43 +10,42 @@ use crate::{
     digest::Artifact,
     git,
     rules::{self, RuleDigest},
-    stack,
 };
 
-/// Its file, in the folder of a run.
+/// The file in the folder of a run.
 pub const FILE: &str = "environment.json";
 /// The component that `spin.toml` names.
 const COMPONENT: &str = "target/wasm32-wasip2/component/items_component.wasm";
 
-/// What a run was made with.
+/// The environment of a run.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Environment {
     /// Commit that was checked out.
     pub commit: String,
-    /// Whether the files were those of the commit.
+    /// Whether the tree was as committed.
     pub clean: bool,
     /// Versions of the programs.
     pub versions: Versions,
     /// The component that was served.
     pub component: Artifact,
-    /// Rule files as they are loaded, but for the addresses in their links.
+    /// Rule files as they are loaded, apart from the addresses in their links.
     pub rules: Vec<RuleDigest>,
     /// The machine.
     pub host: Host,
 }
 
-/// Versions of the programs, as they print them.
+/// Versions, as the programs print them.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Versions {
     /// The service.
     pub metrics_host: String,
-    /// Who scrapes it and evaluates the rules.
+    /// Scrapes it and evaluates the rules.
     pub prometheus: String,
-    /// Who notifies.
+    /// Sends the notifications.
     pub alertmanager: String,
-    /// Who took the pictures, if it is there.
+    /// Takes the screenshots, if installed.
     pub chromium: Option<String>,
     /// The compiler.
     pub rustc: String,
@@ -58,23 +57,22 @@ pub struct Versions {
 pub struct Host {
     /// Processors that a process may use.
     pub cores: usize,
-    /// Memory in all.
+    /// Total memory.
     pub memory_bytes: u64,
     /// Release of the kernel.
     pub kernel: String,
-    /// Of the processor.
+    /// Architecture of the processor.
     pub architecture: String,
 }
 
-/// Writes down what a run into `folder` is made with.
+/// Writes the environment of a run into its `folder`.
 ///
 /// # Errors
-/// If a program or the component is not there.
+/// If a program or the component is missing.
 pub fn capture(folder: &Path) -> Result<()> {
-    let repository = stack::repository();
-    let component = repository.join(COMPONENT);
-    let wasm = fs::read(&component)
-        .with_context(|| format!("{COMPONENT} is not there: run `make build`"))?;
+    let repository = testkit::root();
+    let wasm = fs::read(repository.join(COMPONENT));
+    let wasm = wasm.with_context(|| format!("{COMPONENT} is missing: run `make build`"))?;
     let host = repository.join("target/release/metrics-host");
     let environment = Environment {
         commit: git::head(&repository)?,
@@ -91,59 +89,35 @@ pub fn capture(folder: &Path) -> Result<()> {
         host: Host {
             cores: thread::available_parallelism()?.get(),
             memory_bytes: memory()?,
-            kernel: read("/proc/sys/kernel/osrelease")?.trim().to_owned(),
+            kernel: fs::read_to_string("/proc/sys/kernel/osrelease")?
+                .trim()
+                .to_owned(),
             architecture: std::env::consts::ARCH.to_owned(),
         },
     };
-    let mut text = serde_json::to_string_pretty(&environment)?;
-    text.push('\n');
+    let text = serde_json::to_string_pretty(&environment)? + "\n";
     fs::write(folder.join(FILE), text).with_context(|| folder.join(FILE).display().to_string())
 }
 
-impl Environment {
-    /// Returns the digests of the rule files of one variant.
-    pub fn rules_of<'a>(&'a self, variant: &'a str) -> impl Iterator<Item = &'a RuleDigest> {
-        self.rules
-            .iter()
-            .filter(move |file| file.variant == variant)
-    }
-
-    /// Returns how metrics-host names the component: the start of its digest.
-    pub fn is_component(&self, revision: &str) -> bool {
-        !revision.is_empty() && self.component.sha256.starts_with(revision)
-    }
-}
-
-/// Returns the first line of what a program says about its version.
+/// Returns the first line that a program prints about its version.
 fn version(program: &str) -> Result<String> {
-    let output = Command::new(program)
-        .arg("--version")
-        .output()
-        .with_context(|| format!("cannot start {program}"))?;
-    ensure!(
-        output.status.success(),
-        "{program} --version ended with {}",
-        output.status
-    );
-    // Older ones print it where errors go.
-    let printed = [output.stdout, output.stderr].concat();
-    let printed = String::from_utf8_lossy(&printed).into_owned();
-    let line = printed.lines().next().unwrap_or_default();
-    Ok(line.trim().to_owned())
+    let output = Command::new(program).arg("--version").output();
+    let output = output.with_context(|| format!("cannot start {program}"))?;
+    let status = output.status;
+    ensure!(status.success(), "{program} --version ended with {status}");
+    // Some versions print it to stderr.
+    let printed = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    Ok(printed.lines().next().unwrap_or_default().trim().to_owned())
 }
 
 fn memory() -> Result<u64> {
-    let text = read("/proc/meminfo")?;
-    let kibibytes = text
-        .lines()
-        .find_map(|line| line.strip_prefix("MemTotal:"))
-        .and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok())
-        .context("/proc/meminfo has no MemTotal")?;
+    let text = fs::read_to_string("/proc/meminfo")?;
+    let total = text.lines().find_map(|line| line.strip_prefix("MemTotal:"));
+    let kibibytes = total.and_then(|rest| rest.split_whitespace().next());
+    let kibibytes: u64 = kibibytes
+        .context("/proc/meminfo has no MemTotal")?
+        .parse()?;
     Ok(kibibytes * 1024)
-}
-
-fn read(path: &str) -> Result<String> {
-    fs::read_to_string(path).with_context(|| path.to_owned())
 }
 
 #[cfg(test)]
@@ -151,14 +125,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_version_is_the_first_line_wherever_it_is_printed() {
+    fn versions_and_memory_are_read() {
         assert!(version("rustc").unwrap().starts_with("rustc 1."));
         let error = version("no-such-program").unwrap_err().to_string();
         assert!(error.contains("no-such-program"), "{error}");
-    }
-
-    #[test]
-    fn memory_is_that_of_a_machine() {
         assert!(memory().unwrap() > 1 << 28);
     }
 }

@@ -1,12 +1,15 @@
-//! What git knows of the repository.
+//! Queries to git.
 
 use anyhow::{Context, Result, ensure};
 use std::{path::Path, process::Command};
 
-/// Runs git in `repository`, and returns what it printed.
+/// Kept runs: nothing is built from them.
+const KEPT: &str = ":(exclude)evidence/report*";
+
+/// Runs git in `repository`, and returns its output.
 ///
 /// # Errors
-/// If it is not there or fails, with what it said.
+/// If it cannot be started or fails.
 pub(crate) fn git(repository: &Path, arguments: &[&str]) -> Result<String> {
     let mut command = Command::new("git");
     command.arg("-C").arg(repository).args(arguments);
@@ -17,28 +20,23 @@ pub(crate) fn git(repository: &Path, arguments: &[&str]) -> Result<String> {
         arguments.join(" "),
         String::from_utf8_lossy(&output.stderr).trim()
     );
-    String::from_utf8(output.stdout)
-        .with_context(|| format!("git {}: not text", arguments.join(" ")))
+    Ok(String::from_utf8(output.stdout)?)
 }
 
 /// Returns the commit that is checked out.
 ///
 /// # Errors
-/// Those of git.
+/// If git fails.
 pub(crate) fn head(repository: &Path) -> Result<String> {
     Ok(git(repository, &["rev-parse", "HEAD"])?.trim().to_owned())
 }
 
-/// Where runs are kept: what they are made from is elsewhere.
-const KEPT: &str = ":(exclude)evidence/report*";
-
-/// Returns whether the tree is as committed, but for runs that are kept, and for what is in `except`.
+/// Returns whether the tree is as committed, apart from kept runs and the folder `except`.
 ///
 /// # Errors
-/// Those of git.
+/// If git fails.
 pub(crate) fn is_clean(repository: &Path, except: &Path) -> Result<bool> {
-    let repository = repository.canonicalize()?;
-    let except = except.canonicalize()?;
+    let [repository, except] = [repository.canonicalize()?, except.canonicalize()?];
     let mut arguments = vec!["status", "--porcelain", "--", ".", KEPT];
     let exclude;
     if let Ok(inside) = except.strip_prefix(&repository) {
@@ -51,32 +49,26 @@ pub(crate) fn is_clean(repository: &Path, except: &Path) -> Result<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fixture::Fixture;
+    use crate::fixture::commit;
     use std::fs;
 
     #[test]
-    fn what_runs_leave_does_not_make_a_tree_unclean_and_anything_else_does() {
-        let fixture = Fixture::new();
-        let repository = fixture.repository();
-        let folder = repository.join("evidence/.unfinished");
-        for file in [
-            "evidence/.unfinished/record.json",
-            "evidence/report/README.md",
-        ] {
+    fn a_run_does_not_make_a_tree_unclean_and_anything_else_does() {
+        let folder = tempfile::tempdir().unwrap();
+        let (repository, run) = (folder.path(), folder.path().join("evidence/.unfinished"));
+        for file in ["x", "evidence/.unfinished/x", "evidence/report/x"] {
             let file = repository.join(file);
             fs::create_dir_all(file.parent().unwrap()).unwrap();
             fs::write(file, "").unwrap();
+            if !repository.join(".git").exists() {
+                commit(repository, "x");
+            }
         }
-        assert!(is_clean(&repository, &folder).unwrap());
-        assert!(!is_clean(&repository, &fixture.folder()).unwrap());
-        fs::write(repository.join("alerts/rules/app.yml"), "").unwrap();
-        assert!(!is_clean(&repository, &folder).unwrap());
-    }
-
-    #[test]
-    fn what_git_says_is_told() {
-        let fixture = Fixture::new();
-        let error = git(&fixture.repository(), &["show", "no-such-commit"]).unwrap_err();
+        assert!(is_clean(repository, &run).unwrap());
+        assert!(!is_clean(repository, &repository.join("evidence/report")).unwrap());
+        fs::write(repository.join("more"), "").unwrap();
+        assert!(!is_clean(repository, &run).unwrap());
+        let error = git(repository, &["show", "no-such-commit"]).unwrap_err();
         assert!(error.to_string().contains("no-such-commit"), "{error}");
     }
 }

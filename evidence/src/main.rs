@@ -1,9 +1,9 @@
-//! Arguments → run → folder → exit code: 0 proven, 1 not proven, 2 could not run.
+//! Arguments → run → folder → exit code: 0 proven, 1 not proven, 2 could not be run.
 
-use anyhow::{Error, Result, anyhow, bail};
+use anyhow::{Context, Error, Result, bail};
 use clap::Parser;
 use evidence::{
-    args::{Args, Cli, Command, Plan},
+    args::{Args, Cli, Command},
     ci,
     drill::NotProven,
     environment, report,
@@ -15,7 +15,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    // A signal drops what runs, and with it every process and folder it made.
+    // A signal drops the run, and with it every process and folder that it made.
     let result = tokio::select! {
         result = run(Cli::parse()) => result,
         result = interrupted() => result,
@@ -30,64 +30,52 @@ async fn main() -> ExitCode {
 }
 
 async fn run(cli: Cli) -> Result<()> {
-    let tell = |line: &str| println!("{line}");
     match (cli.command, cli.args) {
         (Some(Command::Report(folder)), _) => report::write(&folder.path()),
         (Some(Command::Verify(folder)), _) => {
-            verify::run(&folder.path(), &tell).await?;
-            tell("every claim of the report is backed");
+            verify::run(&folder.path(), &|line| println!("{line}")).await?;
+            println!("every claim of the report is backed");
             Ok(())
         }
         (Some(Command::Ci(folder)), _) => {
             let folder = folder.path();
-            let said = ci::run(&folder, ci::Commands::of_this_repository(), &tell).await;
-            // A pipeline that fails belongs into the report as well; one that could not be run does not.
-            if said
-                .as_ref()
-                .err()
-                .is_none_or(|error| error.is::<ci::Failed>())
-            {
+            let done = ci::run(&folder, ci::make).await;
+            // A pipeline that failed is reported; one that could not be run is not.
+            if done.is_ok() || done.as_ref().is_err_and(is_not_proven) {
                 report::write(&folder)?;
             }
-            said
+            done
         }
         (None, Some(args)) => drive(args).await,
         (None, None) => bail!("nothing to do: see --help"),
     }
 }
 
-/// Drives what was asked for, and leaves a folder of it; with a report, if it is known what was driven.
+/// Runs scenarios and keeps the evidence, with a report if the systems were started here.
 async fn drive(args: Args) -> Result<()> {
-    let Plan { run, output } = args.try_into()?;
+    let (schedule, output) = args.plan()?;
     let folder = RunFolder::begin(&output)?;
-    // A system that ran already may be of any commit and any rules.
-    let is_own = run.system.is_none();
+    // A running system may be of any commit, with any rules.
+    let is_own = schedule.system.is_none();
     if is_own {
-        // Now, and not when the run is over: somebody may go on working meanwhile.
+        // Before the run: the tree may change meanwhile.
         environment::capture(folder.path())?;
     }
-    let mut failures = run.run(folder.path()).await;
-    for failure in &failures {
-        eprintln!("{}: {:#}", failure.scenario, failure.error);
+    let mut failures = schedule.run(folder.path()).await;
+    for (scenario, error) in &failures {
+        eprintln!("{scenario}: {error:#}");
     }
-    // What could be run and was not proven says more than what could not be run.
-    failures.sort_by_key(|failure| !is_not_proven(&failure.error));
+    // A claim that does not hold says more than a run that failed.
+    failures.sort_by_key(|(_, error)| !is_not_proven(error));
     let reported = match failures.into_iter().next() {
-        Some(failure) => Err(failure.error),
+        Some((_, error)) => Err(error),
         None if is_own => report::write(folder.path()),
         None => Ok(()),
     };
-    match reported {
-        Ok(()) => {
-            let kept = folder.publish()?;
-            println!("proven; what shows it is in {}", kept.display());
-            Ok(())
-        }
-        Err(error) => {
-            let kept = folder.keep_failed()?;
-            Err(error.context(format!("what there is of the run is in {}", kept.display())))
-        }
-    }
+    let kept = folder.put(reported.is_ok())?;
+    reported.with_context(|| format!("the incomplete evidence is in {}", kept.display()))?;
+    println!("proven; the evidence is in {}", kept.display());
+    Ok(())
 }
 
 fn is_not_proven(error: &Error) -> bool {
@@ -99,6 +87,6 @@ async fn interrupted() -> Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     tokio::select! {
         _ = interrupt.recv() => bail!("interrupted"),
-        _ = terminate.recv() => Err(anyhow!("terminated")),
+        _ = terminate.recv() => bail!("terminated"),
     }
 }

@@ -1,131 +1,220 @@
-//! What a run leaves behind, as files that anyone can check it by.
+//! The raw files of a scenario: one folder of a run.
 //!
-//! A run is a folder with one folder per scenario, each with
-//!
-//! | file | what |
+//! | file | content |
 //! |---|---|
 //! | `record.json` | a [`Record`] |
-//! | `metrics-before.txt`, `metrics-after.txt` | what the service's `/metrics` answered before the first request and after the last answer |
-//! | `samples.json` | [`Samples`]: every sample of every series that the rule reads, as it was scraped |
-//! | `query.json` | a [`Graph`]: what the rule's expression came to without its comparison |
+//! | `metrics-before.txt`, `metrics-after.txt` | the service's `/metrics` before the first request and after the last answer |
+//! | `samples.json` | [`Samples`]: every scraped sample of every series that the rule reads |
+//! | `query.json` | a [`Graph`]: the values of the rule's expression without its comparison |
 //! | `notifications.json` | [`Delivery`]s: what Alertmanager posted |
-//! | `*.png` | pages as a browser showed them |
+//! | `*.png` | screenshots |
 
-use crate::{prometheus::Labels, tally::Tally};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::fmt;
+use testkit::{counts::Counts, exposition::Labels};
 
 /// One scenario that was run.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Record {
     /// Name of the scenario.
     pub scenario: String,
-    /// Rules that were loaded: `demo`, `production` or `test`.
+    /// Variant of the loaded rules: `demo`, `production` or `test`.
     pub variant: String,
-    /// `own` servers that were started for it, or a system that was `running`.
+    /// `own` if the servers were started for it, `running` otherwise.
     pub system: String,
-    /// When the first thing was done.
+    /// Start of the scenario.
     pub started: Timestamp,
-    /// When the last thing was done.
+    /// End of the scenario.
     pub ended: Timestamp,
-    /// What was sent, for a person.
+    /// The traffic, described for a person.
     pub traffic: String,
-    /// What was sent, as the flags that send it again.
+    /// The command line that sends the same traffic.
     pub arguments: Vec<String>,
-    /// Requests that were begun.
+    /// Requests sent.
     pub sent: u64,
-    /// Requests that got no answer.
+    /// Requests without an answer.
     pub unanswered: u64,
     /// Answers that the client read.
-    pub answered: Tally,
-    /// What the service's counters gained.
-    pub counted: Tally,
-    /// The alert that was driven; none for a baseline, which drives none.
+    pub answered: Counts,
+    /// Increase of the service's counters.
+    pub counted: Counts,
+    /// The alert that the scenario drives; a baseline drives none.
     pub alert: Option<AlertRecord>,
-    /// Alerts that had to stay inactive from the one step of their timeline on; those of a baseline.
+    /// Alerts that a baseline expects to stay inactive.
     pub watched: Vec<AlertRecord>,
-    /// Pages as a browser showed them.
+    /// Screenshots.
     pub pictures: Vec<Picture>,
 }
 
-/// An alert, and what became of it.
+/// An alert and its stages.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
-#[serde(deny_unknown_fields)]
 pub struct AlertRecord {
-    /// Its name.
+    /// Name of the alert.
     pub name: String,
-    /// Its expression, as Prometheus had it loaded.
+    /// The expression, as Prometheus had it loaded.
     pub query: String,
-    /// How long it has to hold, in seconds.
+    /// The rule's `for`, in seconds.
+    #[serde(default, alias = "duration")]
     pub for_seconds: f64,
     /// Labels of the rule, `severity` among them.
+    #[serde(default)]
     pub labels: Labels,
-    /// Texts and links of the rule.
+    /// Annotations of the rule, as templates.
+    #[serde(default)]
     pub annotations: Labels,
-    /// When it was first seen in each stage, in order.
+    /// When each stage was first seen, in order.
+    #[serde(default)]
     pub timeline: Vec<Step>,
 }
 
 /// A stage that was reached.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Step {
-    /// `inactive`, `pending`, `firing`, `notified`, `resolved` or `notified of its end`.
-    pub stage: String,
+    /// The stage.
+    pub stage: Stage,
     /// When it was seen.
     pub at: Timestamp,
 }
 
-/// A page as a browser showed it.
+/// A stage in the life of an alert.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Stage {
+    /// The rule was evaluated and does not hold.
+    Inactive,
+    /// The rule holds.
+    Pending,
+    /// The rule has held for as long as its `for` asks.
+    Firing,
+    /// The notification that it fires arrived.
+    Notified,
+    /// The rule does not hold any more.
+    Resolved,
+    /// The notification that it is resolved arrived.
+    #[serde(rename = "notified of its end")]
+    NotifiedOfEnd,
+}
+
+/// A screenshot.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Picture {
-    /// Its file, in the folder of its scenario.
+    /// File in the folder of the scenario.
     pub file: String,
-    /// What it shows.
+    /// The subject of the picture.
     pub shows: String,
 }
 
-/// Series with every sample that was scraped of them.
+/// Series with every sample that was scraped.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Samples {
-    /// Series, their name under `__name__`.
+    /// The series, with their name under `__name__`.
     pub series: Vec<RawSeries>,
 }
 
-/// A series as Prometheus's API writes it.
+/// A series as Prometheus' API writes it.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct RawSeries {
-    /// Its labels.
+    /// Labels.
     pub metric: Labels,
-    /// Seconds since the Unix epoch, and a number as text, for the sake of infinities.
+    /// Seconds since the Unix epoch, and the value as text, since JSON has no infinity.
     pub values: Vec<(f64, String)>,
 }
 
-/// What an expression came to, over time.
+/// The values of an expression over time.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Graph {
-    /// What is drawn.
+    /// The expression.
     pub expression: String,
-    /// What it is compared with, as the rule has it: `> 0.05`, `> 14.4 * 0.001`; empty if there is no such number.
+    /// The rule's comparison, such as `> 0.05` or `> 14.4 * 0.001`; empty without a constant.
     pub comparison: String,
     /// Seconds from one value to the next.
     pub step_seconds: f64,
-    /// Its series.
+    /// The series.
     pub series: Vec<RawSeries>,
 }
 
-/// Something that Alertmanager posted to its receiver. Against a running system nothing stands between the two: then it is
-/// what Alertmanager's API answered when the service had been told, `{"source": "…", "alerts": […]}`.
+/// A message from Alertmanager to its receiver. Against a running system nothing stands between the two, and this is
+/// the answer of Alertmanager's API once the service was notified: `{"source": "…", "alerts": […]}`.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Delivery {
     /// When it arrived.
     pub at: Timestamp,
-    /// What it said.
-    pub payload: serde_json::Value,
+    /// The body.
+    pub payload: Value,
+}
+
+impl Stage {
+    /// All stages, in order.
+    pub const ALL: [Self; 6] = [
+        Self::Inactive,
+        Self::Pending,
+        Self::Firing,
+        Self::Notified,
+        Self::Resolved,
+        Self::NotifiedOfEnd,
+    ];
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.serialize(formatter)
+    }
+}
+
+impl Record {
+    /// Returns the alert that was driven, or those that were watched.
+    pub fn alerts(&self) -> impl Iterator<Item = &AlertRecord> {
+        self.alert.iter().chain(&self.watched)
+    }
+
+    /// Returns seconds from the start of the scenario, to the millisecond.
+    pub fn since_start(&self, time: Timestamp) -> f64 {
+        (time.as_millisecond() - self.started.as_millisecond()) as f64 / 1e3
+    }
+}
+
+impl AlertRecord {
+    /// Returns when a stage was seen.
+    pub fn at(&self, stage: Stage) -> Option<Timestamp> {
+        let step = self.timeline.iter().find(|step| step.stage == stage)?;
+        Some(step.at)
+    }
+
+    /// Returns whether every stage was seen, in order. An alert without a `for` is never pending.
+    pub fn is_complete(&self) -> bool {
+        let expected = Stage::ALL.into_iter();
+        let expected = expected.filter(|stage| self.for_seconds > 0.0 || *stage != Stage::Pending);
+        self.timeline.iter().map(|step| step.stage).eq(expected)
+    }
+}
+
+impl Delivery {
+    /// Returns the parts about the alert of this name.
+    pub fn alerts(&self, name: &str) -> impl Iterator<Item = &Value> {
+        let alerts = self.payload["alerts"].as_array().into_iter().flatten();
+        alerts.filter(move |alert| alert["labels"]["alertname"] == *name)
+    }
+}
+
+impl RawSeries {
+    /// Returns the values as numbers.
+    ///
+    /// # Errors
+    /// If one is not a number.
+    pub fn numbers(&self) -> anyhow::Result<Vec<(f64, f64)>> {
+        let number = |(time, value): &(f64, String)| match value.parse() {
+            Ok(value) => Ok((*time, value)),
+            Err(_) => anyhow::bail!("{:?}: not a number: {value:?}", self.metric),
+        };
+        self.values.iter().map(number).collect()
+    }
 }

@@ -1,174 +1,103 @@
-//! Runs scenarios, those at the same time that do not disturb each other.
+//! A finished run, read from its folder: reports and checks are made from it.
 
-use alerts::Variant;
-use anyhow::{Context, Error, anyhow};
-use futures::future::join_all;
-use std::{cell::Cell, fs, path::Path, time::Instant};
-use tokio::sync::Semaphore;
+use anyhow::{Context, Result, bail, ensure};
+use serde::de::DeserializeOwned;
+use std::{fs, path::Path};
+use testkit::exposition::Exposition;
 
 use crate::{
-    browser::Browser,
-    conduct::Place,
-    scenario::{ONE_BY_ONE, Scenario, TOGETHER},
-    stack::Stack,
-    system::System,
+    ci::CiRecord,
+    digest,
+    environment::{self, Environment},
+    record::{Delivery, Graph, Record, Samples},
+    scenario::CATALOGUE,
 };
 
-/// What is to be run.
-pub struct Run {
-    /// The scenarios.
-    pub scenarios: Vec<Scenario>,
-    /// Rules to load, or those that are loaded in a system that runs.
-    pub variant: Variant,
-    /// The system that runs already; without one, systems are started.
-    pub system: Option<System>,
-    /// Takes the pictures, if any are wanted.
-    pub browser: Option<Browser>,
-}
-
-/// A scenario that was not proven, or could not be run.
+/// A finished run.
 #[derive(Debug)]
-pub struct Failure {
-    /// Its name.
-    pub scenario: &'static str,
-    /// Why.
-    pub error: Error,
+pub struct Run {
+    /// Programs, rules and machine.
+    pub environment: Environment,
+    /// The scenarios.
+    pub scenarios: Vec<Evidence>,
+    /// The pipeline's results, if it was run.
+    pub ci: Option<CiRecord>,
 }
 
-/// Tells what happens, as lines with the time since the beginning and the scenario.
-struct Progress {
-    start: Instant,
-}
-
-impl Progress {
-    fn tell(&self, scenario: &str, line: &str) {
-        let seconds = self.start.elapsed().as_secs();
-        println!(
-            "{:02}:{:02}  {scenario:<10}  {line}",
-            seconds / 60,
-            seconds % 60
-        );
-    }
+/// The raw files of one scenario.
+#[derive(Debug)]
+pub struct Evidence {
+    /// `record.json`
+    pub record: Record,
+    /// `metrics-before.txt`
+    pub before: Exposition,
+    /// `metrics-after.txt`
+    pub after: Exposition,
+    /// `samples.json`
+    pub samples: Samples,
+    /// `query.json`
+    pub graph: Graph,
+    /// `notifications.json`
+    pub deliveries: Vec<Delivery>,
 }
 
 impl Run {
-    /// Runs all of it, writes a folder for each scenario into `folder`, and returns what failed.
-    pub async fn run(&self, folder: &Path) -> Vec<Failure> {
-        let progress = Progress {
-            start: Instant::now(),
-        };
-        let orders: &[&[&str]] = match self.system {
-            Some(_) => &[ONE_BY_ONE],
-            None => &TOGETHER,
-        };
-        let groups = orders.iter().map(|order| self.ordered(order));
-        let groups = groups.filter(|group| !group.is_empty());
-        let failures = groups.map(|group| self.group(group, folder, &progress));
-        join_all(failures).await.into_iter().flatten().collect()
-    }
-
-    fn ordered(&self, order: &[&str]) -> Vec<Scenario> {
-        let named = |name| self.scenarios.iter().find(|wanted| wanted.name == name);
-        order
-            .iter()
-            .filter_map(|name| named(*name).copied())
-            .collect()
-    }
-
-    /// Runs scenarios on one system, each as soon as the one before sends nothing more.
-    async fn group(
-        &self,
-        group: Vec<Scenario>,
-        folder: &Path,
-        progress: &Progress,
-    ) -> Vec<Failure> {
-        let started;
-        let (system, own) = match &self.system {
-            Some(system) => (system, None),
-            None => {
-                let names: Vec<_> = group.iter().map(|scenario| scenario.name).collect();
-                let line = format!(
-                    "starting metrics-host, Prometheus and Alertmanager for {}",
-                    names.join(", ")
-                );
-                progress.tell(group[0].name, &line);
-                match Stack::start(self.variant).await {
-                    Ok(stack) => {
-                        started = stack;
-                        (&started.system, Some(&started))
-                    }
-                    Err(error) => return not_started(&group, &error),
-                }
+    /// Reads a run.
+    ///
+    /// # Errors
+    /// If a file is missing or malformed.
+    pub fn read(folder: &Path) -> Result<Self> {
+        let mut scenarios = Vec::new();
+        for file in digest::files(folder)? {
+            let name = file.strip_suffix("/record.json");
+            if let Some(name) = name.filter(|name| *name != "ci" && !name.contains('/')) {
+                let evidence = Evidence::read(&folder.join(name))?;
+                let scenario = &evidence.record.scenario;
+                ensure!(scenario == name, "{file} is of the scenario {scenario:?}");
+                scenarios.push(evidence);
             }
+        }
+        if scenarios.is_empty() {
+            bail!("{}: no scenario was run", folder.display());
+        }
+        let place = |name: &str| {
+            CATALOGUE
+                .scenarios
+                .iter()
+                .position(|known| known.name == name)
         };
-        let place = Place {
-            system,
-            forwarder: own.map(|stack| &stack.forwarder),
-            variant: self.variant,
-            browser: self.browser.as_ref(),
-        };
-        let turn = Semaphore::new(1);
-        let conducted = group.iter().map(async |scenario| {
-            // It is fair: they come in the order of the group.
-            let turn = turn.acquire().await.context("nobody closes it")?;
-            let turn = Cell::new(Some(turn));
-            let tell = |line: &str| progress.tell(scenario.name, line);
-            let quiet = || drop(turn.take());
-            let folder = folder.join(scenario.name);
-            match place.conduct(*scenario, &folder, &tell, &quiet).await {
-                Ok(outcome) => tell(&format!("proven: {}", outcome.timeline)),
-                Err(error) => {
-                    tell(&format!("failed: {error:#}"));
-                    if let Some(stack) = own {
-                        let logs = folder.join("servers.txt");
-                        fs::write(&logs, stack.logs())
-                            .with_context(|| logs.display().to_string())?;
-                    }
-                    return Err(error);
-                }
-            }
-            Ok(())
-        });
-        let conducted = join_all(conducted).await.into_iter().zip(&group);
-        let failures = conducted.filter_map(|(done, scenario)| {
-            let error = done.err()?;
-            Some(Failure {
-                scenario: scenario.name,
-                error,
-            })
-        });
-        failures.collect()
+        scenarios.sort_by_key(|one| place(&one.record.scenario).unwrap_or(usize::MAX));
+        let ci = folder.join(CiRecord::FILE);
+        Ok(Self {
+            environment: json(&folder.join(environment::FILE))?,
+            scenarios,
+            ci: ci.exists().then(|| json(&ci)).transpose()?,
+        })
     }
 }
 
-fn not_started(group: &[Scenario], error: &Error) -> Vec<Failure> {
-    let failures = group.iter().map(|scenario| Failure {
-        scenario: scenario.name,
-        error: anyhow!("{error:#}"),
-    });
-    failures.collect()
+impl Evidence {
+    fn read(folder: &Path) -> Result<Self> {
+        let page = |file: &str| {
+            let path = folder.join(file);
+            let page = Exposition::parse(&text(&path)?);
+            page.with_context(|| path.display().to_string())
+        };
+        Ok(Self {
+            record: json(&folder.join("record.json"))?,
+            before: page("metrics-before.txt")?,
+            after: page("metrics-after.txt")?,
+            samples: json(&folder.join("samples.json"))?,
+            graph: json(&folder.join("query.json"))?,
+            deliveries: json(&folder.join("notifications.json"))?,
+        })
+    }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+fn text(path: &Path) -> Result<String> {
+    fs::read_to_string(path).with_context(|| path.display().to_string())
+}
 
-    #[test]
-    fn what_was_asked_for_comes_in_the_order_of_its_group() {
-        let run = Run {
-            scenarios: ["drop", "latency", "traps"]
-                .map(|name| Scenario::named(name).unwrap())
-                .into(),
-            variant: Variant::Demo,
-            system: None,
-            browser: None,
-        };
-        let ordered = |order| {
-            let ordered = run.ordered(order).into_iter();
-            ordered.map(|scenario| scenario.name).collect::<Vec<_>>()
-        };
-        assert_eq!(ordered(TOGETHER[0]), ["traps", "drop"]);
-        assert_eq!(ordered(TOGETHER[2]), [""; 0]);
-        assert_eq!(ordered(ONE_BY_ONE), ["traps", "latency", "drop"]);
-    }
+fn json<T: DeserializeOwned>(path: &Path) -> Result<T> {
+    serde_json::from_str(&text(path)?).with_context(|| path.display().to_string())
 }

@@ -1,42 +1,41 @@
-//! The folder of a run: not there before the run is complete, and whole from then on.
+//! The folder that a run writes: it takes its place only once the run is complete.
 
 use anyhow::{Context, Result, ensure};
 use std::{
-    ffi::OsString,
-    fs, io,
+    fs,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
 use tempfile::TempDir;
 
-/// What the pipeline said, in a folder of its own: it is made apart from the scenarios, and no run of them replaces it.
+use crate::digest;
+
+/// The pipeline's results have a folder of their own: they are made separately, and no run of scenarios replaces them.
 const PIPELINE: &str = "ci";
 
-/// A run that is not complete; removed when dropped.
+/// An unfinished run; removed when dropped.
 pub struct RunFolder {
     output: PathBuf,
     unfinished: TempDir,
 }
 
 impl RunFolder {
-    /// Begins one that is to become `output`, in a folder beside that.
+    /// Begins a run that is to become `output`, in a folder beside it.
     ///
     /// # Errors
-    /// If something stands at `output` that is no run, or nothing can be written there.
+    /// If `output` is something else than a run, or nothing can be written beside it.
     pub fn begin(output: &Path) -> Result<Self> {
         replaceable(output)?;
         replaceable(&failed(output))?;
-        let parent = output.parent().filter(|parent| *parent != Path::new(""));
-        let parent = parent.unwrap_or(Path::new("."));
-        let cannot = || format!("cannot write to {}", parent.display());
-        fs::create_dir_all(parent).with_context(cannot)?;
-        let unfinished = tempfile::Builder::new()
-            .prefix(".unfinished-run-")
-            .tempdir_in(parent)
-            .with_context(cannot)?;
+        let unfinished = beside(output)?;
         let pipeline = output.join(PIPELINE);
         if pipeline.is_dir() {
-            copy(&pipeline, &unfinished.path().join(PIPELINE))?;
+            fs::create_dir(unfinished.path().join(PIPELINE))?;
+            for entry in fs::read_dir(&pipeline)? {
+                let entry = entry?;
+                let to = unfinished.path().join(PIPELINE).join(entry.file_name());
+                fs::copy(entry.path(), to)?;
+            }
         }
         Ok(Self {
             output: output.to_owned(),
@@ -44,89 +43,61 @@ impl RunFolder {
         })
     }
 
-    /// Returns where it is until then.
+    /// Returns the folder to write to.
     pub fn path(&self) -> &Path {
         self.unfinished.path()
     }
 
-    /// Puts it into the place of the run before, and returns where that is.
+    /// Replaces the previous run if this one is `proven`, else the previous failed one beside it. Returns its place.
     ///
     /// # Errors
-    /// If that cannot be done; then the run before is still there.
-    pub fn publish(self) -> Result<PathBuf> {
-        let output = self.output.clone();
-        self.put(&output)?;
-        Ok(output)
-    }
-
-    /// Keeps what there is of a run that failed, and returns where.
-    ///
-    /// # Errors
-    /// If that cannot be done.
-    pub fn keep_failed(self) -> Result<PathBuf> {
-        let place = failed(&self.output);
-        self.put(&place)?;
-        Ok(place)
-    }
-
-    fn put(self, place: &Path) -> Result<()> {
+    /// If that fails; the previous run is still there.
+    pub fn put(self, proven: bool) -> Result<PathBuf> {
+        let failed = failed(&self.output);
+        let place = if proven { self.output } else { failed };
         let cannot = || format!("cannot put the run into {}", place.display());
         let own = self.unfinished.path();
         fs::set_permissions(own, fs::Permissions::from_mode(0o755)).with_context(cannot)?;
-        // It stays inside the new one only until that is in its place.
-        let before = own.join(".before");
-        match fs::rename(place, &before) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            moved => moved.with_context(cannot)?,
+        let trash = beside(&place)?;
+        let before = trash.path().join("run");
+        if place.exists() {
+            fs::rename(&place, &before).with_context(cannot)?;
         }
-        let put = fs::rename(own, place).with_context(cannot);
-        if put.is_err() && before.exists() {
-            fs::rename(&before, place).with_context(cannot)?;
+        if let Err(error) = fs::rename(own, &place) {
+            _ = fs::rename(&before, &place);
+            return Err(error).with_context(cannot);
         }
-        put?;
         _ = self.unfinished.keep();
-        let before = place.join(".before");
-        match fs::remove_dir_all(&before) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            removed => removed.with_context(|| format!("cannot remove {}", before.display())),
-        }
+        Ok(place)
     }
 }
 
-/// Copies a folder that holds files alone.
-fn copy(from: &Path, to: &Path) -> Result<()> {
-    let cannot = || format!("cannot copy {}", from.display());
-    fs::create_dir(to).with_context(cannot)?;
-    for entry in fs::read_dir(from).with_context(cannot)? {
-        let entry = entry.with_context(cannot)?;
-        fs::copy(entry.path(), to.join(entry.file_name())).with_context(cannot)?;
-    }
-    Ok(())
+/// Creates a temporary folder beside a place, on the same file system.
+fn beside(place: &Path) -> Result<TempDir> {
+    let parent = place.parent().filter(|parent| *parent != Path::new(""));
+    let parent = parent.unwrap_or(Path::new("."));
+    let created = fs::create_dir_all(parent).and_then(|()| {
+        let mut builder = tempfile::Builder::new();
+        builder.prefix(".unfinished-run-").tempdir_in(parent)
+    });
+    created.with_context(|| format!("cannot write to {}", parent.display()))
 }
 
 fn failed(output: &Path) -> PathBuf {
-    let mut name = output
-        .file_name()
-        .map_or_else(OsString::new, OsString::from);
+    let mut name = output.file_name().unwrap_or_default().to_owned();
     name.push("-failed");
     output.with_file_name(name)
 }
 
-/// Checks that nothing is lost when a run takes this place: there is nothing, or another run.
+/// Checks that nothing but a run, or nothing at all, is at this place.
 fn replaceable(place: &Path) -> Result<()> {
-    let entries = match fs::read_dir(place) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        entries => entries.with_context(|| format!("cannot read {}", place.display()))?,
-    };
-    let entries = entries.collect::<io::Result<Vec<_>>>()?;
-    let of_a_run = |entry: &fs::DirEntry| {
-        ["record.json", "failure.txt"]
-            .iter()
-            .any(|file| entry.path().join(file).exists())
-    };
+    let files = place.exists().then(|| digest::files(place)).transpose()?;
+    let files = files.unwrap_or_default();
+    let is_of_run =
+        |file: &String| file.ends_with("/record.json") || file.ends_with("/failure.txt");
     ensure!(
-        entries.is_empty() || entries.iter().any(of_a_run),
-        "{} holds something that is no run: choose another --output",
+        files.is_empty() || files.iter().any(is_of_run),
+        "{} is not a run: choose another --output",
         place.display()
     );
     Ok(())
@@ -144,61 +115,44 @@ mod tests {
         run
     }
 
-    fn names(folder: &Path) -> Vec<String> {
-        let entries = fs::read_dir(folder).unwrap();
-        let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-        let mut names: Vec<_> = names.collect();
-        names.sort_unstable();
-        names
-    }
-
     #[test]
-    fn a_run_takes_the_place_of_the_one_before_once_it_is_complete() {
+    fn a_complete_run_replaces_the_one_before_and_a_failed_one_is_kept_beside_it() {
         let folder = tempfile::tempdir().unwrap();
         let output = folder.path().join("deep/report");
-        run(&output, "1").publish().unwrap();
+        run(&output, "1").put(true).unwrap();
+        fs::create_dir(output.join("ci")).unwrap();
+        fs::write(output.join("ci/record.json"), "ci").unwrap();
         let second = run(&output, "2");
-        let record = output.join("5xx/record.json");
-        assert_eq!(fs::read_to_string(&record).unwrap(), "1");
-        second.publish().unwrap();
-        assert_eq!(fs::read_to_string(&record).unwrap(), "2");
-        assert_eq!(names(&folder.path().join("deep")), ["report"]);
-        assert_eq!(names(&output), ["5xx"]);
+        let record = |run: &str| {
+            let path = folder.path().join("deep").join(run);
+            fs::read_to_string(path.join("5xx/record.json")).unwrap()
+        };
+        assert_eq!(record("report"), "1");
+        second.put(true).unwrap();
+        run(&output, "3").put(false).unwrap();
+        run(&output, "4").put(false).unwrap();
+        drop(run(&output, "5"));
+        assert_eq!(
+            (record("report"), record("report-failed")),
+            ("2".into(), "4".into())
+        );
+        // The pipeline's results stay.
+        let files = digest::files(folder.path()).unwrap();
+        let (report, failed) = ("deep/report", "deep/report-failed");
+        let runs = [failed, report].map(|run| {
+            [
+                format!("{run}/5xx/record.json"),
+                format!("{run}/ci/record.json"),
+            ]
+        });
+        assert_eq!(files, runs.concat());
     }
 
     #[test]
-    fn what_the_pipeline_said_stays() {
-        let folder = tempfile::tempdir().unwrap();
-        let output = folder.path().join("report");
-        fs::create_dir_all(output.join("ci")).unwrap();
-        fs::write(output.join("ci/record.json"), "said").unwrap();
-        run(&output, "1").publish().unwrap();
-        let said = fs::read_to_string(output.join("ci/record.json")).unwrap();
-        assert_eq!(said, "said");
-        assert_eq!(names(&output), ["5xx", "ci"]);
-    }
-
-    #[test]
-    fn a_run_that_failed_is_kept_under_a_name_that_says_so_and_one_that_was_left_is_not() {
-        let folder = tempfile::tempdir().unwrap();
-        let output = folder.path().join("report");
-        run(&output, "1").publish().unwrap();
-        run(&output, "2").keep_failed().unwrap();
-        run(&output, "3").keep_failed().unwrap();
-        drop(run(&output, "4"));
-        assert_eq!(names(folder.path()), ["report", "report-failed"]);
-        let record = |name: &str| fs::read_to_string(folder.path().join(name)).unwrap();
-        assert_eq!(record("report/5xx/record.json"), "1");
-        assert_eq!(record("report-failed/5xx/record.json"), "3");
-    }
-
-    #[test]
-    fn what_is_no_run_is_not_replaced() {
+    fn anything_but_a_run_is_not_replaced() {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("letter.txt"), "mine").unwrap();
-        let Err(error) = RunFolder::begin(folder.path()) else {
-            panic!("it would be replaced");
-        };
+        let error = RunFolder::begin(folder.path()).err().unwrap();
         assert!(error.to_string().contains("--output"), "{error:#}");
     }
 }

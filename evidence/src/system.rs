@@ -1,14 +1,116 @@
-//! The whole system under proof: the service, and who watches it.
+//! The system under test: the service, its Prometheus and its Alertmanager.
 
-use crate::{alertmanager::Alertmanager, prometheus::Prometheus, service::Service};
+use anyhow::{Context, Result};
+use testkit::{
+    exposition::Exposition,
+    http::{Client, Url},
+};
 
-/// A service with its Prometheus and its Alertmanager.
+use crate::{alertmanager::Alertmanager, prometheus::Prometheus};
+
+/// The system under test.
 #[derive(Clone, Debug)]
 pub struct System {
-    /// What is driven.
+    /// The service.
     pub service: Service,
-    /// Where alerts come from.
+    /// Scrapes it and evaluates the rules.
     pub prometheus: Prometheus,
-    /// Where notifications come from.
+    /// Notifies it.
     pub alertmanager: Alertmanager,
+}
+
+/// The service, as its clients and operators see it.
+#[derive(Clone, Debug)]
+pub struct Service {
+    /// The API.
+    pub api: Url,
+    /// Metrics, status page and runbooks.
+    pub operations: Client,
+}
+
+/// The status of a notification.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum News {
+    /// The alert fires.
+    Firing,
+    /// The alert is resolved.
+    Resolved,
+}
+
+impl News {
+    /// Returns its name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Firing => "firing",
+            Self::Resolved => "resolved",
+        }
+    }
+
+    /// Returns the number of such alerts that the service was notified of.
+    pub fn counted(self, page: &Exposition) -> u64 {
+        page.sum(
+            "metrics_host_notifications_total",
+            &[("status", self.as_str())],
+        ) as u64
+    }
+}
+
+impl Service {
+    /// Makes a client of the service with these two URLs.
+    pub fn new(api: Url, operations: Url) -> Self {
+        let operations = Client::new(operations);
+        Self { api, operations }
+    }
+
+    /// Reads `/metrics`, as text and parsed.
+    ///
+    /// # Errors
+    /// If there is no answer, or a malformed one.
+    pub async fn metrics(&self) -> Result<(String, Exposition)> {
+        let page = self.operations.get_ok("/metrics").await?.text().to_owned();
+        let metrics = Exposition::parse(&page);
+        let metrics = metrics.with_context(|| format!("{}/metrics", self.operations.url()))?;
+        Ok((page, metrics))
+    }
+
+    /// Returns the status of the alert `name` on the status page, or `None` before the service was notified of it.
+    ///
+    /// # Errors
+    /// If there is no answer.
+    pub async fn told(&self, name: &str) -> Result<Option<News>> {
+        Ok(news(self.operations.get_ok("/").await?.text(), name))
+    }
+}
+
+/// Finds an alert in the list of a status page: each item has its status before its name.
+fn news(page: &str, alert: &str) -> Option<News> {
+    let named = format!("<strong>{alert}</strong>");
+    let mut items = page.split("<li>").skip(1);
+    let status = items.find_map(|item| Some(item.split_once(&named)?.0))?;
+    let mut all = [News::Firing, News::Resolved].into_iter();
+    all.find(|news| status.contains(news.as_str()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_alert_is_found_on_the_page_with_its_status() {
+        let page = "<h2>Alerts</h2><p>firing</p><ul>\
+            <li>\n<span>▲ firing</span><strong>Watchdog</strong></li>\
+            <li><span>✓ resolved</span><div><strong>AppTrafficDrop</strong></div><p>firing for long</p></li></ul>";
+        assert_eq!(news(page, "Watchdog"), Some(News::Firing));
+        assert_eq!(news(page, "AppTrafficDrop"), Some(News::Resolved));
+        assert_eq!(news(page, "AppTraffic"), None);
+    }
+
+    #[test]
+    fn notifications_are_counted_by_status() {
+        let page = "metrics_host_notifications_total{status=\"firing\"} 2\n\
+            metrics_host_notifications_total{status=\"resolved\"} 1\n";
+        let page = Exposition::parse(page).unwrap();
+        assert_eq!(News::Firing.counted(&page), 2);
+        assert_eq!(News::Resolved.counted(&page), 1);
+    }
 }

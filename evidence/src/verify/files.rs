@@ -1,32 +1,35 @@
-//! Are all files there, and are they what they were? Is what is made from others what they make?
+//! Are all files there and unchanged? Are derived files what the raw files make?
 
 use anyhow::{Context, Result};
 use std::{collections::BTreeMap, fs, path::Path};
 
 use crate::{
     digest::{self, Artifact},
-    manifest::{self, Manifest},
+    manifest::{self, Listed},
     report,
 };
 
-/// Returns what is missing, left over, or not what it should be.
+/// Returns what is missing, left over or changed.
 ///
 /// # Errors
 /// If the folder has no manifest, or cannot be read.
 pub(super) fn complaints(folder: &Path) -> Result<Vec<String>> {
-    let text = fs::read(folder.join(manifest::FILE))
-        .with_context(|| format!("{}: no manifest.json: it holds no report", folder.display()))?;
-    let mut complaints = match serde_json::from_slice::<Manifest>(&text) {
+    let text = fs::read(folder.join(manifest::FILE));
+    let no_report = || format!("{}: no report: no manifest.json", folder.display());
+    let text = text.with_context(no_report)?;
+    let mut complaints = match serde_json::from_slice::<Listed>(&text) {
         Ok(manifest) => listed(folder, &manifest)?,
         Err(error) => vec![format!("{}: {error}", manifest::FILE)],
     };
     match report::derive(folder) {
         Ok(derived) => {
-            for (file, content) in derived {
-                if fs::read(folder.join(&file)).ok().as_ref() != Some(&content) {
-                    complaints.push(format!("{file} is not what the raw files make of it"));
-                }
-            }
+            let differs = |(file, content): &(String, Vec<u8>)| {
+                fs::read(folder.join(file)).ok().as_ref() != Some(content)
+            };
+            let differing = derived.into_iter().filter(differs);
+            complaints.extend(
+                differing.map(|(file, _)| format!("{file} is not what the raw files make of it")),
+            );
         }
         Err(error) => complaints.push(format!("{error:#}")),
     }
@@ -34,30 +37,26 @@ pub(super) fn complaints(folder: &Path) -> Result<Vec<String>> {
 }
 
 /// Compares the files with a manifest's list.
-fn listed(folder: &Path, manifest: &Manifest) -> Result<Vec<String>> {
+fn listed(folder: &Path, manifest: &Listed) -> Result<Vec<String>> {
     let mut complaints = Vec::new();
-    let listed: BTreeMap<_, _> = manifest
+    let listed = manifest
         .artifacts
         .iter()
-        .map(|artifact| (artifact.file.as_str(), artifact))
-        .collect();
-    let files = digest::files(folder)?;
-    for file in &files {
+        .map(|artifact| (&*artifact.file, artifact));
+    let mut listed: BTreeMap<_, _> = listed.collect();
+    for file in digest::files(folder)? {
         if file == manifest::FILE || file == report::FILE {
             continue;
         }
-        let content = fs::read(folder.join(file)).with_context(|| file.clone())?;
-        match listed.get(file.as_str()) {
+        let content = fs::read(folder.join(&file)).with_context(|| file.clone())?;
+        match listed.remove(&*file) {
             None => complaints.push(format!("{file} is not in the manifest")),
-            Some(known) if **known != Artifact::new(file, &content) => {
+            Some(known) if *known != Artifact::new(&file, &content) => {
                 complaints.push(format!("{file} is not the file that the manifest names"));
             }
             Some(_) => {}
         }
     }
-    let missing = listed
-        .keys()
-        .filter(|file| !files.iter().any(|found| found == *file));
-    complaints.extend(missing.map(|file| format!("{file} is missing")));
+    complaints.extend(listed.keys().map(|file| format!("{file} is missing")));
     Ok(complaints)
 }

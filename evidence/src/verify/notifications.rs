@@ -1,71 +1,54 @@
-//! Is what Alertmanager posted about this alert, and of the times that were seen?
+//! Are Alertmanager's notifications about this alert, and at the recorded times?
 //!
-//! Nothing stands between Alertmanager and a service that ran already: then it is what their interfaces said once the stages
-//! were seen.
+//! Nothing stands between Alertmanager and a service that ran already: there, its API and the status page were asked.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
-use super::stages::{SEEN, at};
-use crate::{
-    record::{AlertRecord, Delivery, Record},
-    timeline::Stage,
-};
+use crate::record::{AlertRecord, Delivery, Record, Stage};
 
-/// What a delivery says of one alert.
-pub(super) struct Told<'a> {
-    /// When it arrived.
-    pub(super) at: Timestamp,
-    /// What it says.
-    alert: &'a Value,
-}
+/// How late a stage may be seen: looks are some tenths of a second apart, on a busy machine some seconds.
+pub(super) const SEEN: SignedDuration = SignedDuration::from_secs(10);
 
-impl Told<'_> {
-    /// Returns one of its times.
-    pub(super) fn time(&self, name: &str) -> Option<Timestamp> {
-        self.alert[name].as_str()?.parse().ok()
-    }
-}
-
-/// Returns the first delivery that says of the alert that it is in `status`.
-pub(super) fn first<'a>(
+/// Returns the first delivery since a time that has the alert in this status, and the alert in it.
+fn first<'a>(
     alert: &AlertRecord,
     deliveries: &'a [Delivery],
     status: &str,
     since: Timestamp,
-) -> Option<Told<'a>> {
-    let mut told = deliveries
-        .iter()
-        .filter(|delivery| delivery.at >= since)
-        .flat_map(|delivery| {
-            let alerts = delivery.payload["alerts"].as_array();
-            let told = alerts.into_iter().flatten();
-            told.map(|alert| Told {
-                at: delivery.at,
-                alert,
-            })
-        });
-    told.find(|told| {
-        let has = |(name, value): (&String, &String)| told.alert["labels"][name] == value.as_str();
-        told.alert["labels"]["alertname"] == alert.name.as_str()
-            && says(told.alert, status)
-            && (alert.labels.iter().all(has) || is_summary(told.alert))
+) -> Option<(Timestamp, &'a Value)> {
+    let since = deliveries.iter().filter(|delivery| delivery.at >= since);
+    let mut told = since.flat_map(|delivery| {
+        let alerts = delivery.alerts(&alert.name);
+        alerts.map(|told| (delivery.at, told))
+    });
+    told.find(|(_, told)| {
+        let has = |(name, value): (&String, &String)| told["labels"][name] == **value;
+        // Alertmanager's API calls it active.
+        let active = status == "firing" && told["status"]["state"] == "active";
+        (told["status"] == status || active) && (alert.labels.iter().all(has) || is_summary(told))
     })
 }
 
-/// Returns whether an alert is said to be in `status`, by a notification or by Alertmanager's interface.
-fn says(alert: &Value, status: &str) -> bool {
-    alert["status"] == status || (status == "firing" && alert["status"]["state"] == "active")
-}
-
-/// Returns whether it is but the name of an alert and its status, as on the service's page.
-fn is_summary(alert: &Value) -> bool {
-    alert["labels"]
+/// Returns whether it has only name and status, as on the service's page.
+fn is_summary(told: &Value) -> bool {
+    told["labels"]
         .as_object()
         .is_some_and(|labels| labels.len() == 1)
 }
 
-/// Returns what was not told, or otherwise.
+fn time(told: &Value, name: &str) -> Option<Timestamp> {
+    told[name].as_str()?.parse().ok()
+}
+
+/// Returns the time of the evaluation at which the alert began to fire.
+pub(super) fn began(alert: &AlertRecord, deliveries: &[Delivery]) -> Option<Timestamp> {
+    let since = alert.at(Stage::Firing)? - SEEN;
+    let (_, told) = first(alert, deliveries, "firing", since)?;
+    time(told, "startsAt")
+}
+
+/// Returns missing or different notifications.
 pub(super) fn complaints(
     record: &Record,
     alert: &AlertRecord,
@@ -73,46 +56,41 @@ pub(super) fn complaints(
 ) -> Vec<String> {
     let posted = record.system == "own";
     let mut complaints = Vec::new();
-    for (status, time, begun, notified) in [
+    for (status, field, began, notified) in [
         ("firing", "startsAt", Stage::Firing, Stage::Notified),
         ("resolved", "endsAt", Stage::Resolved, Stage::NotifiedOfEnd),
     ] {
-        let Some((begun, notified)) = at(alert, begun).zip(at(alert, notified)) else {
+        let Some((began, notified)) = alert.at(began).zip(alert.at(notified)) else {
             continue;
         };
-        // The times of evaluations are a little before they are seen.
-        let Some(told) = first(alert, deliveries, status, begun - SEEN) else {
+        // An evaluation is a little earlier than the look that sees it.
+        let Some((at, told)) = first(alert, deliveries, status, began - SEEN) else {
             complaints.push(format!("no notification says that it is {status}"));
             continue;
         };
-        if !posted && is_summary(told.alert) {
+        if !posted && is_summary(told) {
             continue;
         }
-        match told.time(time) {
-            Some(when) if (begun - SEEN..=begun).contains(&when) => {}
-            when => complaints.push(format!(
-                "it was seen {status} at {begun}, and the notification says {time} {when:?}"
-            )),
-        }
-        if posted && !(notified - SEEN..=notified).contains(&told.at) {
+        let when = time(told, field);
+        if !when.is_some_and(|when| (began - SEEN..=began).contains(&when)) {
             complaints.push(format!(
-                "the notification that it is {status} was seen at {notified} and arrived at {}",
-                told.at
+                "it was seen {status} at {began}, but the notification says {field} {when:?}"
             ));
         }
-        complaints.extend(annotations(alert, told.alert));
+        if posted && !(notified - SEEN..=notified).contains(&at) {
+            complaints.push(format!(
+                "the notification that it is {status} was seen at {notified}, but arrived at {at}"
+            ));
+        }
+        // Templates are filled in only in the notification.
+        let plain = alert
+            .annotations
+            .iter()
+            .filter(|(_, text)| !text.contains("{{"));
+        let differing = plain.filter(|(name, text)| told["annotations"][name] != ***text);
+        complaints.extend(
+            differing.map(|(name, _)| format!("a notification has another {name} than the rule")),
+        );
     }
     complaints
-}
-
-/// Compares the texts of a rule with those that arrived, but for what is filled in only then.
-fn annotations(alert: &AlertRecord, told: &Value) -> Vec<String> {
-    let plain = alert
-        .annotations
-        .iter()
-        .filter(|(_, text)| !text.contains("{{"));
-    let differing = plain.filter(|(name, text)| told["annotations"][name] != text.as_str());
-    differing
-        .map(|(name, _)| format!("a notification has another {name} than the rule"))
-        .collect()
 }

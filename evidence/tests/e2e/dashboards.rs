@@ -1,92 +1,61 @@
-//! The repository's dashboards: their panels, and what those ask Prometheus.
+//! The queries of the repository's dashboards.
 
 use anyhow::{Context, Result, ensure};
-use evidence::stack::repository;
 use serde_json::Value;
 use std::fs;
 
-/// A dashboard.
-pub(crate) struct Dashboard {
-    pub(crate) uid: String,
-    pub(crate) panels: Vec<Panel>,
-}
-
-/// A panel, or one of the queries that mark events in all of them; those have no id.
-pub(crate) struct Panel {
-    pub(crate) id: Option<u64>,
-    pub(crate) title: String,
-    pub(crate) queries: Vec<Query>,
-}
-
-/// A query of a panel.
+/// A query of a panel, or one that marks events in all panels of a dashboard.
 pub(crate) struct Query {
-    pub(crate) id: String,
+    /// Dashboard, panel and id of the query: `app-overview, Journal, A`.
+    pub(crate) name: String,
+    /// The panel, as links have it: `app-overview?viewPanel=1`.
+    pub(crate) link: String,
     pub(crate) expression: String,
 }
 
 /// Reads all of them.
-pub(crate) fn all() -> Result<Vec<Dashboard>> {
-    let folder = repository().join("grafana/dashboards");
-    let mut dashboards = Vec::new();
-    for entry in fs::read_dir(&folder).with_context(|| folder.display().to_string())? {
+pub(crate) fn queries() -> Result<Vec<Query>> {
+    let mut queries = Vec::new();
+    for entry in fs::read_dir(testkit::root().join("grafana/dashboards"))? {
         let path = entry?.path();
         if path
             .extension()
             .is_some_and(|extension| extension == "json")
         {
-            let dashboard = serde_json::from_slice(&fs::read(&path)?);
-            let dashboard: Value = dashboard.with_context(|| path.display().to_string())?;
-            dashboards.push(read(&dashboard).with_context(|| path.display().to_string())?);
+            let dashboard = serde_json::from_slice(&fs::read(&path)?)?;
+            read(&dashboard, &mut queries).with_context(|| path.display().to_string())?;
         }
     }
-    ensure!(
-        !dashboards.is_empty(),
-        "no dashboard in {}",
-        folder.display()
-    );
-    Ok(dashboards)
+    Ok(queries)
 }
 
-fn read(dashboard: &Value) -> Result<Dashboard> {
-    let mut panels = Vec::new();
-    for panel in list(&dashboard["panels"]) {
-        // A row that is folded holds its panels.
-        for panel in [panel].into_iter().chain(list(&panel["panels"])) {
-            if panel["type"] != "row" {
-                panels.push(Panel {
-                    id: Some(panel["id"].as_u64().context("a panel has no id")?),
-                    title: text(&panel["title"])?,
-                    queries: list(&panel["targets"]).map(query).collect::<Result<_>>()?,
-                });
-            }
+fn read(dashboard: &Value, queries: &mut Vec<Query>) -> Result<()> {
+    let mut add = |panel: &Value, title: &str, target: &Value| {
+        let (uid, title) = (text(&dashboard["uid"])?, text(&panel[title])?);
+        queries.push(Query {
+            name: format!("{uid}, {title}, {}", text(&target["refId"])?),
+            link: format!("{uid}?viewPanel={}", panel["id"]),
+            expression: text(&target["expr"])?.to_owned(),
+        });
+        anyhow::Ok(())
+    };
+    // A folded row holds its panels.
+    for row in list(&dashboard["panels"]) {
+        for panel in [row].into_iter().chain(list(&row["panels"])) {
+            let asks = panel["type"] == "row" || list(&panel["targets"]).next().is_some();
+            ensure!(asks, "{} has no query", panel["title"]);
+            list(&panel["targets"]).try_for_each(|target| add(panel, "title", target))?;
         }
     }
-    for annotation in list(&dashboard["annotations"]["list"]) {
-        if annotation["target"]["expr"].is_string() {
-            panels.push(Panel {
-                id: None,
-                title: text(&annotation["name"])?,
-                queries: vec![query(&annotation["target"])?],
-            });
-        }
-    }
-    Ok(Dashboard {
-        uid: text(&dashboard["uid"])?,
-        panels,
-    })
-}
-
-fn query(target: &Value) -> Result<Query> {
-    Ok(Query {
-        id: text(&target["refId"])?,
-        expression: text(&target["expr"])?,
-    })
+    let mut marks = list(&dashboard["annotations"]["list"]);
+    let mut marks = marks.by_ref().filter(|mark| mark["target"].is_object());
+    marks.try_for_each(|mark| add(mark, "name", &mark["target"]))
 }
 
 fn list(value: &Value) -> impl Iterator<Item = &Value> {
     value.as_array().into_iter().flatten()
 }
 
-fn text(value: &Value) -> Result<String> {
-    Ok(value.as_str().context("a text is missing")?.to_owned())
+fn text(value: &Value) -> Result<&str> {
+    value.as_str().context("a text is missing")
 }

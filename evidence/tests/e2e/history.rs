@@ -1,88 +1,57 @@
-//! What Prometheus recorded of the alert agrees with what was watched, and it scraped everything all the time.
+//! Prometheus' own record of the alert agrees with the timeline, and it scraped every target all the time.
 
 use anyhow::{Context, Result};
-use evidence::{
-    drill::Outcome,
-    prometheus::{Prometheus, State},
-    scenario::Scenario,
-    timeline::Stage,
-};
-use std::time::{Duration, UNIX_EPOCH};
+use evidence::{drill::Drill, record::Stage};
+use std::time::Duration;
 
-/// Between two evaluations of the rules.
-const EVALUATION: f64 = 3.0;
-/// A watcher looks up to a second later.
-const LATE: f64 = EVALUATION + 1.0;
+/// Between an evaluation and the look that sees it: an interval of 3 s, and up to a second of polling.
+const LATE: f64 = 4.0;
 
 /// Returns what does not agree.
-pub(crate) async fn complaints(
-    prometheus: &Prometheus,
-    scenario: &Scenario,
-    outcome: &Outcome,
-) -> Result<Vec<String>> {
-    let mut complaints = Vec::new();
-    let start = outcome.timeline.start;
-    let since_start = |stage: Stage| {
-        let mut stages = outcome.timeline.stages.iter();
-        let time = stages
-            .find(|(found, _)| *found == stage)
-            .map(|(_, time)| *time);
-        let time = time.with_context(|| format!("{} was not seen", stage.as_str()))?;
-        anyhow::Ok(outcome.timeline.since_start(time).as_secs_f64())
+pub(crate) async fn complaints(drill: &Drill<'_>) -> Result<Vec<String>> {
+    let (record, prometheus) = (&drill.record, &drill.place.system.prometheus);
+    let alert = record.alert.as_ref().context("it drives no alert")?;
+    let since_start = |stage| {
+        let at = alert
+            .at(stage)
+            .with_context(|| format!("{stage} was not seen"));
+        anyhow::Ok(record.since_start(at?))
     };
-
+    let mut complaints = Vec::new();
     let inactive = since_start(Stage::Inactive)?;
-    let alert = scenario.alert.context("it drives no alert")?.name;
-    let query = format!("ALERTS{{alertname=\"{alert}\"}}");
-    let step = Duration::from_secs(1);
-    let series = prometheus
-        .query_range(&query, start, outcome.end, step)
-        .await?;
     for (state, from, to) in [
         ("pending", Stage::Pending, Stage::Firing),
         ("firing", Stage::Firing, Stage::Resolved),
     ] {
-        let mut found = series
-            .iter()
-            .filter(|series| series.labels["alertstate"] == state);
-        let found = found
-            .next()
-            .with_context(|| format!("{query} was never {state}"))?;
-        let origin = start.duration_since(UNIX_EPOCH)?.as_secs_f64();
-        let times = found.values.iter().map(|(time, _)| time - origin);
-        // Before it was inactive the silence of a new system may have been noticed.
+        let (name, step) = (&alert.name, Duration::from_secs(1));
+        let query = format!("ALERTS{{alertname={name:?}, alertstate={state:?}}}");
+        let series = prometheus
+            .range(&query, record.started, record.ended, step)
+            .await?;
+        let times = series.iter().flat_map(|series| &series.values);
+        let times = times.map(|(time, _)| time - record.started.as_millisecond() as f64 / 1e3);
+        // The silence of a new system may be noticed before the alert is inactive.
         let times: Vec<_> = times.filter(|time| *time > inactive).collect();
-        let (first, last) = (
-            times.first().context("no time")?,
-            times.last().context("no time")?,
-        );
+        let (first, last) = times.first().zip(times.last()).with_context(|| query)?;
         let (from, to) = (since_start(from)?, since_start(to)?);
         if (from - first).abs() > LATE || (to - last).abs() > LATE {
             complaints.push(format!(
-                "watched as {state} from {from} to {to} s, recorded from {first} to {last} s"
+                "seen {state} from {from} to {to} s, recorded from {first} to {last} s"
             ));
         }
     }
-
-    let gaps = prometheus
-        .query("min_over_time(up[2m]) < 1", outcome.end)
-        .await?;
-    complaints.extend(
-        gaps.iter()
-            .map(|gap| format!("not always up: {:?}", gap.labels)),
-    );
-    let down = prometheus
-        .targets()
-        .await?
-        .into_iter()
-        .filter(|target| target.health != "up");
-    complaints.extend(down.map(|target| format!("{:?}: {}", target.labels, target.last_error)));
-    let alerts = prometheus.alerts().await?;
-    let watchdog = |alert: &evidence::prometheus::Alert| {
-        alert.labels["alertname"] == "Watchdog" && alert.state == State::Firing
-    };
-    if !alerts.iter().any(watchdog) {
-        complaints.push("Watchdog does not fire, which it always does".into());
+    // One value for each thing that has to be so.
+    for (always, count) in [
+        ("min_over_time(up[2m]) == 1", 3),
+        ("up == 1", 3),
+        (r#"ALERTS{alertname="Watchdog", alertstate="firing"}"#, 1),
+    ] {
+        let found = prometheus.query(always, record.ended).await?;
+        if found.len() != count {
+            complaints.push(format!(
+                "{always}: expected {count} series, found {found:?}"
+            ));
+        }
     }
     Ok(complaints)
 }

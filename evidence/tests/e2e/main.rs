@@ -1,6 +1,6 @@
-//! The four alerts against the real servers, and what else is true of a system while it is driven.
+//! The four alerts against real servers, and the dashboards, links and expressions that are asked meanwhile.
 //!
-//! The scenarios run side by side, each on a stack of its own: one would be the other's traffic.
+//! The scenarios run side by side, each on a system of its own, since one would be the other's traffic.
 
 #![expect(
     clippy::unwrap_used,
@@ -20,12 +20,10 @@ mod value;
 use alerts::Variant;
 use anyhow::{Context, Result, ensure};
 use evidence::{
-    conduct::Place,
-    drill::Outcome,
+    drill::{Drill, Place},
     report,
     scenario::Scenario,
-    stack::{self, Stack},
-    timeline::Stage,
+    stack::Stack,
     verify,
 };
 use futures::future::join_all;
@@ -37,105 +35,78 @@ use std::{
 
 /// How long all of it may take, on two cores.
 const ALL_OF_IT: Duration = Duration::from_secs(300);
-/// Those that drive the alerts of the application.
+/// The scenarios that drive the alerts of the application.
 const SCENARIOS: [&str; 4] = ["5xx", "latency", "exceptions", "drop"];
-/// After it there is time to stir: others take longer.
+/// It ends before the others, so that there is time to stir.
 const STIRRED: &str = "exceptions";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_scenario_drives_its_alert_from_traffic_to_the_notification_of_its_end() {
     let start = Instant::now();
     let folder = tempfile::tempdir().unwrap();
-    let complaints = SCENARIOS.map(|name| prove(name, folder.path()));
-    let mut complaints: Vec<_> = join_all(complaints).await.concat();
+    let complaints = SCENARIOS.map(async |name| {
+        let complaints = prove(name, folder.path()).await;
+        let complaints = complaints.unwrap_or_else(|error| vec![format!("{error:#}")]);
+        let text = complaints.join(&format!("\n{name}: "));
+        (!complaints.is_empty()).then(|| format!("{name}: {text}"))
+    });
+    let complaints = join_all(complaints).await.into_iter();
+    let mut complaints: Vec<_> = complaints.flatten().collect();
     let verified = verified(folder.path()).await;
     complaints.extend(verified.err().map(|error| format!("{error:#}")));
     assert!(complaints.is_empty(), "\n{}", complaints.join("\n"));
     assert!(start.elapsed() < ALL_OF_IT, "{:?}", start.elapsed());
 }
 
-/// Reports what was captured, and computes every number of the report again.
-async fn verified(folder: &Path) -> Result<()> {
-    report::write(folder)?;
-    // Rules that are being worked on are not committed yet, and verified all the same.
-    let rules = tempfile::tempdir()?;
-    history_of_rules(rules.path())?;
-    let start = Instant::now();
-    let progress = |line: &str| println!("    verify {:>4} s  {line}", start.elapsed().as_secs());
-    verify::against(rules.path(), folder, &progress).await
-}
-
-/// Makes a repository whose only commit has the rules as they are.
-fn history_of_rules(repository: &Path) -> Result<()> {
-    let script = "cp -r \"$0\"/alerts . && git init --quiet && git add . && \
-        git -c user.name=e2e -c user.email=e2e@localhost -c commit.gpgsign=false commit --quiet --message rules";
-    let status = Command::new("sh")
-        .args(["-euc", script])
-        .arg(stack::repository())
-        .current_dir(repository)
-        .status()?;
-    ensure!(status.success(), "no repository for the rules: {status}");
-    Ok(())
-}
-
-/// Runs a scenario on a stack of its own, and returns what is not as it should be.
-async fn prove(name: &str, folder: &Path) -> Vec<String> {
-    let stack = match Stack::start(Variant::Test).await {
-        Ok(stack) => stack,
-        Err(error) => return vec![format!("{name}: {error:#}")],
-    };
-    let complaints = match complaints(&stack, name, &folder.join(name)).await {
-        Ok(complaints) => complaints,
-        Err(error) => vec![format!("{error:#}\n{}", stack.logs())],
-    };
-    let named = complaints.into_iter();
-    named
-        .map(|complaint| format!("{name}: {complaint}"))
-        .collect()
+/// Runs a scenario on a system of its own, and returns what is not as it should be.
+async fn prove(name: &str, folder: &Path) -> Result<Vec<String>> {
+    let stack = Stack::start(Variant::Test).await?;
+    let complaints = complaints(&stack, name, &folder.join(name)).await;
+    complaints.with_context(|| stack.logs())
 }
 
 async fn complaints(stack: &Stack, name: &str, folder: &Path) -> Result<Vec<String>> {
-    let scenario = Scenario::named(name).context("there is no such scenario")?;
-    let system = &stack.system;
-    reference::holds_without_traffic(&system.prometheus).await?;
+    reference::holds_without_traffic(&stack.system.prometheus).await?;
     let start = Instant::now();
     let progress = |line: &str| println!("{name:>10} {:>4} s  {line}", start.elapsed().as_secs());
     let place = Place {
-        system,
+        system: &stack.system,
         forwarder: Some(&stack.forwarder),
         variant: Variant::Test,
         browser: None,
+        progress: &progress,
+        quiet: &|| (),
     };
-    // Counts of client and service are equal, or it is an error.
-    let outcome = place.conduct(scenario, folder, &progress, &|| ()).await?;
-    println!("{name:>10} {}", outcome.timeline);
-    stages_in_order(&outcome)?;
+    let scenario = Scenario::named(name).context("there is no such scenario")?;
+    // It is an error if client and service do not count the same.
+    let drill = Drill::conduct(place, scenario, folder).await?;
+    let alert = drill.record.alert.as_ref().context("it drives no alert")?;
+    ensure!(alert.is_complete(), "{:?}", alert.timeline);
 
-    let mut complaints = reference::complaints(&system.prometheus, &scenario, &outcome).await?;
-    complaints.extend(panels::complaints(system, &scenario, &outcome).await?);
-    complaints.extend(history::complaints(&system.prometheus, &scenario, &outcome).await?);
-    complaints.extend(links::complaints(system).await?);
+    let mut complaints = reference::complaints(&drill).await?;
+    complaints.extend(panels::complaints(&drill).await?);
+    complaints.extend(history::complaints(&drill).await?);
+    complaints.extend(links::complaints(&stack.system).await?);
     if name == STIRRED {
-        complaints.extend(stir::complaints(stack).await?);
+        complaints.extend(stir::complaints(stack, &drill).await?);
     }
+    progress("asked the panels, the reference's expressions, the history and the links");
     Ok(complaints)
 }
 
-fn stages_in_order(outcome: &Outcome) -> Result<()> {
-    let stages: Vec<_> = outcome
-        .timeline
-        .stages
-        .iter()
-        .map(|(stage, _)| *stage)
-        .collect();
-    let expected = [
-        Stage::Inactive,
-        Stage::Pending,
-        Stage::Firing,
-        Stage::Notified,
-        Stage::Resolved,
-        Stage::NotifiedOfEnd,
-    ];
-    ensure!(stages == expected, "{}", outcome.timeline);
-    Ok(())
+/// Reports what was captured, and computes every number of the report again.
+async fn verified(folder: &Path) -> Result<()> {
+    report::write(folder)?;
+    // Rules that are not committed yet are verified, too: in a repository with the rules as they are.
+    let rules = tempfile::tempdir()?;
+    let script = "cp -r \"$0\"/alerts . && git init --quiet && git add . && \
+        git -c user.name=e2e -c user.email=e2e@localhost -c commit.gpgsign=false commit --quiet --message rules";
+    let mut shell = Command::new("sh");
+    shell
+        .args(["-euc", script])
+        .arg(testkit::root())
+        .current_dir(rules.path());
+    let status = shell.status()?;
+    ensure!(status.success(), "no repository for the rules: {status}");
+    verify::against(rules.path(), folder, &|line| println!("    verify  {line}")).await
 }

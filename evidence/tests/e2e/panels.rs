@@ -1,134 +1,88 @@
-//! Every query of every panel against the real Prometheus: the answer has to be what the traffic implies.
+//! Every query of every panel against the real Prometheus: the answer must be what the traffic implies.
 
 use anyhow::{Context, Result, ensure};
-use evidence::{
-    drill::Outcome, prometheus::Prometheus, scenario::Scenario, system::System, timeline::Stage,
-};
-use std::time::SystemTime;
+use evidence::{drill::Drill, record::Stage};
+use jiff::Timestamp;
 
 use crate::{
-    dashboards,
-    expected::{Driven, EXPECTED, Expectation, Moment, NARROWED, RANGE, RATE_INTERVAL},
+    dashboards::{Query, queries},
+    expected::{EXPECTED, Expectation, Moment, NARROWED, RANGE, RATE_INTERVAL},
     value::Want,
 };
 
 /// A variable's value for everything there is.
 const ALL: &str = ".*";
 
-/// Asks for all of it, and returns what is not as expected.
-pub(crate) async fn complaints(
-    system: &System,
-    scenario: &Scenario,
-    outcome: &Outcome,
-) -> Result<Vec<String>> {
-    let driven = &Driven { scenario, outcome };
-    let prometheus = &system.prometheus;
-    let instance = system.service.operations.authority();
-    let at = |expectation| moment(expectation, outcome);
-    let mut complaints = unexpected()?;
-    complaints.extend(of_table(prometheus, EXPECTED, instance, at, |want| want(driven)).await?);
-    for (instance, endpoint, want) in NARROWED {
-        let query = query("app-overview", "User Request Rate", "A")?;
-        let instance = instance.unwrap_or(system.service.operations.authority());
-        let expression = filled(&query, instance, endpoint)?;
-        let samples = prometheus.query(&expression, outcome.driven.0).await?;
-        let complaint = want(driven).complaint(&samples);
-        complaints.extend(complaint.map(|complaint| format!("{expression}: {complaint}")));
-    }
-    Ok(complaints)
-}
-
-/// Asks for what is in a table of an instance, and returns what is not as `want` says.
-pub(crate) async fn of_table<W>(
-    prometheus: &Prometheus,
-    table: &[Expectation<W>],
-    instance: &str,
-    at: impl Fn(Moment) -> SystemTime,
-    want: impl Fn(&W) -> Want,
-) -> Result<Vec<String>> {
-    let mut complaints = Vec::new();
-    for expectation in table {
-        let Expectation {
-            dashboard,
-            panel,
-            query: id,
-            ..
-        } = expectation;
-        let expression = filled(&query(dashboard, panel, id)?, instance, ALL)?;
-        let samples = prometheus.query(&expression, at(expectation.at)).await?;
-        let complaint = want(&expectation.want).complaint(&samples);
-        let name = format!("{dashboard}, {panel}, {id}");
-        complaints.extend(complaint.map(|complaint| format!("{name}: {complaint}")));
-    }
-    Ok(complaints)
-}
-
-/// Returns the panels' queries that the table says nothing of.
-fn unexpected() -> Result<Vec<String>> {
-    let mut complaints = Vec::new();
-    for dashboard in dashboards::all()? {
-        for panel in dashboard.panels {
-            ensure!(!panel.queries.is_empty(), "{} asks nothing", panel.title);
-            for query in panel.queries {
-                let is = |found: &Expectation<_>| {
-                    found.dashboard == dashboard.uid
-                        && found.panel == panel.title
-                        && found.query == query.id
-                };
-                if !EXPECTED.iter().any(is) {
-                    complaints.push(format!(
-                        "{}, {}, {}: nothing is expected of it: add it to the table",
-                        dashboard.uid, panel.title, query.id
-                    ));
-                }
+/// Asks every query, and returns the answers that are not as expected.
+pub(crate) async fn complaints(drill: &Drill<'_>) -> Result<Vec<String>> {
+    let expected: Vec<_> = EXPECTED.iter().flat_map(Expectation::names).collect();
+    let mut complaints = of_table(drill, EXPECTED).await?;
+    for query in queries()? {
+        if !expected.contains(&query.name) {
+            complaints.push(format!("{}: not in the table", query.name));
+        }
+        if query.name == "app-overview, User Request Rate, A" {
+            for (instance, endpoint, want) in NARROWED {
+                let (at, want) = (drill.driven.0, want(drill));
+                complaints.extend(complaint(drill, &query, instance, endpoint, at, want).await?);
             }
         }
     }
     Ok(complaints)
 }
 
-/// Returns the expression of a panel's query.
-fn query(uid: &str, title: &str, id: &str) -> Result<String> {
-    let mut dashboards = dashboards::all()?.into_iter();
-    let dashboard = dashboards.find(|dashboard| dashboard.uid == uid);
-    let mut panels = dashboard.into_iter().flat_map(|found| found.panels);
-    let panel = panels.find(|panel| panel.title == title);
-    let mut queries = panel.into_iter().flat_map(|found| found.queries);
-    let query = queries.find(|query| query.id == id);
-    let query = query.with_context(|| format!("{uid} has no panel {title} with a query {id}"))?;
-    Ok(query.expression)
-}
-
-fn moment(moment: Moment, outcome: &Outcome) -> SystemTime {
-    let notified = || {
-        let mut stages = outcome.timeline.stages.iter();
-        stages
-            .find(|(stage, _)| *stage == Stage::Notified)
-            .unwrap()
-            .1
-    };
-    match moment {
-        Moment::Driven => outcome.driven.0,
-        Moment::Notified => notified(),
-        Moment::End => outcome.end,
+/// Asks the queries of a table, and returns the answers that are not as expected.
+pub(crate) async fn of_table(drill: &Drill<'_>, table: &[Expectation]) -> Result<Vec<String>> {
+    let queries = queries()?;
+    let alert = drill.record.alert.as_ref();
+    let notified = alert.and_then(|alert| alert.at(Stage::Notified));
+    let mut complaints = Vec::new();
+    for expectation in table {
+        let at = match expectation.at {
+            Moment::Driven => drill.driven.0,
+            Moment::Notified => notified.context("it was not notified")?,
+            Moment::End => drill.record.ended,
+            Moment::Now => Timestamp::now(),
+        };
+        for name in expectation.names() {
+            let query = queries.iter().find(|query| query.name == name);
+            let query = query.with_context(|| format!("there is no query {name}"))?;
+            let want = (expectation.want)(drill);
+            complaints.extend(complaint(drill, query, None, ALL, at, want).await?);
+        }
     }
+    Ok(complaints)
 }
 
-/// Fills in the variables, as Grafana does: what is chosen of a list is a regular expression.
-fn filled(expression: &str, instance: &str, endpoint: &str) -> Result<String> {
-    let mut filled = expression.to_owned();
+/// Asks a query with its variables filled in, as Grafana does, and returns the answer if it is not as expected.
+async fn complaint(
+    drill: &Drill<'_>,
+    query: &Query,
+    instance: Option<&str>,
+    endpoint: &str,
+    at: Timestamp,
+    want: Want,
+) -> Result<Option<String>> {
+    let own = drill.place.system.service.operations.url().authority();
+    let mut filled = query.expression.clone();
     for (name, value) in [
         ("__rate_interval", RATE_INTERVAL),
         ("__range", RANGE),
-        ("instance", instance),
+        ("instance", instance.unwrap_or(own)),
         ("endpoint", endpoint),
     ] {
         filled = filled.replace(&format!("${{{name}}}"), value);
         filled = filled.replace(&format!("${name}"), value);
     }
-    ensure!(
-        !filled.contains('$'),
-        "a variable without a value in {filled}"
-    );
-    Ok(filled)
+    ensure!(!filled.contains('$'), "no value for a variable: {filled}");
+    let samples = drill.place.system.prometheus.query(&filled, at).await?;
+    let complaint = want.complaint(&samples);
+    Ok(complaint.map(|complaint| format!("{} ({filled}): {complaint}", query.name)))
+}
+
+impl Expectation {
+    fn names(&self) -> impl Iterator<Item = String> {
+        let ids = self.queries.split(' ');
+        ids.map(|id| format!("{}, {}, {id}", self.dashboard, self.panel))
+    }
 }

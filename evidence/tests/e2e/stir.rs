@@ -1,101 +1,77 @@
-//! What no drill does to a system: a trap, telemetry by hand, and telemetry that is refused. The panels for it show how
-//! much of each, and that a variable narrows them down.
+//! Events that no drill causes: a trap, telemetry by hand, and rejected telemetry. The panels show how much of each.
 
 use anyhow::{Result, ensure};
-use bytes::Bytes;
-use evidence::{
-    connection::{Connection, request},
-    prometheus::Prometheus,
-    stack::Stack,
-    url::BaseUrl,
-    wait::{Seen, SystemClock, until},
-};
-use hyper::{Method, StatusCode};
+use evidence::{drill::Drill, stack::Stack};
+use http::header::CONTENT_TYPE;
 use serde_json::{Value, json};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use telemetry::{
     Observation, Resource, RouteCatalogue, Series,
     emitter::{Emitter, FrozenBatch},
 };
+use testkit::{
+    http::{Client, empty, request, send, with_body},
+    wait::{Seen, until},
+};
 
-use crate::{expected::STIRRED, panels};
+use crate::{expected::STIRRED, panels::of_table};
 
-/// How long the panels may take to show it: a few scrapes, and not so many that it is out of their windows again.
+/// How long the panels may take: a few scrapes, and not so many that the events leave their windows.
 const SHOWN: Duration = Duration::from_secs(12);
 /// Requests of a host's spans that no component reports.
 pub(crate) const UNREPORTED: u64 = 20;
 /// How long ago those ended: the gap is that of requests that ended more than a minute ago.
 const SETTLED: Duration = Duration::from_secs(100);
-/// Requests of which a component says that it lost their telemetry.
+/// Requests whose telemetry a component says that it lost.
 pub(crate) const LOST: u64 = 7;
 
-/// Does all of it to a system that was driven and is quiet, and returns what its panels do not show of it.
-pub(crate) async fn complaints(stack: &Stack) -> Result<Vec<String>> {
-    trap(&stack.system.service.api).await?;
+/// Causes all of them in a system that was driven and is quiet, and returns the ones that its panels do not show.
+pub(crate) async fn complaints(stack: &Stack, drill: &Drill<'_>) -> Result<Vec<String>> {
+    let trap = empty(request("GET /").header("x-fault", "panic"));
+    let reply = send(stack.system.service.api.authority(), trap).await?;
+    ensure!(reply.status == 500, "{reply:?}");
     report(&stack.telemetry).await?;
-    let prometheus = &stack.system.prometheus;
-    let instance = stack.system.service.operations.authority();
-    let shown = until(&SystemClock, "the panels", SHOWN, async || {
-        let complaints = shown(prometheus, instance).await?;
+    let shown = until("the panels", SHOWN, async || {
+        let complaints = of_table(drill, STIRRED).await?;
         Ok(Seen::when(complaints.is_empty(), complaints.join("\n")))
     });
     let missed = shown.await.err();
     Ok(missed.map(|missed| missed.last).into_iter().collect())
 }
 
-async fn shown(prometheus: &Prometheus, instance: &str) -> Result<Vec<String>> {
-    let now = SystemTime::now();
-    panels::of_table(prometheus, STIRRED, instance, |_| now, |want| want()).await
-}
-
-/// Has the component trap.
-async fn trap(api: &BaseUrl) -> Result<()> {
-    let mut request = request(Method::GET, &api.target("/"), None)?;
-    request.headers_mut().insert("x-fault", "panic".parse()?);
-    let answer = Connection::open(api).await?.send(request).await?;
-    ensure!(
-        answer.status == StatusCode::INTERNAL_SERVER_ERROR,
-        "{answer:?}"
-    );
-    Ok(())
-}
-
 /// Reports as components and hosts elsewhere do, and as others do.
-async fn report(telemetry: &BaseUrl) -> Result<()> {
-    let now = SystemTime::now();
+async fn report(telemetry: &Client) -> Result<()> {
     let metrics = "/v1/metrics";
-    let [first, _, third] = batches().map(|batch| Bytes::from(batch.body));
-    let json = |value: Value| Bytes::from(value.to_string());
+    let [first, _, third] = batches().map(|batch| batch.body);
+    let json = |value: Value| value.to_string().into_bytes();
     for (path, key, body, status) in [
-        // One batch, the same again, and one after the next.
-        (metrics, Some("stir-1"), first.clone(), 200),
-        (metrics, Some("stir-1"), first.clone(), 200),
-        (metrics, Some("stir-3"), third, 200),
+        // One batch, the same again, and the one after the next.
+        (metrics, "stir-1", first.clone(), 200),
+        (metrics, "stir-1", first.clone(), 200),
+        (metrics, "stir-3", third, 200),
         // Neither a message nor a key.
-        (metrics, None, json(json!("nonsense")), 400),
-        (metrics, Some("stir-0"), first, 400),
+        (metrics, "", json(json!("nonsense")), 400),
+        (metrics, "stir-0", first, 400),
         // One point that is counted, and one that is not.
-        (metrics, None, json(points()), 200),
-        ("/v1/traces", None, json(spans(now - SETTLED)), 200),
+        (metrics, "", json(points()), 200),
+        (
+            "/v1/traces",
+            "",
+            json(spans(SystemTime::now() - SETTLED)),
+            200,
+        ),
     ] {
-        let body = ("application/json", body);
-        let mut request = request(Method::POST, &telemetry.target(path), Some(body))?;
-        if let Some(key) = key {
-            request
-                .headers_mut()
-                .insert("idempotency-key", key.parse()?);
+        let mut request = request(&format!("POST {path}")).header(CONTENT_TYPE, "application/json");
+        if !key.is_empty() {
+            request = request.header("idempotency-key", key);
         }
-        let answer = Connection::open(telemetry).await?.send(request).await?;
-        ensure!(answer.status == status, "{path} {key:?}: {answer:?}");
+        let reply = telemetry.send(with_body(request, body)).await?;
+        ensure!(reply.status == status, "{path} {key:?}: {reply:?}");
     }
     Ok(())
 }
 
-fn text(key: &str, value: &str) -> Value {
-    json!({ "key": key, "value": { "stringValue": value } })
-}
-
-/// Three batches of a component, of a request each; the last says that telemetry was lost.
+/// Three batches of a component, each of one request; the last says that telemetry was lost.
 fn batches() -> [FrozenBatch; 3] {
     let resource = Resource {
         service_name: "items".into(),
@@ -114,7 +90,7 @@ fn batches() -> [FrozenBatch; 3] {
     })
 }
 
-/// Metrics of somebody else: a counter, and a summary, which Prometheus cannot add up.
+/// Metrics of another program: a counter, and a summary, which Prometheus cannot add up.
 fn points() -> Value {
     let counter = json!({ "aggregationTemporality": 1, "isMonotonic": true, "dataPoints": [{ "asInt": "3" }] });
     json!({ "resourceMetrics": [{ "scopeMetrics": [{ "metrics": [
@@ -130,6 +106,7 @@ fn spans(end: SystemTime) -> Value {
         .unwrap()
         .as_nanos()
         .to_string();
+    let text = |key: &str, value: &str| json!({ "key": key, "value": { "stringValue": value } });
     let span = json!({
         "name": "GET /...",
         "kind": 2,
