@@ -178,7 +178,11 @@ async fn send(client: Client, traffic: Traffic, sent: SharedSent, stopped: Recei
             let mut sent = lock(&sent);
             match reply {
                 Ok(reply) => {
-                    let endpoint = is_hosts(&reply).then_some("unreported").unwrap_or(endpoint);
+                    let endpoint = if is_hosts(&reply) {
+                        "unreported"
+                    } else {
+                        endpoint
+                    };
                     let kind = Kind::new(method, endpoint, reply.status.as_str());
                     sent.answered.add(kind, 1);
                 }
