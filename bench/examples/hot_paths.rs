@@ -1,6 +1,6 @@
 //! Walks one hot path some number of times, for `bench/src/bin/instructions` to count its instructions.
 //!
-//! `hot_paths PATH TIMES`. What is prepared is the same for any number of times, so that it cancels out of a difference.
+//! `hot_paths PATH TIMES`. Preparations do not depend on TIMES, so they cancel out of a difference.
 
 use edge_counts::EdgeCounts;
 use exposition::Sources;
@@ -24,7 +24,7 @@ use telemetry::{
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// What components answer, by far the most.
+/// The most frequent responses of components.
 const ANSWERS: [(&str, &str, u16); 4] = [
     ("GET", "/", 200),
     ("GET", "/items", 200),

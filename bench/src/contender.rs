@@ -26,7 +26,7 @@ const WARM_UP: Duration = Duration::from_millis(500);
 pub struct Contender {
     /// The way it serves items.
     pub kind: Kind,
-    /// Its process.
+    /// Process of the contender.
     pub process: Process,
     address: SocketAddr,
     /// Time from its start to its first answer.

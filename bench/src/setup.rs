@@ -1,4 +1,4 @@
-//! What all parts share: the programs, and how long to measure.
+//! The programs to measure, and how long to measure them.
 
 use anyhow::{Context, Result, ensure};
 use std::{

@@ -70,7 +70,7 @@ impl Exposition {
         self.samples.get(name).map_or(0, BTreeMap::len)
     }
 
-    /// Returns the sum over the samples of `name` whose labels include `labels`; 0 if there are none.
+    /// Returns the sum over the samples of `name` whose labels include `labels`; 0 without samples.
     pub fn sum(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
         let includes = |of: &Labels| {
             let mut labels = labels.iter();

@@ -259,7 +259,7 @@ impl Host {
     /// Waits for a JSON log line that `fits`, and returns it.
     ///
     /// # Errors
-    /// If there is none within 30 s; with the end of the log.
+    /// If no such line comes within 30 s; the error has the end of the log.
     pub async fn logged(&self, what: &str, fits: impl Fn(&Value) -> bool) -> Result<Value> {
         let find = |line: &str| event(line).filter(&fits);
         self.process.line(what, REACTION, find).await

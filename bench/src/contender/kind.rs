@@ -41,7 +41,7 @@ pub struct Kind {
     pub has_items: bool,
     /// This machine may lack it.
     pub is_optional: bool,
-    /// Its component sends OTLP to a sidecar.
+    /// The component sends OTLP to a sidecar.
     has_sidecar: bool,
     /// The client acknowledges what arrives at once.
     pub quick_ack: bool,

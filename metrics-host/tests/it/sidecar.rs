@@ -177,7 +177,7 @@ async fn a_batch_that_cannot_be_counted_exactly_is_not_counted_in_part() {
         assert_eq!(deliver(&host, "a-1", &body).await, 400, "{path}");
     }
     assert_eq!(counted(&host).await, 0);
-    // None of them used up the key.
+    // The key is still free after all of them.
     assert_eq!(deliver(&host, "a-1", &batch("a", 3)).await, 200);
     assert_eq!(counted(&host).await, 3);
 }

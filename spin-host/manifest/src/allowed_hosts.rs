@@ -2,7 +2,7 @@
 
 use std::{net::IpAddr, ops::RangeInclusive};
 
-/// The allowed destinations of a component. By default there are none.
+/// The allowed destinations of a component. Empty by default.
 #[derive(Clone, Debug, Default)]
 pub struct AllowedHosts(Vec<Rule>);
 
