@@ -201,6 +201,9 @@ test-compose: build ## test the image and compose.yaml, with stand-ins for the i
 
 # The pipeline makes these; `make lint test` leaves them out, for they take long or need the network.
 .PHONY: ci
+# It is no step, but makes the steps.
+ci: SHELL := bash
+ci: .SHELLFLAGS := -euc
 ci: ## the steps of the pipeline, in its order, as far as this machine can; a table at the end
 	@tools/ci.sh
 
