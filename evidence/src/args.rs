@@ -8,12 +8,11 @@ use std::path::PathBuf;
 use testkit::{http::Url, root};
 
 use crate::{
-    alertmanager::Alertmanager,
     pictures::Browser,
     prometheus::Prometheus,
     scenario::{CATALOGUE, Scenario},
     schedule::Schedule,
-    system::{Service, System},
+    system::{Alertmanager, Service, System},
 };
 
 /// Every scenario.

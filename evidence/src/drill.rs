@@ -9,7 +9,7 @@ use std::{
 };
 use testkit::{
     counts::Counts,
-    wait::{Missed, Seen, Wait},
+    wait::{Seen, Wait},
 };
 use tokio::time::sleep;
 
@@ -35,20 +35,8 @@ const LOOK: Duration = Duration::from_secs(1);
 
 /// A claim that does not hold.
 #[derive(Debug, thiserror::Error)]
-pub enum NotProven {
-    /// A stage was not reached in time.
-    #[error(transparent)]
-    Missed(#[from] Missed),
-    /// An alert did not stay inactive.
-    #[error("not all stayed inactive: {0}")]
-    Moved(String),
-    /// Client and service counted differently.
-    #[error("client and counters differ: {0}")]
-    Miscounted(String),
-    /// Requests without an answer may be counted or not.
-    #[error("{0} requests were not answered: {1}")]
-    Unanswered(u64, String),
-}
+#[error("{0}")]
+pub struct NotProven(String);
 
 /// Where a scenario runs, and how.
 #[derive(Clone, Copy)]
@@ -226,7 +214,7 @@ impl<'a> Drill<'a> {
         self.tell(&format!("to stay so for {} s", least.as_secs()));
         while start.elapsed() < least {
             if let Seen::NotYet(state) = self.state(..=State::Inactive).await? {
-                return Err(NotProven::Moved(state).into());
+                return Err(NotProven(format!("not all stayed inactive: {state}")).into());
             }
             sleep(LOOK).await;
         }
@@ -253,10 +241,11 @@ impl<'a> Drill<'a> {
         }
         let sent = lock(&self.sent).clone();
         self.tell(&format!("sending no more: {sent}"));
-        match sent.problem {
-            Some(problem) => Err(NotProven::Unanswered(sent.unanswered, problem).into()),
-            None => Ok(()),
-        }
+        // They may be counted or not.
+        let problem = sent
+            .problem
+            .map(|problem| format!("a request was not answered: {problem}"));
+        problem.map_or(Ok(()), |problem| Err(NotProven(problem).into()))
     }
 
     /// Waits until the alerts are in a stage, and notes when.
@@ -286,7 +275,7 @@ impl<'a> Drill<'a> {
             }
             seen
         });
-        seen.await.map_err(NotProven::Missed)?;
+        seen.await.map_err(|missed| NotProven(missed.to_string()))?;
         let at = Timestamp::now();
         for alert in self.record.alert.iter_mut().chain(&mut self.record.watched) {
             alert.timeline.push(Step { stage, at });
@@ -334,8 +323,8 @@ impl<'a> Drill<'a> {
             let difference = answered.difference(counted);
             Ok(Seen::when(difference.is_empty(), difference))
         });
-        let equal = equal.await;
-        equal.map_err(|missed| NotProven::Miscounted(missed.last))?;
+        let equal = equal.await.map_err(|missed| missed.last);
+        equal.map_err(|last| NotProven(format!("client and counters differ: {last}")))?;
         self.tell(&format!(
             "all {} answers are counted, each once",
             answered.total()
