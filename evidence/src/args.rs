@@ -220,14 +220,11 @@ mod tests {
         let (schedule, output) = plan("all --production --prometheus http://p:1/x").unwrap();
         assert_eq!(schedule.variant, Variant::Production);
         assert!(output.ends_with("target/evidence/all"));
-        let System {
-            service,
-            prometheus,
-            ..
-        } = schedule.system.unwrap();
-        assert_eq!(prometheus.http().url().to_string(), "http://p:1/x");
-        assert_eq!(service.api.authority(), "127.0.0.1:8080");
-        assert_eq!(service.operations.url().authority(), "127.0.0.1:9464");
+        let system = schedule.system.unwrap();
+        assert_eq!(system.prometheus.http().url().to_string(), "http://p:1/x");
+        assert_eq!(system.service.api.authority(), "127.0.0.1:8080");
+        let metrics = system.service.operations.url();
+        assert_eq!(metrics.authority(), "127.0.0.1:9464");
     }
 
     #[test]

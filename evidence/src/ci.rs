@@ -299,9 +299,8 @@ mod tests {
         let record = fs::read(folder.path().join(CiRecord::FILE)).unwrap();
         let record: CiRecord = serde_json::from_slice(&record).unwrap();
         let steps = record.steps.iter();
-        let steps: Vec<_> = steps
-            .map(|step| format!("{} {}", step.step, step.result))
-            .collect();
+        let steps = steps.map(|step| format!("{} {}", step.step, step.result));
+        let steps: Vec<_> = steps.collect();
         let expected =
             "lint-format passed, test failed, audit skipped: no network, image not reached";
         assert_eq!(steps.join(", "), expected);

@@ -30,8 +30,6 @@ const COUNTED: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(200);
 /// Pause between two lines about a wait.
 const LINES: Duration = Duration::from_secs(15);
-/// Pause between two looks at alerts that are to stay inactive.
-const LOOK: Duration = Duration::from_secs(1);
 
 /// A claim that does not hold.
 #[derive(Debug, thiserror::Error)]
@@ -184,13 +182,9 @@ impl<'a> Drill<'a> {
 
     /// Reads the rules and the counters.
     async fn before(&mut self) -> Result<()> {
-        let System {
-            service,
-            prometheus,
-            ..
-        } = self.place.system;
+        let system = self.place.system;
         let may_fire = matches!(self.scenario.cause, Cause::Silence | Cause::Nothing);
-        for rule in prometheus.alert_rules(self.alerts()).await? {
+        for rule in system.prometheus.alert_rules(self.alerts()).await? {
             ensure!(
                 may_fire || rule.state != Some(State::Firing),
                 "{} fires already: wait until it is resolved, or let a system be started",
@@ -201,7 +195,7 @@ impl<'a> Drill<'a> {
         if self.scenario.alert.is_some() {
             self.record.alert = self.record.watched.pop();
         }
-        let (page, metrics) = service.metrics().await?;
+        let (page, metrics) = system.service.metrics().await?;
         self.pages[0] = page;
         self.counted_before = Counts::of(&metrics);
         self.told_before = [News::Firing, News::Resolved].map(|news| news.counted(&metrics));
@@ -216,7 +210,7 @@ impl<'a> Drill<'a> {
             if let Seen::NotYet(state) = self.state(..=State::Inactive).await? {
                 return Err(NotProven(format!("not all stayed inactive: {state}")).into());
             }
-            sleep(LOOK).await;
+            sleep(PAUSE).await;
         }
         Ok(())
     }
@@ -242,10 +236,10 @@ impl<'a> Drill<'a> {
         let sent = lock(&self.sent).clone();
         self.tell(&format!("sending no more: {sent}"));
         // They may be counted or not.
-        let problem = sent
-            .problem
-            .map(|problem| format!("a request was not answered: {problem}"));
-        problem.map_or(Ok(()), |problem| Err(NotProven(problem).into()))
+        match sent.problem {
+            Some(problem) => Err(NotProven(format!("a request has no answer: {problem}")).into()),
+            None => Ok(()),
+        }
     }
 
     /// Waits until the alerts are in a stage, and notes when.

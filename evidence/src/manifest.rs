@@ -124,11 +124,8 @@ impl Outcome {
             step: *step,
             seconds: record.since_start(step.at),
         });
-        let kinds: BTreeSet<_> = record
-            .answered
-            .kinds()
-            .chain(record.counted.kinds())
-            .collect();
+        let (answered, counted) = (&record.answered, &record.counted);
+        let kinds: BTreeSet<_> = answered.kinds().chain(counted.kinds()).collect();
         let differences = kinds.into_iter().map(|kind| {
             let [answered, counted] =
                 [&record.answered, &record.counted].map(|counts| counts.count(|one| one == kind));
