@@ -9,14 +9,14 @@ use std::{cell::RefCell, collections::BTreeMap, fs, path::Path, time::Duration};
 use crate::{
     drill::{Drill, Place},
     prometheus::Prometheus,
-    promql::{self, Selectors},
+    promql,
     record::{Delivery, Graph, Picture, Record, Samples},
     scenario::Scenario,
     system::News,
 };
 
-/// How far back Prometheus looks for the last sample of a series.
-const LOOKBACK: Duration = Duration::from_secs(300);
+/// How far back the alerts look: an hour at most, and Prometheus five more minutes for the last sample of a series.
+const BACK: Duration = Duration::from_secs(65 * 60);
 
 impl<'a> Drill<'a> {
     /// Runs a scenario and writes its files into `folder`.
@@ -120,15 +120,10 @@ async fn samples(prometheus: &Prometheus, record: &Record) -> Result<Samples> {
     let mut series = BTreeMap::new();
     for alert in record.alerts() {
         let expression = promql::expanded(&alert.query, &recorded)?;
-        let Selectors { texts, window } = promql::selectors(&expression);
-        let before = window + lasted + LOOKBACK;
-        for selector in texts {
-            for found in prometheus.samples(&selector, before, record.ended).await? {
-                let longest = series.entry(found.metric.clone()).or_insert(found.clone());
-                if found.values.len() > longest.values.len() {
-                    *longest = found;
-                }
-            }
+        for selector in promql::selectors(&expression) {
+            let found = prometheus.samples(&selector, lasted + BACK, record.ended);
+            let found = found.await?.into_iter();
+            series.extend(found.map(|series| (series.metric.clone(), series)));
         }
     }
     let series = series.into_values().collect();

@@ -9,7 +9,7 @@ use std::{
 };
 use testkit::{
     counts::Counts,
-    wait::{Missed, Seen, Wait},
+    wait::{Seen, Wait},
 };
 use tokio::time::sleep;
 
@@ -30,25 +30,11 @@ const COUNTED: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(200);
 /// Pause between two lines about a wait.
 const LINES: Duration = Duration::from_secs(15);
-/// Pause between two looks at alerts that are to stay inactive.
-const LOOK: Duration = Duration::from_secs(1);
 
 /// A claim that does not hold.
 #[derive(Debug, thiserror::Error)]
-pub enum NotProven {
-    /// A stage was not reached in time.
-    #[error(transparent)]
-    Missed(#[from] Missed),
-    /// An alert did not stay inactive.
-    #[error("not all stayed inactive: {0}")]
-    Moved(String),
-    /// Client and service counted differently.
-    #[error("client and counters differ: {0}")]
-    Miscounted(String),
-    /// Requests without an answer may be counted or not.
-    #[error("{0} requests were not answered: {1}")]
-    Unanswered(u64, String),
-}
+#[error("{0}")]
+pub struct NotProven(String);
 
 /// Where a scenario runs, and how.
 #[derive(Clone, Copy)]
@@ -196,13 +182,9 @@ impl<'a> Drill<'a> {
 
     /// Reads the rules and the counters.
     async fn before(&mut self) -> Result<()> {
-        let System {
-            service,
-            prometheus,
-            ..
-        } = self.place.system;
+        let system = self.place.system;
         let may_fire = matches!(self.scenario.cause, Cause::Silence | Cause::Nothing);
-        for rule in prometheus.alert_rules(self.alerts()).await? {
+        for rule in system.prometheus.alert_rules(self.alerts()).await? {
             ensure!(
                 may_fire || rule.state != Some(State::Firing),
                 "{} fires already: wait until it is resolved, or let a system be started",
@@ -213,7 +195,7 @@ impl<'a> Drill<'a> {
         if self.scenario.alert.is_some() {
             self.record.alert = self.record.watched.pop();
         }
-        let (page, metrics) = service.metrics().await?;
+        let (page, metrics) = system.service.metrics().await?;
         self.pages[0] = page;
         self.counted_before = Counts::of(&metrics);
         self.told_before = [News::Firing, News::Resolved].map(|news| news.counted(&metrics));
@@ -226,9 +208,9 @@ impl<'a> Drill<'a> {
         self.tell(&format!("to stay so for {} s", least.as_secs()));
         while start.elapsed() < least {
             if let Seen::NotYet(state) = self.state(..=State::Inactive).await? {
-                return Err(NotProven::Moved(state).into());
+                return Err(NotProven(format!("not all stayed inactive: {state}")).into());
             }
-            sleep(LOOK).await;
+            sleep(PAUSE).await;
         }
         Ok(())
     }
@@ -253,8 +235,9 @@ impl<'a> Drill<'a> {
         }
         let sent = lock(&self.sent).clone();
         self.tell(&format!("sending no more: {sent}"));
+        // They may be counted or not.
         match sent.problem {
-            Some(problem) => Err(NotProven::Unanswered(sent.unanswered, problem).into()),
+            Some(problem) => Err(NotProven(format!("a request has no answer: {problem}")).into()),
             None => Ok(()),
         }
     }
@@ -286,7 +269,7 @@ impl<'a> Drill<'a> {
             }
             seen
         });
-        seen.await.map_err(NotProven::Missed)?;
+        seen.await.map_err(|missed| NotProven(missed.to_string()))?;
         let at = Timestamp::now();
         for alert in self.record.alert.iter_mut().chain(&mut self.record.watched) {
             alert.timeline.push(Step { stage, at });
@@ -334,8 +317,8 @@ impl<'a> Drill<'a> {
             let difference = answered.difference(counted);
             Ok(Seen::when(difference.is_empty(), difference))
         });
-        let equal = equal.await;
-        equal.map_err(|missed| NotProven::Miscounted(missed.last))?;
+        let equal = equal.await.map_err(|missed| missed.last);
+        equal.map_err(|last| NotProven(format!("client and counters differ: {last}")))?;
         self.tell(&format!(
             "all {} answers are counted, each once",
             answered.total()

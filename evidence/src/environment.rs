@@ -74,6 +74,7 @@ pub fn capture(folder: &Path) -> Result<()> {
     let wasm = fs::read(repository.join(COMPONENT));
     let wasm = wasm.with_context(|| format!("{COMPONENT} is missing: run `make build`"))?;
     let host = repository.join("target/release/metrics-host");
+    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease")?;
     let environment = Environment {
         commit: git::head(&repository)?,
         clean: git::is_clean(&repository, folder)?,
@@ -89,9 +90,7 @@ pub fn capture(folder: &Path) -> Result<()> {
         host: Host {
             cores: thread::available_parallelism()?.get(),
             memory_bytes: memory()?,
-            kernel: fs::read_to_string("/proc/sys/kernel/osrelease")?
-                .trim()
-                .to_owned(),
+            kernel: kernel.trim().to_owned(),
             architecture: std::env::consts::ARCH.to_owned(),
         },
     };
@@ -114,10 +113,8 @@ fn memory() -> Result<u64> {
     let text = fs::read_to_string("/proc/meminfo")?;
     let total = text.lines().find_map(|line| line.strip_prefix("MemTotal:"));
     let kibibytes = total.and_then(|rest| rest.split_whitespace().next());
-    let kibibytes: u64 = kibibytes
-        .context("/proc/meminfo has no MemTotal")?
-        .parse()?;
-    Ok(kibibytes * 1024)
+    let kibibytes = kibibytes.context("/proc/meminfo has no MemTotal")?;
+    Ok(kibibytes.parse::<u64>()? * 1024)
 }
 
 #[cfg(test)]

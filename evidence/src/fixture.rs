@@ -53,12 +53,8 @@ fn copy(from: &Path, to: &Path, change: impl Fn(String) -> String) {
     for file in digest::files(from).unwrap() {
         let path = to.join(&file);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
-        let content = fs::read(from.join(&file)).unwrap();
-        let content = match String::from_utf8(content) {
-            Ok(text) => change(text).into_bytes(),
-            Err(other) => other.into_bytes(),
-        };
-        fs::write(path, content).unwrap();
+        let text = fs::read_to_string(from.join(&file)).unwrap();
+        fs::write(path, change(text)).unwrap();
     }
 }
 

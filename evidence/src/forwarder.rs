@@ -1,26 +1,26 @@
 //! A proxy between Alertmanager and its receiver that records the notifications.
 
 use anyhow::Result;
-use bytes::Bytes;
-use http_body_util::{BodyExt, Full};
-use hyper::{
-    Request, Response, StatusCode, body::Incoming, header, server::conn::http1, service::service_fn,
+use axum::{
+    Router,
+    body::Bytes,
+    extract::State,
+    http::{HeaderMap, StatusCode, Uri, header},
 };
-use hyper_util::rt::TokioIo;
 use jiff::Timestamp;
-use std::{
-    convert::Infallible,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::sync::{Arc, Mutex, PoisonError};
 use testkit::http::{Client, Reply};
 use tokio::{net::TcpListener, task::JoinHandle};
 
 use crate::record::Delivery;
 
+/// The receiver, and the notifications that it accepted.
+type Shared = (Client, Arc<Mutex<Vec<Delivery>>>);
+
 /// A running proxy; ends when dropped.
 pub struct Forwarder {
     address: String,
-    passed: Arc<Mutex<Vec<Delivery>>>,
+    shared: Shared,
     server: JoinHandle<()>,
 }
 
@@ -32,11 +32,14 @@ impl Forwarder {
     pub async fn start(receiver: Client) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?.to_string();
-        let passed = Arc::<Mutex<Vec<Delivery>>>::default();
-        let server = tokio::spawn(serve(listener, receiver, Arc::clone(&passed)));
+        let shared = Shared::from((receiver, Arc::default()));
+        let router = Router::new().fallback(answer).with_state(shared.clone());
+        let server = tokio::spawn(async move {
+            _ = axum::serve(listener, router).await;
+        });
         Ok(Self {
             address,
-            passed,
+            shared,
             server,
         })
     }
@@ -48,7 +51,7 @@ impl Forwarder {
 
     /// Returns the notifications since a time that the receiver accepted.
     pub fn since(&self, time: Timestamp) -> Vec<Delivery> {
-        let passed = self.passed.lock().unwrap_or_else(PoisonError::into_inner);
+        let passed = self.shared.1.lock().unwrap_or_else(PoisonError::into_inner);
         let since = passed.iter().filter(|delivery| delivery.at >= time);
         since.cloned().collect()
     }
@@ -60,39 +63,30 @@ impl Drop for Forwarder {
     }
 }
 
-async fn serve(listener: TcpListener, receiver: Client, passed: Arc<Mutex<Vec<Delivery>>>) {
-    while let Ok((stream, _)) = listener.accept().await {
-        let (receiver, passed) = (receiver.clone(), Arc::clone(&passed));
-        let service = service_fn(move |request| {
-            let (receiver, passed) = (receiver.clone(), Arc::clone(&passed));
-            async move {
-                let forwarded = forward(request, &receiver, &passed).await;
-                let (status, body) = match forwarded {
-                    Ok(reply) => (reply.status, reply.body),
-                    // Alertmanager tries again.
-                    Err(error) => (StatusCode::BAD_GATEWAY, format!("{error:#}").into()),
-                };
-                let mut response = Response::new(Full::new(body));
-                *response.status_mut() = status;
-                Ok::<_, Infallible>(response)
-            }
-        });
-        tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
+async fn answer(
+    State(shared): State<Shared>,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> (StatusCode, Bytes) {
+    match forward(shared, uri, headers, body).await {
+        Ok(reply) => (reply.status, reply.body),
+        // Alertmanager tries again.
+        Err(error) => (StatusCode::BAD_GATEWAY, format!("{error:#}").into()),
     }
 }
 
 async fn forward(
-    request: Request<Incoming>,
-    receiver: &Client,
-    passed: &Mutex<Vec<Delivery>>,
+    (receiver, passed): Shared,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
 ) -> Result<Reply> {
     let at = Timestamp::now();
-    let (head, body) = request.into_parts();
-    let body: Bytes = body.collect().await?.to_bytes();
     let payload = serde_json::from_slice(&body)?;
-    let content_type = head.headers.get(header::CONTENT_TYPE);
+    let content_type = headers.get(header::CONTENT_TYPE);
     let content_type = content_type.map_or(Ok(""), |value| value.to_str())?;
-    let reply = receiver.post(head.uri.path(), content_type, body).await?;
+    let reply = receiver.post(uri.path(), content_type, body).await?;
     if reply.status.is_success() {
         let mut passed = passed.lock().unwrap_or_else(PoisonError::into_inner);
         passed.push(Delivery { at, payload });
@@ -128,18 +122,14 @@ mod tests {
     async fn a_notification_is_forwarded_and_kept() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let receiver = listener.local_addr().unwrap();
-        let accept = service_fn(async |request: Request<Incoming>| {
-            assert_eq!(request.headers()[header::CONTENT_TYPE], "application/json");
-            assert_eq!(request.uri().path(), "/api/v1/alerts");
-            let body = request.into_body().collect().await.unwrap().to_bytes();
-            assert_eq!(body, r#"{"status":"firing"}"#);
-            Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
-        });
-        tokio::spawn(async move {
-            let (stream, _) = listener.accept().await.unwrap();
-            let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), accept);
-            connection.await.unwrap();
-        });
+        let accept = async |uri: Uri, headers: HeaderMap, body: Bytes| {
+            assert_eq!(headers[header::CONTENT_TYPE], "application/json");
+            assert_eq!(
+                (uri.path(), &*body),
+                ("/api/v1/alerts", &br#"{"status":"firing"}"#[..])
+            );
+        };
+        tokio::spawn(async move { axum::serve(listener, Router::new().fallback(accept)).await });
         let (before, forwarder) = (Timestamp::now(), forwarder(receiver).await);
         assert_eq!(notify(&forwarder).await, StatusCode::OK);
         let kept = forwarder.since(before);

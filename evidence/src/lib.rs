@@ -12,7 +12,6 @@
 
 #![forbid(unsafe_code)]
 
-pub mod alertmanager;
 pub mod args;
 pub mod ci;
 pub mod conduct;

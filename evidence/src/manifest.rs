@@ -5,6 +5,7 @@
 use anyhow::Result;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
 use crate::{
@@ -19,6 +20,9 @@ use crate::{
 /// The file in the folder of a run.
 pub const FILE: &str = "manifest.json";
 
+/// The verdict on a scenario that showed everything that it is to show.
+pub const PROVEN: &str = "proven";
+
 /// The claims of a run.
 #[derive(Clone, Debug, Serialize)]
 pub struct Manifest {
@@ -30,7 +34,7 @@ pub struct Manifest {
     /// The result of each scenario.
     pub results: Vec<Outcome>,
     /// The result of the pipeline.
-    pub ci: Option<CiOutcome>,
+    pub ci: Option<Value>,
     /// Every file but this one and the report, which adds nothing to them.
     pub artifacts: Vec<Artifact>,
 }
@@ -70,7 +74,7 @@ pub struct Outcome {
     /// Answers that were not counted as such, and counts without an answer.
     pub difference: u64,
     /// `proven` or `not proven`.
-    pub verdict: Verdict,
+    pub verdict: &'static str,
 }
 
 /// A stage of an alert.
@@ -81,34 +85,6 @@ pub struct Passed {
     pub step: Step,
     /// Seconds from the start of the scenario.
     pub seconds: f64,
-}
-
-/// Whether a scenario showed everything that it is to show.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Verdict {
-    /// Every stage was seen, and every answer was counted once.
-    Proven,
-    /// Something is missing.
-    #[serde(rename = "not proven")]
-    NotProven,
-}
-
-/// The result of the pipeline.
-#[derive(Clone, Debug, Serialize)]
-pub struct CiOutcome {
-    /// Commit that was checked out.
-    pub commit: String,
-    /// Whether all steps passed.
-    pub passed: bool,
-    /// Steps that passed.
-    pub steps_passed: usize,
-    /// All steps.
-    pub steps: usize,
-    /// Planted faults that were stopped by their own gate alone.
-    pub faults_stopped: usize,
-    /// All planted faults.
-    pub faults: usize,
 }
 
 impl Manifest {
@@ -125,7 +101,7 @@ impl Manifest {
             format: 1,
             environment,
             results: results.collect(),
-            ci: run.ci.as_ref().map(CiOutcome::of),
+            ci: run.ci.as_ref().map(pipeline),
             artifacts,
         }
     }
@@ -148,11 +124,8 @@ impl Outcome {
             step: *step,
             seconds: record.since_start(step.at),
         });
-        let kinds: BTreeSet<_> = record
-            .answered
-            .kinds()
-            .chain(record.counted.kinds())
-            .collect();
+        let (answered, counted) = (&record.answered, &record.counted);
+        let kinds: BTreeSet<_> = answered.kinds().chain(counted.kinds()).collect();
         let differences = kinds.into_iter().map(|kind| {
             let [answered, counted] =
                 [&record.answered, &record.counted].map(|counts| counts.count(|one| one == kind));
@@ -160,10 +133,7 @@ impl Outcome {
         });
         let difference = differences.sum();
         let complete = alert.is_none_or(|alert| alert.is_complete());
-        let verdict = match complete && difference == 0 && record.unanswered == 0 {
-            true => Verdict::Proven,
-            false => Verdict::NotProven,
-        };
+        let proven = complete && difference == 0 && record.unanswered == 0;
         let quiet = record.watched.iter().map(|alert| alert.name.clone());
         Self {
             scenario: record.scenario.clone(),
@@ -178,7 +148,7 @@ impl Outcome {
             answered: record.answered.total(),
             counted: record.counted.total(),
             difference,
-            verdict,
+            verdict: if proven { PROVEN } else { "not proven" },
         }
     }
 
@@ -189,16 +159,15 @@ impl Outcome {
     }
 }
 
-impl CiOutcome {
-    fn of(record: &CiRecord) -> Self {
-        let passed = record.steps.iter().filter(|step| step.passed());
-        Self {
-            commit: record.commit.clone(),
-            passed: record.passed(),
-            steps_passed: passed.count(),
-            steps: record.steps.len(),
-            faults_stopped: record.stopped(),
-            faults: record.faults.len(),
-        }
-    }
+/// Returns the result of the pipeline.
+fn pipeline(record: &CiRecord) -> Value {
+    let passed = record.steps.iter().filter(|step| step.passed());
+    json!({
+        "commit": record.commit,
+        "passed": record.passed(),
+        "steps_passed": passed.count(),
+        "steps": record.steps.len(),
+        "faults_stopped": record.stopped(),
+        "faults": record.faults.len(),
+    })
 }

@@ -18,6 +18,10 @@ const PICTURE: Duration = Duration::from_secs(120);
 /// How long a page may go on loading, in virtual time, which does not wait for a slow machine.
 const LOADING: Duration = Duration::from_secs(10);
 
+/// Takes a screenshot, and nothing else.
+const FLAGS: &str = "--headless --no-sandbox --disable-gpu --no-first-run --disable-sync --hide-scrollbars \
+    --disable-background-networking --disable-component-update";
+
 /// An installed browser.
 #[derive(Clone, Copy, Debug)]
 pub struct Browser(());
@@ -43,22 +47,13 @@ impl Browser {
     /// If the browser fails, or takes too long.
     pub async fn picture(&self, url: &str, height: u32, file: &Path) -> Result<()> {
         let profile = tempfile::Builder::new().prefix("evidence-").tempdir()?;
+        let data = profile.path().join("profile");
         let mut command = Command::new("chromium");
         command
             // A killed browser leaves files, which go with the profile.
             .env("TMPDIR", profile.path())
-            .args([
-                "--headless",
-                "--no-sandbox",
-                "--disable-gpu",
-                "--no-first-run",
-            ])
-            .args(["--disable-sync", "--disable-background-networking"])
-            .args(["--disable-component-update", "--hide-scrollbars"])
-            .arg(format!(
-                "--user-data-dir={}/profile",
-                profile.path().display()
-            ))
+            .args(FLAGS.split_ascii_whitespace())
+            .arg(format!("--user-data-dir={}", data.display()))
             .arg(format!("--virtual-time-budget={}", LOADING.as_millis()))
             .arg(format!("--window-size=1280,{height}"))
             .arg(format!("--screenshot={}", file.display()))

@@ -104,9 +104,8 @@ impl Prometheus {
     pub async fn recorded(&self) -> Result<Recorded> {
         let rules = self.rules().await?.into_iter();
         let rules = rules.filter(|rule| rule.state.is_none());
-        Ok(rules
-            .map(|rule| (rule.alert.name, rule.alert.query))
-            .collect())
+        let rules = rules.map(|rule| (rule.alert.name, rule.alert.query));
+        Ok(rules.collect())
     }
 
     /// Returns the rule of each alert.

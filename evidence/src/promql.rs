@@ -8,20 +8,10 @@ use promql_parser::{
 use std::{
     collections::{BTreeMap, BTreeSet},
     convert::Infallible,
-    time::Duration,
 };
 
 /// Recording rules: the name of each series, and its expression.
 pub type Recorded = BTreeMap<String, String>;
-
-/// The series that an expression reads.
-#[derive(Debug, Default)]
-pub struct Selectors {
-    /// Selectors, as PromQL.
-    pub texts: BTreeSet<String>,
-    /// How far back the expression looks, at most.
-    pub window: Duration,
-}
 
 /// Parses an expression.
 ///
@@ -56,29 +46,26 @@ pub fn expanded(expression: &str, recorded: &Recorded) -> Result<Expr> {
     Ok(expanded)
 }
 
+struct Selectors(BTreeSet<String>);
+
 impl ExprVisitor for Selectors {
     type Error = Infallible;
 
     fn pre_visit(&mut self, expression: &Expr) -> Result<bool, Infallible> {
         match expression {
-            Expr::VectorSelector(selector) => _ = self.texts.insert(selector.to_string()),
-            // Nested windows add up, so the sum of all is never too short.
-            Expr::Subquery(subquery) => self.window += subquery.range,
-            Expr::MatrixSelector(matrix) => {
-                self.texts.insert(matrix.vs.to_string());
-                self.window += matrix.range;
-            }
+            Expr::VectorSelector(selector) => _ = self.0.insert(selector.to_string()),
+            Expr::MatrixSelector(matrix) => _ = self.0.insert(matrix.vs.to_string()),
             _ => {}
         }
         Ok(true)
     }
 }
 
-/// Returns the series that an expression reads.
-pub fn selectors(expression: &Expr) -> Selectors {
-    let mut found = Selectors::default();
+/// Returns the selectors of the series that an expression reads.
+pub fn selectors(expression: &Expr) -> BTreeSet<String> {
+    let mut found = Selectors(BTreeSet::new());
     let Ok(_) = walk_expr(&mut found, expression);
-    found
+    found.0
 }
 
 /// Splits an alert's expression at its first comparison: the expression that a person watches, and the operator with
@@ -88,7 +75,7 @@ pub fn split_comparison(expression: &Expr) -> (String, String) {
         Expr::Paren(paren) => split_comparison(&paren.expr),
         Expr::Binary(binary) if binary.op.is_set_operator() => split_comparison(&binary.lhs),
         Expr::Binary(binary) if binary.op.is_comparison_operator() => {
-            let constant = selectors(&binary.rhs).texts.is_empty();
+            let constant = selectors(&binary.rhs).is_empty();
             let comparison = constant.then(|| format!("{} {}", binary.op, binary.rhs));
             (binary.lhs.to_string(), comparison.unwrap_or_default())
         }
@@ -110,9 +97,8 @@ mod tests {
         let recorded = recorded.map(|(name, rule)| (name.to_owned(), rule.to_owned()));
         let recorded = Recorded::from(recorded);
         let expanded = expanded("a:ratio > 0.1 and up == 1", &recorded).unwrap();
-        let Selectors { texts, window } = selectors(&expanded);
-        assert_eq!(Vec::from_iter(&texts), ["up", "x", r#"x{s=~"5.."}"#]);
-        assert_eq!(window, Duration::from_secs(65 * 60));
+        let selectors = Vec::from_iter(selectors(&expanded));
+        assert_eq!(selectors, ["up", "x", r#"x{s=~"5.."}"#]);
         assert!(tree(&expanded.to_string()).unwrap() == expanded);
         assert!(super::expanded(r#"a:all{job="x"} > 1"#, &recorded).is_err());
     }
@@ -123,7 +109,7 @@ mod tests {
         let found = selectors(&tree(expression).unwrap());
         let error = tree("sum(").unwrap_err().to_string();
         assert!(error.contains("\"sum(\""), "{error}");
-        assert_eq!(Vec::from_iter(&found.texts), ["a", "b", "c", "q"]);
+        assert_eq!(Vec::from_iter(found), ["a", "b", "c", "q"]);
     }
 
     #[test]

@@ -72,7 +72,6 @@ pub struct AlertRecord {
 
 /// A stage that was reached.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
-#[serde(deny_unknown_fields)]
 pub struct Step {
     /// The stage.
     pub stage: Stage,
@@ -101,7 +100,6 @@ pub enum Stage {
 
 /// A screenshot.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
-#[serde(deny_unknown_fields)]
 pub struct Picture {
     /// File in the folder of the scenario.
     pub file: String,
@@ -111,7 +109,6 @@ pub struct Picture {
 
 /// Series with every sample that was scraped.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
-#[serde(deny_unknown_fields)]
 pub struct Samples {
     /// The series, with their name under `__name__`.
     pub series: Vec<RawSeries>,
@@ -119,7 +116,6 @@ pub struct Samples {
 
 /// A series as Prometheus' API writes it.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
-#[serde(deny_unknown_fields)]
 pub struct RawSeries {
     /// Labels.
     pub metric: Labels,
@@ -129,7 +125,6 @@ pub struct RawSeries {
 
 /// The values of an expression over time.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
-#[serde(deny_unknown_fields)]
 pub struct Graph {
     /// The expression.
     pub expression: String,
@@ -144,7 +139,6 @@ pub struct Graph {
 /// A message from Alertmanager to its receiver. Against a running system nothing stands between the two, and this is
 /// the answer of Alertmanager's API once the service was notified: `{"source": "…", "alerts": […]}`.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
-#[serde(deny_unknown_fields)]
 pub struct Delivery {
     /// When it arrived.
     pub at: Timestamp,

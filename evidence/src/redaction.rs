@@ -61,8 +61,11 @@ impl Redactor {
     }
 
     fn new(paths: &[(String, &str)], hosts: &[String], user: &str) -> Result<Self> {
-        let paths = paths.iter().filter(|(path, _)| path.len() > 1);
-        let mut paths: Vec<_> = paths.map(|(path, word)| (escape(path), *word)).collect();
+        let paths = paths
+            .iter()
+            .map(|(path, word)| (path.trim_end_matches('/'), *word));
+        let paths = paths.filter(|(path, _)| !path.is_empty());
+        let mut paths: Vec<_> = paths.map(|(path, word)| (escape(path), word)).collect();
         // One path may be inside another.
         paths.sort_by_key(|(path, _)| std::cmp::Reverse(path.len()));
         paths.extend(FOLDERS.map(|(path, word)| (path.to_owned(), word)));
@@ -162,13 +165,9 @@ mod tests {
         /items/{id} /health/live => /items/{id} /health/live"#;
 
     fn redactor() -> Redactor {
-        let paths = [
-            "/srv/build <home>",
-            "/srv/build/items <repository>",
-            "/ <none>",
-        ];
+        let paths = "/srv/build/ <home>|/srv/build/items <repository>|/ <none>".split('|');
         let paths = paths.map(|line| line.split_once(' ').unwrap());
-        let paths = paths.map(|(path, word)| (path.to_owned(), word));
+        let paths: Vec<_> = paths.map(|(path, word)| (path.to_owned(), word)).collect();
         let hosts = ["vm\n".to_owned(), "mirror.example".to_owned()];
         Redactor::new(&paths, &hosts, "demo").unwrap()
     }

@@ -64,10 +64,10 @@ pub fn derive(folder: &Path) -> Result<Derived> {
             derived.insert(format!("ci/{name}"), picture.into_bytes());
         }
     }
-    let mut artifacts: BTreeMap<_, _> = derived
-        .iter()
-        .map(|(file, content)| (file.clone(), Artifact::new(file, content)))
-        .collect();
+    let mut artifacts = BTreeMap::new();
+    for (file, content) in &derived {
+        artifacts.insert(file.clone(), Artifact::new(file, content));
+    }
     for file in digest::files(folder)? {
         if file != FILE && file != manifest::FILE && !derived.contains_key(&file) {
             let content = fs::read(folder.join(&file)).with_context(|| file.clone())?;

@@ -60,12 +60,8 @@ impl Run {
         if scenarios.is_empty() {
             bail!("{}: no scenario was run", folder.display());
         }
-        let place = |name: &str| {
-            CATALOGUE
-                .scenarios
-                .iter()
-                .position(|known| known.name == name)
-        };
+        let known = &CATALOGUE.scenarios;
+        let place = |name: &str| known.iter().position(|known| known.name == name);
         scenarios.sort_by_key(|one| place(&one.record.scenario).unwrap_or(usize::MAX));
         let ci = folder.join(CiRecord::FILE);
         Ok(Self {

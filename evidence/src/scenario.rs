@@ -157,16 +157,13 @@ mod tests {
 
     #[test]
     fn every_scenario_has_its_place_in_both_orders() {
-        let sorted = |names: &[&String]| {
-            let mut names = names.to_vec();
+        let sorted = |mut names: Vec<&'static String>| {
             names.sort_unstable();
-            format!("{names:?}")
+            names
         };
-        let all: Vec<_> = CATALOGUE.scenarios.iter().map(|one| &one.name).collect();
-        let together: Vec<_> = CATALOGUE.together.iter().flatten().collect();
-        let one_by_one: Vec<_> = CATALOGUE.one_by_one.iter().collect();
-        assert_eq!(sorted(&together), sorted(&all));
-        assert_eq!(sorted(&one_by_one), sorted(&all));
+        let all = sorted(CATALOGUE.scenarios.iter().map(|one| &one.name).collect());
+        assert_eq!(sorted(CATALOGUE.together.iter().flatten().collect()), all);
+        assert_eq!(sorted(CATALOGUE.one_by_one.iter().collect()), all);
     }
 
     #[test]

@@ -60,24 +60,18 @@ impl Schedule {
 
     /// Runs scenarios on one system, each as soon as the one before sends nothing more.
     async fn group(&self, group: Vec<&Scenario>, folder: &Path, start: Instant) -> Vec<Failure> {
-        let own = match &self.system {
-            Some(_) => None,
-            None => {
-                tell(
-                    start,
-                    &group[0].name,
-                    "starting metrics-host, Prometheus, Alertmanager",
-                );
-                match Stack::start(self.variant).await {
-                    Ok(stack) => Some(stack),
-                    Err(error) => {
-                        let failures = group.iter();
-                        let failures = failures.map(|one| (one.name.clone(), anyhow!("{error:#}")));
-                        return failures.collect();
-                    }
+        let mut own = None;
+        if self.system.is_none() {
+            tell(start, &group[0].name, "starting the servers");
+            match Stack::start(self.variant).await {
+                Ok(stack) => own = Some(stack),
+                Err(error) => {
+                    let failures = group.iter();
+                    let failures = failures.map(|one| (one.name.clone(), anyhow!("{error:#}")));
+                    return failures.collect();
                 }
             }
-        };
+        }
         let own = own.as_ref();
         let system = own.map(|stack| &stack.system).or(self.system.as_ref());
         let turn = Semaphore::new(1);

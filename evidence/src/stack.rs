@@ -15,10 +15,9 @@ use testkit::{
 };
 
 use crate::{
-    alertmanager::Alertmanager,
     forwarder::Forwarder,
     prometheus::Prometheus,
-    system::{Service, System},
+    system::{Alertmanager, Service, System},
 };
 
 /// How long a server may take to start, and Prometheus to scrape all targets.

@@ -19,7 +19,7 @@ use std::path::Path;
 use crate::{
     ci::CiRecord,
     environment::Environment,
-    manifest::{Outcome, Verdict},
+    manifest::{Outcome, PROVEN},
     record::{AlertRecord, Record, Stage},
     rules::{self, RuleDigest, RuleFile},
     run::{Evidence, Run},
@@ -82,7 +82,7 @@ async fn scenario(
 ) -> Result<Vec<String>> {
     let record = &evidence.record;
     let mut complaints = counts::complaints(environment, evidence);
-    if Outcome::of(record).verdict != Verdict::Proven {
+    if Outcome::of(record).verdict != PROVEN {
         complaints.push("it is not proven".to_owned());
     }
     if let Some(alert) = &record.alert {

@@ -110,10 +110,8 @@ fn ticks(low: f64, high: f64) -> impl Iterator<Item = (f64, String)> {
     let least = (high - low) / TICKS;
     let power = 10_f64.powf(least.log10().floor());
     let steps = [1.0, 2.0, 5.0].map(|digit| digit * power);
-    let step = steps
-        .into_iter()
-        .find(|step| *step >= least)
-        .unwrap_or(10.0 * power);
+    let step = steps.into_iter().find(|step| *step >= least);
+    let step = step.unwrap_or(10.0 * power);
     let indices = (low / step).ceil() as i64..=(high / step).floor() as i64;
     indices.map(move |index| {
         let value = index as f64 * step;

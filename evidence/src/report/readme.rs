@@ -7,7 +7,7 @@ use serde_json::Value;
 use testkit::counts::{Counts, Kind};
 
 use crate::{
-    manifest::{Manifest, Outcome, Verdict},
+    manifest::{Manifest, Outcome},
     record::{AlertRecord, Stage},
     run::{Evidence, Run},
 };

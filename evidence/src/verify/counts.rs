@@ -17,12 +17,7 @@ const RISING: [&str; 4] = ["_total", "_bucket", "_count", "_sum"];
 
 /// Returns what does not agree.
 pub(super) fn complaints(environment: &Environment, evidence: &Evidence) -> Vec<String> {
-    let Evidence {
-        record,
-        before,
-        after,
-        ..
-    } = evidence;
+    let (record, before, after) = (&evidence.record, &evidence.before, &evidence.after);
     let mut complaints = Vec::new();
     let gained = Counts::of(after).since(&Counts::of(before));
     let gained = gained.map(|gained| record.counted.difference(&gained));

@@ -23,13 +23,11 @@ pub(super) fn complaints(folder: &Path) -> Result<Vec<String>> {
     };
     match report::derive(folder) {
         Ok(derived) => {
-            let differs = |(file, content): &(String, Vec<u8>)| {
-                fs::read(folder.join(file)).ok().as_ref() != Some(content)
-            };
-            let differing = derived.into_iter().filter(differs);
-            complaints.extend(
-                differing.map(|(file, _)| format!("{file} is not what the raw files make of it")),
-            );
+            for (file, content) in derived {
+                if fs::read(folder.join(&file)).ok() != Some(content) {
+                    complaints.push(format!("{file} is not what the raw files make of it"));
+                }
+            }
         }
         Err(error) => complaints.push(format!("{error:#}")),
     }
@@ -39,10 +37,8 @@ pub(super) fn complaints(folder: &Path) -> Result<Vec<String>> {
 /// Compares the files with a manifest's list.
 fn listed(folder: &Path, manifest: &Listed) -> Result<Vec<String>> {
     let mut complaints = Vec::new();
-    let listed = manifest
-        .artifacts
-        .iter()
-        .map(|artifact| (&*artifact.file, artifact));
+    let listed = manifest.artifacts.iter();
+    let listed = listed.map(|artifact| (&*artifact.file, artifact));
     let mut listed: BTreeMap<_, _> = listed.collect();
     for file in digest::files(folder)? {
         if file == manifest::FILE || file == report::FILE {

@@ -32,9 +32,8 @@ fn first<'a>(
 
 /// Returns whether it has only name and status, as on the service's page.
 fn is_summary(told: &Value) -> bool {
-    told["labels"]
-        .as_object()
-        .is_some_and(|labels| labels.len() == 1)
+    let labels = told["labels"].as_object();
+    labels.is_some_and(|labels| labels.len() == 1)
 }
 
 fn time(told: &Value, name: &str) -> Option<Timestamp> {
@@ -83,10 +82,8 @@ pub(super) fn complaints(
             ));
         }
         // Templates are filled in only in the notification.
-        let plain = alert
-            .annotations
-            .iter()
-            .filter(|(_, text)| !text.contains("{{"));
+        let texts = alert.annotations.iter();
+        let plain = texts.filter(|(_, text)| !text.contains("{{"));
         let differing = plain.filter(|(name, text)| told["annotations"][name] != ***text);
         complaints.extend(
             differing.map(|(name, _)| format!("a notification has another {name} than the rule")),

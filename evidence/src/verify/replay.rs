@@ -279,19 +279,16 @@ fn value_differs(recorded: &Values, again: &Values, back: i64, margin: f64) -> O
         return Some("the samples make values at other times".to_owned());
     }
     recorded.iter().find_map(|(time, value)| {
-        let near: Vec<_> = again
-            .range(time - back..=*time)
-            .map(|(_, near)| *near)
-            .collect();
+        let near = again.range(time - back..=*time);
+        let near: Vec<_> = near.map(|(_, near)| *near).collect();
         let least = near.iter().copied().fold(f64::INFINITY, f64::min);
         let most = near.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         let margin = margin * least.abs().max(most.abs());
         // Infinities and NaN have no margin.
-        let is_near = (least - margin..=most + margin).contains(value)
-            || near
-                .iter()
-                .any(|near| near == value || (near.is_nan() && value.is_nan()));
-        (!is_near).then(|| format!("{value} at {time} ms, but the samples make {near:?}"))
+        let same = |near: &f64| near == value || (near.is_nan() && value.is_nan());
+        let within = (least - margin..=most + margin).contains(value);
+        (!within && !near.iter().any(same))
+            .then(|| format!("{value} at {time} ms, but the samples make {near:?}"))
     })
 }
 
@@ -303,14 +300,9 @@ fn milliseconds(time: f64) -> i64 {
 fn openmetrics(samples: &Samples) -> Result<String> {
     let mut names: BTreeMap<&str, String> = BTreeMap::new();
     for series in &samples.series {
-        let name = series
-            .metric
-            .get("__name__")
-            .context("a series has no name")?;
-        let labels = series
-            .metric
-            .iter()
-            .filter(|(label, _)| *label != "__name__");
+        let labels = &series.metric;
+        let name = labels.get("__name__").context("a series has no name")?;
+        let labels = labels.iter().filter(|(label, _)| *label != "__name__");
         // A quoted string of JSON is one of OpenMetrics: the labels have no control characters but the line feed.
         let labels =
             labels.map(|(label, value)| Ok(format!("{label}={}", serde_json::to_string(value)?)));

@@ -18,10 +18,10 @@ pub(crate) fn queries() -> Result<Vec<Query>> {
     let mut queries = Vec::new();
     for entry in fs::read_dir(testkit::root().join("grafana/dashboards"))? {
         let path = entry?.path();
-        if path
+        let is_json = path
             .extension()
-            .is_some_and(|extension| extension == "json")
-        {
+            .is_some_and(|extension| extension == "json");
+        if is_json {
             let dashboard = serde_json::from_slice(&fs::read(&path)?)?;
             read(&dashboard, &mut queries).with_context(|| path.display().to_string())?;
         }

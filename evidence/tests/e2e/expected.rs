@@ -1,6 +1,6 @@
 //! The expected answer of every panel's query, computed from the traffic that was sent.
 
-use evidence::{drill::Drill, traffic::Fault};
+use evidence::{drill::Drill, scenario::CATALOGUE, traffic::Fault};
 use std::{collections::BTreeMap, ops::RangeInclusive};
 use testkit::counts::Kind;
 
@@ -185,11 +185,8 @@ fn by_endpoint(drill: &Drill<'_>, of: impl Fn(&str, f64) -> RangeInclusive<f64>)
 
 fn errors_by_endpoint(drill: &Drill<'_>) -> Want {
     by_endpoint(drill, |endpoint, _| {
-        let (all, _) = drill
-            .driven
-            .1
-            .answered
-            .partition(|kind| kind.endpoint == endpoint);
+        let answered = &drill.driven.1.answered;
+        let (all, _) = answered.partition(|kind| kind.endpoint == endpoint);
         about(all.with_status("500") as f64 / all.total() as f64, 0.4)
     })
 }
@@ -212,15 +209,13 @@ fn over_five_minutes(drill: &Drill<'_>, part: f64) -> Want {
 
 /// The driven alert, of the four.
 fn alert(drill: &Drill<'_>) -> Want {
-    const FOUR: &[&str] = &[
-        "AppHigh5xxErrorRate",
-        "AppHighP95Latency",
-        "AppHighExceptionRate",
-        "AppTrafficDrop",
-    ];
-    let driven = &drill.scenario.alert.as_ref().unwrap().name;
-    let at = FOUR.iter().position(|name| name == driven).unwrap();
-    Among("alertname", FOUR, &FOUR[at..=at])
+    let four = CATALOGUE.application.iter();
+    let driven = drill.scenario.alert.as_ref().unwrap();
+    Among(
+        "alertname",
+        four.map(|alert| alert.name.clone()).collect(),
+        driven.name.clone(),
+    )
 }
 
 fn zero(_: &Drill<'_>) -> Want {
@@ -229,13 +224,8 @@ fn zero(_: &Drill<'_>) -> Want {
 
 /// A series of this value for each of these values of a label.
 fn each(label: &'static str, names: &[&str], value: f64) -> Want {
-    let names = names.iter();
-    Each(
-        label,
-        names
-            .map(|name| ((*name).to_owned(), exactly(value)))
-            .collect(),
-    )
+    let names = names.iter().map(|name| (*name).to_owned());
+    Each(label, names.map(|name| (name, exactly(value))).collect())
 }
 
 /// The increase of something that happened so often in the last interval.

@@ -12,10 +12,8 @@ pub(crate) async fn complaints(drill: &Drill<'_>) -> Result<Vec<String>> {
     let (record, prometheus) = (&drill.record, &drill.place.system.prometheus);
     let alert = record.alert.as_ref().context("it drives no alert")?;
     let since_start = |stage| {
-        let at = alert
-            .at(stage)
-            .with_context(|| format!("{stage} was not seen"));
-        anyhow::Ok(record.since_start(at?))
+        let at = alert.at(stage).context("a stage was not seen")?;
+        anyhow::Ok(record.since_start(at))
     };
     let mut complaints = Vec::new();
     let inactive = since_start(Stage::Inactive)?;
@@ -25,9 +23,8 @@ pub(crate) async fn complaints(drill: &Drill<'_>) -> Result<Vec<String>> {
     ] {
         let (name, step) = (&alert.name, Duration::from_secs(1));
         let query = format!("ALERTS{{alertname={name:?}, alertstate={state:?}}}");
-        let series = prometheus
-            .range(&query, record.started, record.ended, step)
-            .await?;
+        let series = prometheus.range(&query, record.started, record.ended, step);
+        let series = series.await?;
         let times = series.iter().flat_map(|series| &series.values);
         let times = times.map(|(time, _)| time - record.started.as_millisecond() as f64 / 1e3);
         // The silence of a new system may be noticed before the alert is inactive.

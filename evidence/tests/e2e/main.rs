@@ -102,11 +102,9 @@ async fn verified(folder: &Path) -> Result<()> {
     let script = "cp -r \"$0\"/alerts . && git init --quiet && git add . && \
         git -c user.name=e2e -c user.email=e2e@localhost -c commit.gpgsign=false commit --quiet --message rules";
     let mut shell = Command::new("sh");
-    shell
-        .args(["-euc", script])
-        .arg(testkit::root())
-        .current_dir(rules.path());
-    let status = shell.status()?;
+    shell.args(["-euc", script]).arg(testkit::root());
+    let status = shell.current_dir(rules.path()).status()?;
+
     ensure!(status.success(), "no repository for the rules: {status}");
     verify::against(rules.path(), folder, &|line| println!("    verify  {line}")).await
 }

@@ -101,11 +101,8 @@ fn points() -> Value {
 
 /// Spans of requests that ended at a time.
 fn spans(end: SystemTime) -> Value {
-    let end = end
-        .duration_since(UNIX_EPOCH)
-        .unwrap()
-        .as_nanos()
-        .to_string();
+    let end = end.duration_since(UNIX_EPOCH).unwrap().as_nanos();
+    let end = end.to_string();
     let text = |key: &str, value: &str| json!({ "key": key, "value": { "stringValue": value } });
     let span = json!({
         "name": "GET /...",

@@ -16,12 +16,8 @@ pub(crate) enum Want {
     All(RangeInclusive<f64>),
     /// No series: a condition that does not hold.
     Nothing,
-    /// Series that have, of these values of a label, exactly those.
-    Among(
-        &'static str,
-        &'static [&'static str],
-        &'static [&'static str],
-    ),
+    /// Series that have, of these values of a label, this one alone.
+    Among(&'static str, Vec<String>, String),
 }
 
 impl Want {
@@ -42,9 +38,9 @@ impl Want {
                 };
                 named.count() == ranges.len() && samples.iter().all(fits)
             }
-            Self::Among(name, all, some) => all.iter().all(|one| {
+            Self::Among(name, all, only) => all.iter().all(|one| {
                 let mut found = samples.iter().filter_map(|sample| label(sample, name));
-                found.any(|found| found == **one) == some.contains(one)
+                found.any(|found| found == *one) == (one == only)
             }),
         };
         let found = samples.iter().map(|sample| (&sample.labels, sample.value));
@@ -84,7 +80,7 @@ fn a_wrong_answer_is_noticed() {
     let all = Want::All(exactly(0.0));
     assert!(fits(&all, &[]) && !fits(&all, &[("a", 1.0)]));
     assert!(fits(&Want::Nothing, &[]) && !fits(&Want::Nothing, &[("a", 0.0)]));
-    let among = Want::Among("x", &["a", "b"], &["a"]);
+    let among = Want::Among("x", vec!["a".into(), "b".into()], "a".into());
     assert!(fits(&among, &[("a", 1.0), ("c", 1.0)]) && !fits(&among, &[]));
     assert!(!fits(&among, &[("b", 1.0), ("a", 1.0)]));
 }
