@@ -47,6 +47,6 @@ fn the_variants_wait_as_designed() {
     );
     assert_eq!(
         windows_and_for(Variant::Test),
-        ["1m 12s", "1m 12s", "24s 12s", "24s 36s"]
+        ["30s 6s", "30s 6s", "12s 6s", "12s 18s"]
     );
 }
