@@ -2,7 +2,7 @@
 
 use crate::client::{Connection, Reply};
 use bytes::Bytes;
-use http::{Request, Response, request::Parts};
+use http::{Request, Response, header, request::Parts};
 use http_body_util::{BodyExt, Full};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
@@ -183,6 +183,8 @@ fn rebuilt(head: &Parts, body: Bytes) -> Batch {
     *request.method_mut() = head.method.clone();
     *request.uri_mut() = head.uri.clone();
     *request.headers_mut() = head.headers.clone();
+    // The body is whole now, whatever its framing was on the first connection.
+    request.headers_mut().remove(header::TRANSFER_ENCODING);
     request
 }
 

@@ -24,7 +24,7 @@ pub(crate) fn free_address() -> SocketAddr {
     testkit::port::free().unwrap()
 }
 
-pub(crate) fn binary() -> &'static Path {
+fn binary() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_metrics-host"))
 }
 

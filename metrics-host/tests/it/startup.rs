@@ -197,30 +197,6 @@ async fn names_sizes_and_times_are_taken_as_people_write_them() {
     }
 }
 
-#[test]
-fn every_flag_is_also_an_environment_variable_of_its_name() {
-    for command in ["serve", "sidecar", "health"] {
-        let help = Command::new(stack::binary())
-            .args([command, "--help"])
-            .output()
-            .unwrap();
-        let help = String::from_utf8(help.stdout).unwrap();
-        let flags = help
-            .lines()
-            .filter_map(|line| line.trim().strip_prefix("--")?.split(' ').next());
-        let mut found = 0;
-        for flag in flags {
-            let variable = flag.replace('-', "_").to_uppercase();
-            assert!(
-                help.contains(&format!("[env: METRICS_HOST_{variable}=")),
-                "{flag}"
-            );
-            found += 1;
-        }
-        assert!(found > 0, "{help}");
-    }
-}
-
 #[tokio::test]
 async fn telemetry_that_would_come_back_is_refused() {
     let otlp = TcpListener::bind("127.0.0.1:0")
