@@ -70,7 +70,7 @@ COUNT_INSTRUCTIONS = cargo build --quiet --locked --release --workspace --bin in
 	&& target/release/instructions
 
 .PHONY: test-instructions
-test-instructions: setup setup-test ## count the instructions of the hot paths: within 5 % of bench/instructions.json
+test-instructions: build setup-test ## count the instructions of the hot paths: within 5 % of bench/instructions.json
 	@$(COUNT_INSTRUCTIONS)
 
 .PHONY: instructions-baseline
