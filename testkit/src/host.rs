@@ -208,7 +208,8 @@ impl Launch {
     /// # Errors
     /// If it cannot be started, or goes on.
     pub async fn fail(self) -> Result<(i32, String)> {
-        let (mut process, ..) = self.spawn()?;
+        // The state is removed when its last owner is dropped: not before the process has ended.
+        let (mut process, _file, _state) = self.spawn()?;
         let status = process.end(START).await?;
         // The output may end a little later.
         _ = process.line("the end", REACTION, |_| None::<()>).await;
