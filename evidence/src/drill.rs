@@ -281,12 +281,15 @@ impl<'a> Drill<'a> {
     /// Looks whether every rule was evaluated, and its alert is in an expected state.
     async fn state(&self, expected: impl RangeBounds<State>) -> Result<Seen<()>> {
         let rules = self.place.system.prometheus.alert_rules(self.alerts());
-        let mut rules = rules.await?.into_iter();
-        let other = rules.find(|rule| {
+        for rule in rules.await? {
             let state = rule.state.filter(|state| expected.contains(state));
-            state.is_none() || rule.health != "ok"
-        });
-        Ok(Seen::when(other.is_none(), format!("{other:?}")))
+            if state.is_none() || rule.health != "ok" {
+                let (name, state) = (&rule.alert.name, rule.state.unwrap_or(State::Inactive));
+                let found = format!("{name} {state:?}, {} {}", rule.health, rule.last_error);
+                return Ok(Seen::NotYet(found));
+            }
+        }
+        Ok(Seen::Yes(()))
     }
 
     /// Looks whether the service was notified of the alert: on its page by name, and in its counter.
