@@ -5,7 +5,6 @@
 use anyhow::Result;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
 use crate::{
@@ -24,7 +23,8 @@ pub const FILE: &str = "manifest.json";
 pub const PROVEN: &str = "proven";
 
 /// The claims of a run.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
 pub struct Manifest {
     /// Version of this format.
     pub format: u32,
@@ -34,20 +34,14 @@ pub struct Manifest {
     /// The result of each scenario.
     pub results: Vec<Outcome>,
     /// The result of the pipeline.
-    pub ci: Option<Value>,
+    pub ci: Option<Pipeline>,
     /// Every file but this one and the report, which adds nothing to them.
     pub artifacts: Vec<Artifact>,
 }
 
-/// The list of files, as a manifest has it.
-#[derive(Clone, Debug, Deserialize)]
-pub struct Listed {
-    /// The files.
-    pub artifacts: Vec<Artifact>,
-}
-
 /// The result of a scenario.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
 pub struct Outcome {
     /// Name of the scenario.
     pub scenario: String,
@@ -74,17 +68,36 @@ pub struct Outcome {
     /// Answers that were not counted as such, and counts without an answer.
     pub difference: u64,
     /// `proven` or `not proven`.
-    pub verdict: &'static str,
+    pub verdict: String,
 }
 
 /// A stage of an alert.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
 pub struct Passed {
     /// The stage, and when it was seen.
     #[serde(flatten)]
     pub step: Step,
     /// Seconds from the start of the scenario.
     pub seconds: f64,
+}
+
+/// The result of the pipeline.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pipeline {
+    /// Commit that was checked out.
+    pub commit: String,
+    /// Planted faults.
+    pub faults: usize,
+    /// Faults that their gates stopped.
+    pub faults_stopped: usize,
+    /// Whether every step and gate did its part.
+    pub passed: bool,
+    /// Steps.
+    pub steps: usize,
+    /// Steps that ran and found nothing.
+    pub steps_passed: usize,
 }
 
 impl Manifest {
@@ -101,7 +114,7 @@ impl Manifest {
             format: 1,
             environment,
             results: results.collect(),
-            ci: run.ci.as_ref().map(pipeline),
+            ci: run.ci.as_ref().map(Pipeline::of),
             artifacts,
         }
     }
@@ -148,7 +161,7 @@ impl Outcome {
             answered: record.answered.total(),
             counted: record.counted.total(),
             difference,
-            verdict: if proven { PROVEN } else { "not proven" },
+            verdict: if proven { PROVEN } else { "not proven" }.to_owned(),
         }
     }
 
@@ -159,15 +172,16 @@ impl Outcome {
     }
 }
 
-/// Returns the result of the pipeline.
-fn pipeline(record: &CiRecord) -> Value {
-    let passed = record.steps.iter().filter(|step| step.passed());
-    json!({
-        "commit": record.commit,
-        "passed": record.passed(),
-        "steps_passed": passed.count(),
-        "steps": record.steps.len(),
-        "faults_stopped": record.stopped(),
-        "faults": record.faults.len(),
-    })
+impl Pipeline {
+    fn of(record: &CiRecord) -> Self {
+        let passed = record.steps.iter().filter(|step| step.passed());
+        Self {
+            commit: record.commit.clone(),
+            faults: record.faults.len(),
+            faults_stopped: record.stopped(),
+            passed: record.passed(),
+            steps: record.steps.len(),
+            steps_passed: passed.count(),
+        }
+    }
 }

@@ -51,6 +51,7 @@ pub struct Record {
 
 /// An alert and its stages.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
 pub struct AlertRecord {
     /// Name of the alert.
     pub name: String,
@@ -72,6 +73,7 @@ pub struct AlertRecord {
 
 /// A stage that was reached.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
 pub struct Step {
     /// The stage.
     pub stage: Stage,
@@ -100,6 +102,7 @@ pub enum Stage {
 
 /// A screenshot.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
 pub struct Picture {
     /// File in the folder of the scenario.
     pub file: String,
@@ -109,6 +112,7 @@ pub struct Picture {
 
 /// Series with every sample that was scraped.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
 pub struct Samples {
     /// The series, with their name under `__name__`.
     pub series: Vec<RawSeries>,
@@ -116,6 +120,7 @@ pub struct Samples {
 
 /// A series as Prometheus' API writes it.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
 pub struct RawSeries {
     /// Labels.
     pub metric: Labels,
@@ -125,6 +130,7 @@ pub struct RawSeries {
 
 /// The values of an expression over time.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
 pub struct Graph {
     /// The expression.
     pub expression: String,
@@ -139,6 +145,7 @@ pub struct Graph {
 /// A message from Alertmanager to its receiver. Against a running system nothing stands between the two, and this is
 /// the answer of Alertmanager's API once the service was notified: `{"source": "…", "alerts": […]}`.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
 pub struct Delivery {
     /// When it arrived.
     pub at: Timestamp,

@@ -23,6 +23,7 @@ pub struct Counts(BTreeMap<Kind, u64>);
 
 /// An entry of a list of counts in a file.
 #[derive(Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
 struct Count {
     #[serde(flatten)]
     kind: Kind,

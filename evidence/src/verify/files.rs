@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fs, path::Path};
 
 use crate::{
     digest::{self, Artifact},
-    manifest::{self, Listed},
+    manifest::{self, Manifest},
     report,
 };
 
@@ -17,7 +17,7 @@ pub(super) fn complaints(folder: &Path) -> Result<Vec<String>> {
     let text = fs::read(folder.join(manifest::FILE));
     let no_report = || format!("{}: no report: no manifest.json", folder.display());
     let text = text.with_context(no_report)?;
-    let mut complaints = match serde_json::from_slice::<Listed>(&text) {
+    let mut complaints = match serde_json::from_slice::<Manifest>(&text) {
         Ok(manifest) => listed(folder, &manifest)?,
         Err(error) => vec![format!("{}: {error}", manifest::FILE)],
     };
@@ -35,7 +35,7 @@ pub(super) fn complaints(folder: &Path) -> Result<Vec<String>> {
 }
 
 /// Compares the files with a manifest's list.
-fn listed(folder: &Path, manifest: &Listed) -> Result<Vec<String>> {
+fn listed(folder: &Path, manifest: &Manifest) -> Result<Vec<String>> {
     let mut complaints = Vec::new();
     let listed = manifest.artifacts.iter();
     let listed = listed.map(|artifact| (&*artifact.file, artifact));

@@ -154,6 +154,52 @@ async fn a_forgery_is_noticed() {
 }
 
 #[tokio::test]
+async fn an_unknown_field_of_any_record_is_refused() {
+    let fixture = reported();
+    let files = digest::files(&fixture.folder()).unwrap().into_iter();
+    let mut refused = 0;
+    for file in files.filter(|file| file.ends_with(".json")) {
+        let path = fixture.folder().join(&file);
+        let text = fs::read_to_string(&path).unwrap();
+        let mut pointers = Vec::new();
+        objects(&serde_json::from_str(&text).unwrap(), "", &mut pointers);
+        for pointer in pointers {
+            edit(&fixture, &file, |content| {
+                content.pointer_mut(&pointer).unwrap()["more"] = 1.into();
+            });
+            let complaints = complaints(&fixture).await;
+            let expected = "unknown field `more`";
+            assert!(
+                complaints.contains(expected),
+                "{file} {pointer}: {complaints:?}"
+            );
+            refused += 1;
+            fs::write(&path, &text).unwrap();
+        }
+    }
+    assert!(refused > 100, "{refused}");
+}
+
+/// Finds every object in a value, except maps of labels and texts, and the bodies that Alertmanager posted.
+fn objects(value: &Value, pointer: &str, found: &mut Vec<String>) {
+    match value {
+        Value::Array(values) => {
+            for (index, value) in values.iter().enumerate() {
+                objects(value, &format!("{pointer}/{index}"), found);
+            }
+        }
+        Value::Object(fields) => {
+            found.push(pointer.to_owned());
+            let open = ["labels", "annotations", "metric", "payload"];
+            for (name, value) in fields.iter().filter(|(name, _)| !open.contains(&&***name)) {
+                objects(value, &format!("{pointer}/{name}"), found);
+            }
+        }
+        _ => {}
+    }
+}
+
+#[tokio::test]
 async fn rules_are_found_by_their_digests_if_the_commit_is_gone() {
     let fixture = Fixture::new();
     edit(&fixture, environment::FILE, |environment| {
