@@ -199,29 +199,34 @@ fn is_hosts(reply: &Reply) -> bool {
 mod tests {
     use super::*;
 
-    fn traffic(burst: u32, percent: u32) -> Traffic {
-        let fault = Some((Fault::Delay(750), percent));
-        let rate = 10;
+    fn traffic(burst: u32, fault: Fault, percent: u32) -> Traffic {
+        let (rate, fault) = (10, Some((fault, percent)));
         Traffic { rate, burst, fault }
     }
 
     #[test]
     fn requests_are_due_at_the_rate_alone_or_in_bursts() {
-        let due = |burst, index| traffic(burst, 0).due(index).as_millis();
+        let due = |burst, index| traffic(burst, Fault::Error, 0).due(index).as_millis();
         assert_eq!((due(1, 0), due(1, 1), due(1, 25)), (0, 100, 2500));
         assert_eq!((due(10, 9), due(10, 10), due(10, 19)), (0, 1000, 1000));
     }
 
     #[test]
     fn faults_are_spread_evenly_and_asked_for_in_the_header() {
-        for percent in [0, 4, 6, 20, 100] {
-            let mut faults = 0;
-            for index in 0..1000 {
-                let (request, _) = traffic(1, percent).request(index);
-                let header = request.headers().get("x-fault");
-                assert!(header.is_none_or(|value| value == "delay=750ms"));
-                faults += u64::from(header.is_some());
-                assert_eq!(faults, ((index + 1) * u64::from(percent)).div_ceil(100));
+        for (fault, expected) in [
+            (Fault::Error, "error"),
+            (Fault::Delay(750), "delay=750ms"),
+            (Fault::Panic, "panic"),
+        ] {
+            for percent in [0, 4, 6, 20, 100] {
+                let mut faults = 0;
+                for index in 0..1000 {
+                    let (request, _) = traffic(1, fault, percent).request(index);
+                    let header = request.headers().get("x-fault");
+                    assert!(header.is_none_or(|value| value == expected));
+                    faults += u64::from(header.is_some());
+                    assert_eq!(faults, ((index + 1) * u64::from(percent)).div_ceil(100));
+                }
             }
         }
     }
