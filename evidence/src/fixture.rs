@@ -1,4 +1,4 @@
-//! A run for tests: a real one, shortened, in `tests/fixture`, with the rules that were loaded.
+//! Runs for tests: real ones, shortened, in `tests/fixture`, with the rules that were loaded.
 
 use std::{
     fs,
@@ -12,7 +12,7 @@ use crate::{
     run::Run,
 };
 
-/// The commit that the run was made at; each fixture has another.
+/// The commit that the files name; each fixture has another.
 const COMMIT: &str = "92593964ef2344b85e8fcd985e8d03ecf5bf65f0";
 
 /// A run, and the repository that it was made in; removed when dropped.
@@ -21,12 +21,17 @@ pub(crate) struct Fixture(TempDir);
 impl Fixture {
     /// The scenario 5xx, a baseline, and a run of the pipeline, without a report.
     pub(crate) fn new() -> Self {
+        Self::of("run")
+    }
+
+    /// A run in `tests/fixture`. That in `production` had the rules for operators.
+    pub(crate) fn of(run: &str) -> Self {
         let fixture = Self(TempDir::with_prefix("evidence-").unwrap());
         let own = testkit::root().join("evidence/tests/fixture");
         copy(&own.join("repository"), &fixture.repository(), |text| text);
         commit(&fixture.repository(), "rules");
         let head = head(&fixture.repository()).unwrap();
-        copy(&own.join("run"), &fixture.folder(), |text| {
+        copy(&own.join(run), &fixture.folder(), |text| {
             let text = text.replace(COMMIT, &head);
             text.replace(&COMMIT[..12], &head[..12])
         });

@@ -200,6 +200,20 @@ fn objects(value: &Value, pointer: &str, found: &mut Vec<String>) {
 }
 
 #[tokio::test]
+async fn a_run_with_the_rules_for_operators_is_backed_by_them() {
+    let fixture = Fixture::of("production");
+    report::write(&fixture.folder()).unwrap();
+    assert_eq!(complaints(&fixture).await, "");
+    edit(&fixture, "5xx/record.json", |record| {
+        record["alert"]["for_seconds"] = 60.0.into();
+    });
+    report::write(&fixture.folder()).unwrap();
+    let found = complaints(&fixture).await;
+    let expected = "committed is for: 600 s, but loaded was 60 s";
+    assert!(found.contains(expected), "{found}");
+}
+
+#[tokio::test]
 async fn rules_are_found_by_their_digests_if_the_commit_is_gone() {
     let fixture = Fixture::new();
     edit(&fixture, environment::FILE, |environment| {
