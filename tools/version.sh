@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# version.sh [TAG]: prints the version of this tree; fails unless Cargo.toml, spin.toml, CHANGELOG.md and TAG agree about it.
+# version.sh [TAG]: prints the version of this tree; fails unless Cargo.toml, spin.toml, CHANGELOG.md and TAG agree about it. With a TAG,
+# the changelog must have nothing unreleased.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 fail() { echo "version: $*" >&2; exit 1; }
@@ -7,6 +8,8 @@ fail() { echo "version: $*" >&2; exit 1; }
 version=$(sed -n '/^\[workspace.package\]/,/^\[/ s/^version = "\(.*\)"/\1/p' Cargo.toml)
 spin=$(sed -n '/^\[application\]/,/^\[/ s/^version = "\(.*\)"/\1/p' spin.toml)
 changes=$(sed -n 's/^## //p' CHANGELOG.md | head -n 1)
+# A tree that is not a release may have unreleased changes.
+[ $# != 0 ] || [ "$changes" != Unreleased ] || changes=$(sed -n 's/^## //p' CHANGELOG.md | sed -n 2p)
 tag=${1:-v$version}
 [[ $version =~ ^[0-9]+\.[0-9]+\.[0-9]+(-[0-9A-Za-z.]+)?$ ]] || fail "Cargo.toml: expected the version as X.Y.Z, got \"$version\""
 [ "$spin" = "$version" ] && [ "$changes" = "$version" ] && [ "$tag" = "v$version" ] ||

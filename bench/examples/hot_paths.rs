@@ -7,7 +7,7 @@ use exposition::Sources;
 use journal::{Batch, Change, Journal, JournalLimits, JournalMetrics, Receipt};
 use metric::{Kind, Registry};
 use otlp::{Amount, Family, Point, PointValue, Rejections, SeriesLimits};
-use request_counts::LabelSpace;
+use request_counts::{Component, LabelSpace};
 use std::{
     env,
     hint::black_box,
@@ -78,12 +78,14 @@ fn usage() -> ExitCode {
 
 /// A request is counted at the host's edge.
 fn record_edge(scratch: &Path, times: u64) {
-    let counts = EdgeCounts::open(&scratch.join("counters")).expect("a new file");
+    let counts = EdgeCounts::open(&scratch.join("counters"), &component()).expect("a new file");
+    let id = counts.component(&component());
     for (method, endpoint, status) in ANSWERS {
-        counts.declare(method, endpoint, status);
+        counts.declare(id, method, endpoint, status);
     }
     for (index, (method, endpoint, status)) in (0..times).zip(ANSWERS.into_iter().cycle()) {
-        counts.record(method, endpoint, black_box(status), duration(index), false);
+        let duration = duration(index);
+        counts.record(id, method, endpoint, black_box(status), duration, false);
     }
     black_box(counts.latest());
 }
@@ -154,6 +156,7 @@ fn commit_batches(scratch: &Path, delta: &Delta, times: u64) {
                 body: [0; 32],
                 end_unix_nanos: unix_nanos(),
             }),
+            component: component(),
             requests: delta.clone(),
             ..Change::default()
         };
@@ -164,7 +167,7 @@ fn commit_batches(scratch: &Path, delta: &Delta, times: u64) {
 /// A page of 10 000 series is written.
 fn expose(scratch: &Path, times: u64) {
     let registry = Registry::new();
-    let counts = EdgeCounts::open(&scratch.join("counters")).expect("a new file");
+    let counts = EdgeCounts::open(&scratch.join("counters"), &component()).expect("a new file");
     let journal = Arc::new(journal(scratch, &registry));
     let sources = Sources::new(Arc::new(counts), journal, &registry);
     for metric in 0..METRICS {
@@ -226,10 +229,15 @@ fn duration(index: u64) -> Duration {
     Duration::from_micros(100 << (index % 16))
 }
 
+fn component() -> Component {
+    Component::new("items", "items")
+}
+
 fn resource() -> Resource {
     Resource {
         service_name: "items".into(),
         service_version: "0".into(),
+        component: "items".into(),
         instance: "an-instance-of-32-characters----".into(),
     }
 }

@@ -49,6 +49,7 @@ fn template(series: impl IntoIterator<Item = (String, u16)>) -> Template {
     let resource = Resource {
         service_name: "bench".into(),
         service_version: env!("CARGO_PKG_VERSION").into(),
+        component: "bench".into(),
         instance: PLACEHOLDER.into(),
     };
     let body = otlp::encode(&resource, &delta, unix_nanos(), unix_nanos());

@@ -58,6 +58,7 @@ thread_local! {
             Resource {
                 service_name: "items".into(),
                 service_version: env!("CARGO_PKG_VERSION").into(),
+                component: "items".into(),
                 instance: random_instance(),
             },
             &route::catalogue(),

@@ -49,7 +49,18 @@ impl App {
         let registry = Registry::new();
         registry.show_build(build_info::VERSION, build_info::REVISION);
         let applications = ApplicationInfo::register(&registry);
-        let counts = Arc::new(EdgeCounts::open(&state.join("counters"))?);
+        #[cfg(feature = "serve")]
+        let manifest = config
+            .hosting
+            .as_ref()
+            .map(|hosting| hosting.manifest())
+            .transpose()?;
+        #[cfg(feature = "serve")]
+        let owner = manifest.as_ref().map(crate::hosting::owner);
+        #[cfg(not(feature = "serve"))]
+        let owner = None;
+        let counts = EdgeCounts::open(&state.join("counters"), &owner.unwrap_or_default())?;
+        let counts = Arc::new(counts);
         let journal = Arc::new(Journal::open(
             &state.join("journal.sqlite"),
             config.journal,
@@ -75,14 +86,15 @@ impl App {
         let (addresses, hosted) = {
             use crate::hosting::{Hosted, HostingMetrics};
             let hosting_metrics = HostingMetrics::register(&registry);
-            match config.hosting {
+            match config.hosting.zip(manifest) {
                 None => (addresses, None),
-                Some(hosting) => {
+                Some((hosting, manifest)) => {
                     let tcp = bind("--listen", &hosting.listen).await?;
                     let api = Some(tcp.local_addr()?);
                     let counts = Arc::clone(&counts);
                     let hosted = Hosted::load(
                         hosting,
+                        manifest,
                         addresses.otlp,
                         &state,
                         counts,

@@ -43,6 +43,13 @@ pub(crate) enum ConfigError {
         #[source]
         source: spin_manifest::ManifestError,
     },
+    /// The application's name cannot be a label.
+    #[cfg(feature = "serve")]
+    #[error(
+        "application name {name:?} is not usable as a label: use 1 to {max} bytes without control characters",
+        max = edge_counts::MAX_NAME_LEN
+    )]
+    ApplicationName { name: String },
     /// The application would send telemetry to this process, which already counts its requests.
     #[error(
         "variable \"telemetry\" is \"otlp\" and \"telemetry_host\" is this process ({address}): every request would be \

@@ -3,10 +3,11 @@
 use crate::{args::ListenAddress, config::ConfigError};
 use anyhow::Result;
 use edge::{Edge, EdgeCounts, EdgeLimits, EdgeMetrics, Outcome, RequestBodyError, Upstream};
+use edge_counts::MAX_NAME_LEN;
 use http::Request;
 use http_body_util::BodyExt;
 use metric::{ApplicationInfo, IntCounter, IntGauge, Registry};
-use request_counts::ComponentFailure;
+use request_counts::{Component, ComponentFailure};
 use spin_host::{Application, HostLimits, HttpError, Observer, Responded, Stopper, Trigger};
 use spin_manifest::Manifest;
 use state_dir::StateDir;
@@ -36,6 +37,39 @@ pub(crate) struct HostingConfig {
     pub(crate) edge: EdgeLimits,
 }
 
+impl HostingConfig {
+    /// Reads the manifest.
+    ///
+    /// # Errors
+    /// Fails if the application cannot be hosted.
+    pub(crate) fn manifest(&self) -> Result<Manifest, ConfigError> {
+        let mut variables = self.variables.clone();
+        if !variables.iter().any(|(name, _)| name == TELEMETRY) {
+            // The edge counts, so the component must not.
+            variables.push((TELEMETRY.to_owned(), INLINE.to_owned()));
+        }
+        let manifest =
+            Manifest::load(&self.manifest, &variables).map_err(|source| ConfigError::Manifest {
+                path: self.manifest.clone(),
+                source,
+            })?;
+        if !request_counts::is_legible(&manifest.name, MAX_NAME_LEN) {
+            return Err(ConfigError::ApplicationName {
+                name: manifest.name,
+            });
+        }
+        Ok(manifest)
+    }
+}
+
+/// Returns the component whose requests metrics-host 0.1.0 counted, as it knew no components: the application's only
+/// one, or else that of no component.
+pub(crate) fn owner(manifest: &Manifest) -> Component {
+    let mut components = manifest.components.keys();
+    let only = components.next().filter(|_| components.next().is_none());
+    Component::new(&manifest.name, only.map_or("", String::as_str))
+}
+
 /// A Spin application, ready to serve.
 pub(crate) struct Hosted {
     pub(crate) edge: Edge<SpinUpstream>,
@@ -62,53 +96,43 @@ impl HostingMetrics {
 }
 
 impl Hosted {
-    /// Loads the application, whose requests count in `counts`. `otlp` is the OTLP listener of this process: the
-    /// application must not send its telemetry there.
+    /// Loads the application of `manifest`, whose requests count in `counts`. `otlp` is the OTLP listener of this process:
+    /// the application must not send its telemetry there.
     ///
     /// # Errors
     /// Fails if the application cannot be hosted.
     pub(crate) async fn load(
         config: HostingConfig,
+        manifest: Manifest,
         otlp: SocketAddr,
         state: &StateDir,
         counts: Arc<EdgeCounts>,
         metrics: HostingMetrics,
         applications: &ApplicationInfo,
     ) -> Result<Self> {
-        let mut variables = config.variables;
-        if !variables.iter().any(|(name, _)| name == TELEMETRY) {
-            // The edge counts, so the component must not.
-            variables.push((TELEMETRY.to_owned(), INLINE.to_owned()));
-        }
-        let manifest = Manifest::load(&config.manifest, &variables).map_err(|source| {
-            ConfigError::Manifest {
-                path: config.manifest,
-                source,
-            }
-        })?;
         if otlp_target(&manifest).is_some_and(|target| leads_to(target, otlp)) {
             return Err(ConfigError::TelemetryLoop { address: otlp }.into());
         }
         let observer = InstanceObserver {
+            application: manifest.name.clone(),
             counts: Arc::clone(&counts),
             metrics: metrics.clone(),
         };
         let application =
             Application::load(&manifest, config.host, state.path(), Arc::new(observer)).await?;
-        for (_, digest) in application.digests() {
+        for (component, digest) in application.digests() {
             let revision: String = digest[..REVISION_LEN]
                 .iter()
                 .map(|byte| format!("{byte:02x}"))
                 .collect();
-            applications.show(&manifest.name, &manifest.version, &revision);
+            applications.show(&manifest.name, component, &manifest.version, &revision);
         }
         let stopper = application.stopper();
+        let inline = manifest.variables.get(TELEMETRY);
         let upstream = SpinUpstream {
             application,
-            inline: manifest
-                .variables
-                .get(TELEMETRY)
-                .is_some_and(|mode| mode == INLINE),
+            inline: inline.is_some_and(|mode| mode == INLINE),
+            name: manifest.name,
         };
         let timeout = config.host.request_timeout;
         let edge = Edge::start(upstream, counts, metrics.edge, config.edge, timeout).await;
@@ -119,6 +143,7 @@ impl Hosted {
 /// A Spin application as the edge sees it.
 pub(crate) struct SpinUpstream {
     application: Application,
+    name: String,
     inline: bool,
 }
 
@@ -136,6 +161,14 @@ impl Upstream for SpinUpstream {
 
     fn route<'a>(&self, trigger: &'a Trigger) -> &'a str {
         trigger.route()
+    }
+
+    fn application(&self) -> &str {
+        &self.name
+    }
+
+    fn component<'a>(&self, trigger: &'a Trigger) -> &'a str {
+        trigger.component()
     }
 
     fn is_inline(&self) -> bool {
@@ -173,6 +206,7 @@ impl Upstream for SpinUpstream {
 
 /// Observer that counts instances and traps.
 struct InstanceObserver {
+    application: String,
     counts: Arc<EdgeCounts>,
     metrics: HostingMetrics,
 }
@@ -183,8 +217,11 @@ impl Observer for InstanceObserver {
         self.metrics.instances.inc();
     }
 
-    fn instance_trapped(&self, _component: &str) {
-        self.counts.record_failure(ComponentFailure::Trap);
+    fn instance_trapped(&self, component: &str) {
+        let component = Component::new(&self.application, component);
+        let component = self.counts.component(&component);
+        self.counts
+            .record_failure(component, ComponentFailure::Trap);
     }
 
     fn instance_ended(&self, _component: &str) {

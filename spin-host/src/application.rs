@@ -42,6 +42,7 @@ pub struct Application {
 /// A route and its component.
 pub struct Trigger {
     route: TriggerRoute,
+    component: String,
     instances: Arc<Pool>,
 }
 
@@ -49,6 +50,11 @@ impl Trigger {
     /// Returns the route as written in the manifest.
     pub fn route(&self) -> &str {
         self.route.as_str()
+    }
+
+    /// Returns the id of its component.
+    pub fn component(&self) -> &str {
+        &self.component
     }
 }
 
@@ -140,6 +146,7 @@ impl Application {
             .iter()
             .map(|trigger| Trigger {
                 route: trigger.route.clone(),
+                component: trigger.component.clone(),
                 instances: Arc::clone(&pools[&trigger.component]),
             })
             .collect();

@@ -19,6 +19,8 @@ pub const ERROR_TYPE: &str = "error.type";
 pub const SERVICE_INSTANCE_ID: &str = "service.instance.id";
 /// Resource attribute: the application's name.
 pub const SERVICE_NAME: &str = "service.name";
+/// [`SERVICE_NAME`] of a sender that names none, as OpenTelemetry's SDKs send it.
+pub const UNKNOWN_SERVICE: &str = "unknown_service";
 /// Resource attribute: the application's version.
 pub const SERVICE_VERSION: &str = "service.version";
 
@@ -41,6 +43,8 @@ pub const ERROR_NEIGHBOUR: &str = "neighbour_panic";
 pub const LOST_REQUESTS: &str = "request_telemetry.lost_requests";
 /// Unit of [`LOST_REQUESTS`], in UCUM.
 pub const LOST_REQUESTS_UNIT: &str = "{request}";
+/// Resource attribute: the component's id in its application. Equal routes of two components stay apart by it.
+pub const COMPONENT: &str = "request_telemetry.component";
 /// Resource attribute: the series that must exist at 0, as a JSON array of `[method, route, status]`. As data
 /// points they would take ten times the space.
 pub const DECLARED: &str = "request_telemetry.declared";

@@ -136,6 +136,7 @@ mod tests {
         let resource = Resource {
             service_name: "items".into(),
             service_version: "1".into(),
+            component: "items".into(),
             instance: "i".into(),
         };
         Emitter::new(resource, &catalogue(), 0)

@@ -41,6 +41,7 @@
 //! let resource = Resource {
 //!     service_name: "shop".into(),
 //!     service_version: "1.0.0".into(),
+//!     component: "carts".into(),
 //!     instance: "4f2a".into(),
 //! };
 //! let route = Route { method: "GET".into(), route: "/carts/{id}".into(), status: 200 };

@@ -37,6 +37,7 @@ mod tests {
         Resource {
             service_name: "items".into(),
             service_version: "0.1.0".into(),
+            component: "items".into(),
             instance: "instance".into(),
         }
     }

@@ -72,12 +72,15 @@ impl Exposition {
 
     /// Returns the sum over the samples of `name` whose labels include `labels`; 0 without samples.
     pub fn sum(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
-        let includes = |of: &Labels| {
+        self.with(name, labels).map(|(_, value)| value).sum()
+    }
+
+    /// Returns the samples of `name` whose labels include `labels`.
+    fn with(&self, name: &str, labels: &[(&str, &str)]) -> impl Iterator<Item = (&Labels, f64)> {
+        self.samples(name).filter(|(of, _)| {
             let mut labels = labels.iter();
             labels.all(|(label, value)| of.get(*label).is_some_and(|found| found == value))
-        };
-        let samples = self.samples(name).filter(|(of, _)| includes(of));
-        samples.map(|(_, value)| value).sum()
+        })
     }
 
     /// Returns the value of the sample with exactly these labels.
@@ -87,9 +90,9 @@ impl Exposition {
         self.samples.get(name)?.get(&labels.collect()).copied()
     }
 
-    /// Returns whether there is a sample with exactly these labels.
+    /// Returns whether there is a sample whose labels include `labels`.
     pub fn has(&self, name: &str, labels: &[(&str, &str)]) -> bool {
-        self.value(name, labels).is_some()
+        self.with(name, labels).next().is_some()
     }
 
     /// Returns the family that would declare the sample `name`.
@@ -202,7 +205,8 @@ mod tests {
     fn a_page_is_read_with_labels_and_without() {
         let page = Exposition::parse(PAGE).unwrap();
         assert!(page.has("a", &[("x", "1"), ("y", "q\"}\\\n,")]));
-        assert!(!page.has("a", &[("x", "1")]));
+        assert!(page.has("a", &[("x", "1")]));
+        assert!(!page.has("a", &[("x", "2")]));
         assert_eq!(page.sum("a", &[]), 307.0);
         assert_eq!(page.sum("a", &[("x", "1")]), 302.0);
         assert_eq!(page.value("a", &[("x", "2"), ("y", "z")]), Some(5.0));

@@ -76,6 +76,7 @@ fn batches() -> [FrozenBatch; 3] {
     let resource = Resource {
         service_name: "items".into(),
         service_version: "0.1.0".into(),
+        component: "items".into(),
         instance: "stir".into(),
     };
     let mut emitter = Emitter::new(resource, &RouteCatalogue { routes: vec![] }, 1);

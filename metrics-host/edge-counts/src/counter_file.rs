@@ -1,13 +1,16 @@
 //! Counters in a memory-mapped file. An increment reaches the kernel's page cache at once, so it survives `kill -9`.
 //! After [`CounterFile::sync`] it is on disk and survives a power loss.
 //!
-//! The file is an array of 256-byte slots. Slot 0 is the header. Every other slot holds a key (its checksum, 0
-//! while the slot is free, then 120 bytes of text padded with zeros) and [`VALUES`] counters. A slot lies
-//! within one page, so every page on disk has the keys of its counters.
+//! The file is an array of 512-byte slots. Slot 0 is the header. Every other slot holds a key (its checksum, 0
+//! while the slot is free, then 376 bytes of text padded with zeros) and [`VALUES`] counters. A slot lies
+//! within one page, so every page on disk has the keys of its counters. Version 1 of the file had slots of 256 bytes;
+//! [`CounterFile::open`] rewrites it.
 //!
 //! A file that another program shortens under the mapping ends the process with SIGBUS at the next access, and so does
 //! a read error of the disk. That is on purpose: counters that cannot be stored must not be shown, and the next start
 //! refuses a file of the wrong length.
+
+mod version_1;
 
 use memmap2::MmapRaw;
 use std::{
@@ -25,12 +28,12 @@ pub const VALUES: usize = 16;
 /// Longest key, in bytes.
 pub const MAX_KEY_LEN: usize = 8 * KEY_WORDS;
 
-const KEY_WORDS: usize = 15;
+const KEY_WORDS: usize = 47;
 const SLOT_WORDS: usize = 1 + KEY_WORDS + VALUES;
-const SLOTS: usize = 4096;
+const SLOTS: usize = 8192;
 const FILE_LEN: usize = SLOTS * SLOT_WORDS * 8;
 const MAGIC: u64 = u64::from_ne_bytes(*b"mhcounts");
-const VERSION: u64 = 1;
+const VERSION: u64 = 2;
 
 /// The index of a slot in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,20 +72,23 @@ enum Reason {
 
 impl CounterFile {
     /// Opens the file; creates it if it is missing. Creation allocates all blocks, so that a full disk fails here and
-    /// not later.
+    /// not later. A file of version 1 is rewritten, with each key as `renamed` returns it.
     ///
     /// # Errors
     /// If the file cannot be opened or is not an intact counter file. No counter is ever reset.
-    pub fn open(path: &Path) -> Result<Self, CounterFileError> {
-        Self::open_or_create(path).map_err(|reason| CounterFileError {
+    pub fn open(path: &Path, renamed: impl Fn(&str) -> String) -> Result<Self, CounterFileError> {
+        Self::open_or_create(path, renamed).map_err(|reason| CounterFileError {
             path: path.to_owned(),
             reason,
         })
     }
 
-    fn open_or_create(path: &Path) -> Result<Self, Reason> {
+    fn open_or_create(path: &Path, renamed: impl Fn(&str) -> String) -> Result<Self, Reason> {
         if !path.try_exists()? {
-            create(path)?;
+            write(path, &[])?;
+        } else if let Some(slots) = version_1::read(path)? {
+            let renamed = slots.iter().map(|(key, values)| (renamed(key), *values));
+            write(path, &renamed.collect::<Vec<_>>())?;
         }
         let file = File::options().read(true).write(true).open(path)?;
         let len = file.metadata()?.len();
@@ -184,11 +190,21 @@ impl CounterFile {
     }
 }
 
-/// Writes a file whose slots are all free.
-fn create(path: &Path) -> io::Result<()> {
+/// Writes a file with `slots` in use and all others free.
+fn write(path: &Path, slots: &[(String, [u64; VALUES])]) -> io::Result<()> {
     let mut content = vec![0; FILE_LEN];
     content[..8].copy_from_slice(&MAGIC.to_ne_bytes());
     content[8..16].copy_from_slice(&VERSION.to_ne_bytes());
+    let free = content.chunks_exact_mut(8 * SLOT_WORDS).skip(1);
+    for (slot, (key, values)) in free.zip(slots) {
+        let (slot_checksum, rest) = slot.split_at_mut(8);
+        let (slot_key, slot_values) = rest.split_at_mut(MAX_KEY_LEN);
+        slot_checksum.copy_from_slice(&checksum(key.as_bytes()).to_ne_bytes());
+        slot_key[..key.len()].copy_from_slice(key.as_bytes());
+        for (bytes, value) in slot_values.chunks_exact_mut(8).zip(values) {
+            bytes.copy_from_slice(&value.to_ne_bytes());
+        }
+    }
     state_dir::replace(path, &content)
 }
 
@@ -207,6 +223,10 @@ mod tests {
     use super::*;
     use std::{fs, os::unix::fs::FileExt};
 
+    fn open(path: &Path) -> Result<CounterFile, CounterFileError> {
+        CounterFile::open(path, |key| format!("renamed {key}"))
+    }
+
     fn scratch() -> (tempfile::TempDir, PathBuf) {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("counters");
@@ -216,14 +236,14 @@ mod tests {
     #[test]
     fn reopening_finds_counters_under_their_keys() {
         let (_dir, path) = scratch();
-        let counters = CounterFile::open(&path).unwrap();
+        let counters = open(&path).unwrap();
         for (key, count) in [("a", 1), ("ü", 2), (&*"k".repeat(MAX_KEY_LEN), 3)] {
             let slot = counters.claim(key).unwrap();
             counters.values(slot)[VALUES - 1].fetch_add(count, Relaxed);
         }
         drop(counters);
 
-        let counters = CounterFile::open(&path).unwrap();
+        let counters = open(&path).unwrap();
         let found: Vec<_> = counters
             .slots()
             .map(|(slot, key)| {
@@ -239,7 +259,7 @@ mod tests {
     #[test]
     fn a_full_file_and_an_unusable_key_are_refused() {
         let (_dir, path) = scratch();
-        let counters = CounterFile::open(&path).unwrap();
+        let counters = open(&path).unwrap();
         assert_eq!(counters.claim(""), None);
         assert_eq!(counters.claim(&"k".repeat(MAX_KEY_LEN + 1)), None);
         for index in 1..SLOTS {
@@ -253,18 +273,18 @@ mod tests {
         type Damage = fn(&File);
         let damage: [(&str, Damage); 4] = [
             ("no header", |file| file.write_all_at(b"x", 0).unwrap()),
-            ("newer metrics-host (version 2", |file| {
-                file.write_all_at(&[2], 8).unwrap()
+            ("newer metrics-host (version 3", |file| {
+                file.write_all_at(&[3], 8).unwrap()
             }),
-            ("slot 1", |file| file.write_all_at(b"x", 256 + 8).unwrap()),
+            ("slot 1", |file| file.write_all_at(b"x", 512 + 8).unwrap()),
             ("100 bytes instead of", |file| file.set_len(100).unwrap()),
         ];
         for (expected, damage) in damage {
             let (_dir, path) = scratch();
-            CounterFile::open(&path).unwrap().claim("key").unwrap();
+            open(&path).unwrap().claim("key").unwrap();
             damage(&File::options().write(true).open(&path).unwrap());
             let before = fs::read(&path).unwrap();
-            let error = anyhow::Error::from(CounterFile::open(&path).unwrap_err());
+            let error = anyhow::Error::from(open(&path).unwrap_err());
             assert!(format!("{error:#}").contains(expected), "{error:#}");
             assert!(format!("{error:#}").contains("counters"), "{error:#}");
             assert_eq!(fs::read(&path).unwrap(), before);

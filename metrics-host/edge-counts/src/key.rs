@@ -1,13 +1,21 @@
 //! Keys of the counter file, as text.
 
-use request_counts::{ComponentFailure, RequestLabels};
+use request_counts::{Component, ComponentFailure, RequestLabels};
+use telemetry::attribute;
 
 /// Separates the parts of a key. No label contains a control character.
 const SEPARATOR: &str = "\u{1f}";
 
-/// The meaning of a slot.
+/// The meaning of a slot: a component, and one of its counters.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Key {
+pub(super) struct Key {
+    pub(super) component: Component,
+    pub(super) counter: Counter,
+}
+
+/// A counter of a component.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Counter {
     Requests(RequestLabels),
     Latency(String),
     Errors,
@@ -17,6 +25,31 @@ pub(super) enum Key {
 
 impl Key {
     pub(super) fn encode(&self) -> String {
+        let Component {
+            application,
+            component,
+        } = &self.component;
+        [application, component, &*self.counter.encode()].join(SEPARATOR)
+    }
+
+    pub(super) fn decode(text: &str) -> Option<Self> {
+        let mut parts = text.splitn(3, SEPARATOR);
+        let component = Component::new(parts.next()?, parts.next()?);
+        let counter = Counter::decode(parts.next()?)?;
+        Some(Self { component, counter })
+    }
+
+    /// Returns the key for the key `text` of a file of version 1, whose counters were those of `owner`: it had no
+    /// components.
+    pub(super) fn from_version_1(text: &str, owner: &Component) -> String {
+        let reached_none = text.ends_with(&[SEPARATOR, attribute::UNREPORTED].concat());
+        let component = if reached_none { "" } else { &owner.component };
+        [&*owner.application, component, text].join(SEPARATOR)
+    }
+}
+
+impl Counter {
+    fn encode(&self) -> String {
         match self {
             Self::Requests(RequestLabels {
                 endpoint,
@@ -30,7 +63,7 @@ impl Key {
         }
     }
 
-    pub(super) fn decode(text: &str) -> Option<Self> {
+    fn decode(text: &str) -> Option<Self> {
         let parts: Vec<_> = text.split(SEPARATOR).collect();
         Some(match parts[..] {
             ["requests", method, status, endpoint] => {
@@ -62,16 +95,18 @@ mod tests {
             method,
             status,
         };
-        for key in [
-            Key::Requests(labels("GET", Status::Code(404))),
-            Key::Requests(labels(OTHER, Status::Class(5))),
-            Key::Latency("unmatched".into()),
-            Key::Errors,
-            Key::Failures(ComponentFailure::Overload),
-            Key::Overflowed,
+        for counter in [
+            Counter::Requests(labels("GET", Status::Code(404))),
+            Counter::Requests(labels(OTHER, Status::Class(5))),
+            Counter::Latency("unmatched".into()),
+            Counter::Errors,
+            Counter::Failures(ComponentFailure::Overload),
+            Counter::Overflowed,
         ] {
+            let component = Component::new("shop", "");
+            let key = Key { component, counter };
             assert_eq!(Key::decode(&key.encode()), Some(key));
         }
-        assert_eq!(Key::decode("something\u{1f}else"), None);
+        assert_eq!(Key::decode("shop\u{1f}carts\u{1f}something"), None);
     }
 }

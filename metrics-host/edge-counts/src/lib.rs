@@ -11,10 +11,13 @@ pub mod counter_file;
 mod key;
 
 use counter_file::{CounterFile, CounterFileError, SlotId};
-use key::Key;
-use request_counts::{ComponentFailure, OTHER, RequestCounts, RequestLabels, Status, is_legible};
+use key::{Counter, Key};
+use request_counts::{
+    ApplicationCounts, Component, ComponentFailure, OTHER, RequestCounts, RequestLabels, Status,
+    is_legible,
+};
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::HashMap,
     io,
     path::Path,
     sync::{Mutex, PoisonError, RwLock, atomic::Ordering::Relaxed},
@@ -22,24 +25,33 @@ use std::{
 };
 use telemetry::{Histogram, histogram, method};
 
-/// Longest endpoint with a series of its own, in bytes. The key in the file has room for it and the other labels.
-const MAX_ENDPOINT_LEN: usize = 90;
-/// Maximum number of endpoints with series of their own.
+/// Longest name of an application, of a component and of an endpoint with a series of its own, in bytes. A key in the
+/// file has room for all three and the other labels.
+pub const MAX_NAME_LEN: usize = 90;
+/// Maximum number of endpoints with series of their own, per component.
 const MAX_ENDPOINTS: usize = 200;
 
 /// The request counters of the edge, in a [`CounterFile`].
 #[derive(Debug)]
 pub struct EdgeCounts {
     file: CounterFile,
-    index: RwLock<Index>,
-    errors: SlotId,
-    overflowed: SlotId,
-    failures: BTreeMap<ComponentFailure, SlotId>,
-    last_durable: Mutex<RequestCounts>,
+    components: RwLock<Vec<ComponentSlots>>,
+    last_durable: Mutex<ApplicationCounts>,
 }
 
-/// The slots of each series, by endpoint.
-type Index = HashMap<String, Endpoint>;
+/// A component with counters in an [`EdgeCounts`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ComponentId(usize);
+
+/// The slots of a component.
+#[derive(Debug)]
+struct ComponentSlots {
+    name: Component,
+    endpoints: HashMap<String, Endpoint>,
+    errors: SlotId,
+    overflowed: SlotId,
+    failures: [SlotId; ComponentFailure::ALL.len()],
+}
 
 #[derive(Debug)]
 struct Endpoint {
@@ -51,7 +63,9 @@ struct Endpoint {
 struct Slots {
     requests: SlotId,
     latency: SlotId,
-    is_overflow: bool,
+    errors: SlotId,
+    /// Slot of `overflowed`, if the request is in the overflow series.
+    overflow: Option<SlotId>,
 }
 
 /// An error of [`EdgeCounts::open`].
@@ -73,111 +87,111 @@ pub enum EdgeCountsError {
 }
 
 impl EdgeCounts {
-    /// Opens the counters in the file at `path`; creates it with counters at 0 if it is missing.
+    /// Opens the counters in the file at `path`; creates it if it is missing. A file of metrics-host 0.1.0 knows no
+    /// components: its counters become those of `owner`.
     ///
     /// # Errors
     /// If the file cannot be used.
-    pub fn open(path: &Path) -> Result<Self, EdgeCountsError> {
-        let file = CounterFile::open(path)?;
-        let mut index = Index::new();
-        let mut singles = Vec::new();
-        let mut requests = Vec::new();
+    pub fn open(path: &Path, owner: &Component) -> Result<Self, EdgeCountsError> {
+        let file = CounterFile::open(path, |key| Key::from_version_1(key, owner))?;
+        let mut slots = HashMap::<_, Vec<_>>::new();
         for (slot, text) in file.slots() {
             let text = text.unwrap_or_default();
-            match Key::decode(&text) {
-                Some(Key::Latency(endpoint)) => {
-                    index.insert(
-                        endpoint,
-                        Endpoint {
-                            latency: slot,
-                            requests: HashMap::new(),
-                        },
-                    );
-                }
-                Some(Key::Requests(labels)) => requests.push((labels, slot)),
-                Some(single) => singles.push((single, slot)),
-                None => {
-                    return Err(EdgeCountsError::UnknownKey {
-                        path: path.display().to_string(),
-                        key: text,
-                    });
-                }
-            }
+            let Some(Key { component, counter }) = Key::decode(&text) else {
+                return Err(EdgeCountsError::UnknownKey {
+                    path: path.display().to_string(),
+                    key: text,
+                });
+            };
+            slots.entry(component).or_default().push((counter, slot));
         }
-        for (labels, slot) in requests {
-            // An endpoint's latency is claimed before its first request series.
-            if let Some(endpoint) = index.get_mut(&labels.endpoint) {
-                endpoint
-                    .requests
-                    .insert((labels.method, labels.status), slot);
-            }
-        }
-        let single = |key: Key| {
-            let known = singles
-                .iter()
-                .find(|(known, _)| *known == key)
-                .map(|(_, slot)| *slot);
-            known
-                .or_else(|| file.claim(&key.encode()))
-                .expect("an empty file has room for the series that always exist")
-        };
-        let errors = single(Key::Errors);
-        let overflowed = single(Key::Overflowed);
-        let failures = ComponentFailure::ALL
+        let components = slots
             .into_iter()
-            .map(|failure| (failure, single(Key::Failures(failure))))
+            // Without room for the rest of its slots, a component was never counted in.
+            .filter_map(|(component, slots)| ComponentSlots::claim(&file, component, slots))
             .collect();
-        for class in Status::CLASSES {
-            claim(&file, &mut index, OTHER, OTHER, class)
-                .expect("an empty file has room for the series that always exist");
-        }
         Ok(Self {
             file,
-            index: RwLock::new(index),
-            errors,
-            overflowed,
-            failures,
+            components: RwLock::new(components),
             last_durable: Mutex::default(),
         })
+    }
+
+    /// Finds the counters of `component`, or adds them at 0. A component whose name is too long or that finds no room
+    /// in the file shares the counters of its application's requests that reached no component.
+    ///
+    /// # Panics
+    /// If the application itself finds no room: see [`MAX_NAME_LEN`].
+    pub fn component(&self, component: &Component) -> ComponentId {
+        let mut components = self
+            .components
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        let known = components.iter().position(|known| known.name == *component);
+        if let Some(index) = known {
+            return ComponentId(index);
+        }
+        let claimed = component
+            .is_legible(MAX_NAME_LEN)
+            .then(|| ComponentSlots::claim(&self.file, component.clone(), Vec::new()))
+            .flatten();
+        if let Some(slots) = claimed {
+            components.push(slots);
+            return ComponentId(components.len() - 1);
+        }
+        drop(components);
+        assert!(
+            !component.component.is_empty(),
+            "no room for the counters of {component:?}"
+        );
+        tracing::warn!(
+            ?component,
+            "no room for the component's own counters; its requests count with those that reach no component"
+        );
+        self.component(&Component::new(&component.application, ""))
     }
 
     /// Counts one request; `failed` if it ended in an internal exception.
     pub fn record(
         &self,
+        component: ComponentId,
         method: &str,
         endpoint: &str,
         status: u16,
         duration: Duration,
         failed: bool,
     ) {
-        let slots = self.slots(method, endpoint, status);
+        let slots = self.slots(component, method, endpoint, status);
         let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
         let latency = self.file.values(slots.latency);
         latency[histogram::BUCKETS].fetch_add(nanos, Relaxed);
         latency[histogram::bucket_index(nanos)].fetch_add(1, Relaxed);
-        let count = |slot| self.file.values(slot)[0].fetch_add(1, Relaxed);
         if failed {
-            count(self.errors);
+            self.increment(slots.errors);
         }
-        if slots.is_overflow {
-            count(self.overflowed);
+        if let Some(overflowed) = slots.overflow {
+            self.increment(overflowed);
         }
-        count(slots.requests);
+        self.increment(slots.requests);
     }
 
     /// Counts one failure of a component.
-    pub fn record_failure(&self, failure: ComponentFailure) {
-        self.file.values(self.failures[&failure])[0].fetch_add(1, Relaxed);
+    pub fn record_failure(&self, component: ComponentId, failure: ComponentFailure) {
+        let components = self
+            .components
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        self.increment(components[component.0].failures[failure as usize]);
     }
 
     /// Creates a series at 0 unless it exists: `increase()` misses the first event of a series that begins with it.
-    pub fn declare(&self, method: &str, endpoint: &str, status: u16) {
-        self.slots(method, endpoint, status);
+    pub fn declare(&self, component: ComponentId, method: &str, endpoint: &str, status: u16) {
+        self.slots(component, method, endpoint, status);
     }
 
     /// Returns counters that are on disk, so that none decreases after a power loss: the current ones or, if the disk
     /// refuses them, the last ones on disk with the error.
-    pub fn durable_snapshot(&self) -> (RequestCounts, io::Result<()>) {
+    pub fn durable_snapshot(&self) -> (ApplicationCounts, io::Result<()>) {
         // Held until the end, so that a slower caller cannot store an older snapshot.
         let mut last = self
             .last_durable
@@ -196,107 +210,179 @@ impl EdgeCounts {
     }
 
     /// Returns the current counters, which may not be on disk yet.
-    pub fn latest(&self) -> RequestCounts {
+    pub fn latest(&self) -> ApplicationCounts {
+        let components = self
+            .components
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        let mut snapshot = ApplicationCounts::default();
+        for component in components.iter() {
+            *snapshot.of(&component.name) = self.counts_of(component);
+        }
+        snapshot
+    }
+
+    fn counts_of(&self, component: &ComponentSlots) -> RequestCounts {
         let first = |slot| self.file.values(slot)[0].load(Relaxed);
-        let mut snapshot = RequestCounts {
-            errors: first(self.errors),
-            overflowed: first(self.overflowed),
-            component_failures: self
-                .failures
-                .iter()
-                .map(|(failure, slot)| (*failure, first(*slot)))
+        let failures = ComponentFailure::ALL.into_iter();
+        let mut counts = RequestCounts {
+            errors: first(component.errors),
+            overflowed: first(component.overflowed),
+            component_failures: failures
+                .map(|failure| (failure, first(component.failures[failure as usize])))
                 .collect(),
             ..RequestCounts::default()
         };
-        let index = self.index.read().unwrap_or_else(PoisonError::into_inner);
-        for (name, endpoint) in index.iter() {
+        for (name, endpoint) in &component.endpoints {
             let values = self.file.values(endpoint.latency);
             let latency = Histogram {
                 buckets: std::array::from_fn(|bucket| values[bucket].load(Relaxed)),
                 sum_nanos: values[histogram::BUCKETS].load(Relaxed),
             };
-            snapshot.latency.insert(name.clone(), latency);
+            counts.latency.insert(name.clone(), latency);
             for ((method, status), slot) in &endpoint.requests {
                 let labels = RequestLabels {
                     method,
                     endpoint: name.clone(),
                     status: *status,
                 };
-                snapshot.requests.insert(labels, first(*slot));
+                counts.requests.insert(labels, first(*slot));
             }
         }
-        snapshot
+        counts
     }
 
     /// Finds the slots of a series, claims new ones, or falls back to the overflow series.
-    fn slots(&self, method: &str, endpoint: &str, status: u16) -> Slots {
+    fn slots(&self, component: ComponentId, method: &str, endpoint: &str, status: u16) -> Slots {
         let method = method::normalize(method);
         let status = Status::Code(status);
-        let known = find(
-            &self.index.read().unwrap_or_else(PoisonError::into_inner),
-            method,
-            endpoint,
-            status,
-        );
+        let known = self
+            .components
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)[component.0]
+            .find(method, endpoint, status);
         known.unwrap_or_else(|| {
-            let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
-            claim(&self.file, &mut index, method, endpoint, status)
+            let mut components = self
+                .components
+                .write()
+                .unwrap_or_else(PoisonError::into_inner);
+            let component = &mut components[component.0];
+            component
+                .add(&self.file, method, endpoint, status)
                 .or_else(|| {
-                    let overflow = find(&index, OTHER, OTHER, status.class())?;
+                    let slots = component.find(OTHER, OTHER, status.class())?;
                     Some(Slots {
-                        is_overflow: true,
-                        ..overflow
+                        overflow: Some(component.overflowed),
+                        ..slots
                     })
                 })
-                .expect("the overflow series exist since the file was opened")
+                .expect("the overflow series exist since the component was added")
         })
     }
-}
 
-fn find(index: &Index, method: &'static str, endpoint: &str, status: Status) -> Option<Slots> {
-    let endpoint = index.get(endpoint)?;
-    Some(Slots {
-        requests: *endpoint.requests.get(&(method, status))?,
-        latency: endpoint.latency,
-        is_overflow: false,
-    })
-}
-
-/// Finds or adds a series; `None` if it does not fit.
-fn claim(
-    file: &CounterFile,
-    index: &mut Index,
-    method: &'static str,
-    endpoint: &str,
-    status: Status,
-) -> Option<Slots> {
-    if let Some(slots) = find(index, method, endpoint, status) {
-        return Some(slots);
+    fn increment(&self, slot: SlotId) {
+        self.file.values(slot)[0].fetch_add(1, Relaxed);
     }
-    if !index.contains_key(endpoint) {
-        if !is_legible(endpoint, MAX_ENDPOINT_LEN) || index.len() == MAX_ENDPOINTS {
-            return None;
+}
+
+impl ComponentSlots {
+    /// Takes the slots that every component has, beside those that it has already; `None` if the file is full.
+    fn claim(file: &CounterFile, name: Component, found: Vec<(Counter, SlotId)>) -> Option<Self> {
+        let single = |counter: Counter| {
+            let found = found.iter().find(|(known, _)| *known == counter);
+            found.map(|(_, slot)| *slot).or_else(|| {
+                let component = name.clone();
+                file.claim(&Key { component, counter }.encode())
+            })
+        };
+        let mut failures = Vec::new();
+        for failure in ComponentFailure::ALL {
+            failures.push(single(Counter::Failures(failure))?);
         }
-        let latency = file.claim(&Key::Latency(endpoint.to_owned()).encode())?;
-        index.insert(
-            endpoint.to_owned(),
-            Endpoint {
-                latency,
-                requests: HashMap::new(),
-            },
-        );
+        let mut slots = Self {
+            endpoints: HashMap::new(),
+            errors: single(Counter::Errors)?,
+            overflowed: single(Counter::Overflowed)?,
+            failures: failures.try_into().ok()?,
+            name: name.clone(),
+        };
+        for (counter, slot) in &found {
+            if let Counter::Latency(endpoint) = counter {
+                slots.endpoints.insert(
+                    endpoint.clone(),
+                    Endpoint {
+                        latency: *slot,
+                        requests: HashMap::new(),
+                    },
+                );
+            }
+        }
+        for (counter, slot) in found {
+            // An endpoint's latency is claimed before its first request series.
+            if let Counter::Requests(labels) = counter
+                && let Some(endpoint) = slots.endpoints.get_mut(&labels.endpoint)
+            {
+                endpoint
+                    .requests
+                    .insert((labels.method, labels.status), slot);
+            }
+        }
+        for class in Status::CLASSES {
+            slots.add(file, OTHER, OTHER, class)?;
+        }
+        Some(slots)
     }
-    let labels = RequestLabels {
-        method,
-        endpoint: endpoint.to_owned(),
-        status,
-    };
-    let slot = file.claim(&Key::Requests(labels).encode())?;
-    index
-        .get_mut(endpoint)?
-        .requests
-        .insert((method, status), slot);
-    find(index, method, endpoint, status)
+
+    fn find(&self, method: &'static str, endpoint: &str, status: Status) -> Option<Slots> {
+        let endpoint = self.endpoints.get(endpoint)?;
+        Some(Slots {
+            requests: *endpoint.requests.get(&(method, status))?,
+            latency: endpoint.latency,
+            errors: self.errors,
+            overflow: None,
+        })
+    }
+
+    /// Finds or adds a series; `None` if it does not fit.
+    fn add(
+        &mut self,
+        file: &CounterFile,
+        method: &'static str,
+        endpoint: &str,
+        status: Status,
+    ) -> Option<Slots> {
+        if let Some(slots) = self.find(method, endpoint, status) {
+            return Some(slots);
+        }
+        let claim = |counter| {
+            let component = self.name.clone();
+            file.claim(&Key { component, counter }.encode())
+        };
+        if !self.endpoints.contains_key(endpoint) {
+            if !is_legible(endpoint, MAX_NAME_LEN) || self.endpoints.len() == MAX_ENDPOINTS {
+                return None;
+            }
+            let latency = claim(Counter::Latency(endpoint.to_owned()))?;
+            self.endpoints.insert(
+                endpoint.to_owned(),
+                Endpoint {
+                    latency,
+                    requests: HashMap::new(),
+                },
+            );
+        }
+        let labels = RequestLabels {
+            method,
+            endpoint: endpoint.to_owned(),
+            status,
+        };
+        let slot = claim(Counter::Requests(labels))?;
+        self.endpoints
+            .get_mut(endpoint)?
+            .requests
+            .insert((method, status), slot);
+        self.find(method, endpoint, status)
+    }
 }
 
 #[cfg(test)]
@@ -306,8 +392,21 @@ mod tests {
     use request_counts::LabelSpace;
     use telemetry::{Delta, Observation, Series};
 
-    fn open(dir: &tempfile::TempDir) -> EdgeCounts {
-        EdgeCounts::open(&dir.path().join("counters")).unwrap()
+    fn carts() -> Component {
+        Component::new("shop", "carts")
+    }
+
+    /// Opens the counters, with those of [`carts`].
+    fn open(dir: &tempfile::TempDir) -> (EdgeCounts, ComponentId) {
+        let counts = EdgeCounts::open(&dir.path().join("counters"), &carts()).unwrap();
+        let component = counts.component(&carts());
+        (counts, component)
+    }
+
+    fn of_carts(counts: &EdgeCounts) -> RequestCounts {
+        let (snapshot, synced) = counts.durable_snapshot();
+        synced.unwrap();
+        snapshot.get(&carts()).unwrap().clone()
     }
 
     fn count(
@@ -327,19 +426,18 @@ mod tests {
     #[test]
     fn counters_continue_after_a_restart() {
         let dir = tempfile::tempdir().unwrap();
-        let counts = open(&dir);
-        counts.declare("GET", "/", 500);
-        counts.record("GET", "/", 200, Duration::from_millis(3), false);
-        counts.record("POST", "/items", 500, Duration::from_secs(60), true);
-        counts.record_failure(ComponentFailure::Trap);
-        let (before, synced) = counts.durable_snapshot();
-        synced.unwrap();
+        let (counts, carts) = open(&dir);
+        counts.declare(carts, "GET", "/", 500);
+        counts.record(carts, "GET", "/", 200, Duration::from_millis(3), false);
+        counts.record(carts, "POST", "/items", 500, Duration::from_secs(60), true);
+        counts.record_failure(carts, ComponentFailure::Trap);
+        let before = of_carts(&counts);
         drop(counts);
 
-        let counts = open(&dir);
-        assert_eq!(counts.durable_snapshot().0, before);
-        counts.record("GET", "/", 200, Duration::from_millis(3), false);
-        let (after, _) = counts.durable_snapshot();
+        let (counts, carts) = open(&dir);
+        assert_eq!(of_carts(&counts), before);
+        counts.record(carts, "GET", "/", 200, Duration::from_millis(3), false);
+        let after = of_carts(&counts);
         assert_eq!(count(&after, "GET", "/", Status::Code(200)), Some(2));
         assert_eq!(count(&after, "GET", "/", Status::Code(500)), Some(0));
         assert_eq!(after.latency["/"].count(), 2);
@@ -353,21 +451,57 @@ mod tests {
     }
 
     #[test]
+    fn equal_series_of_two_components_stay_apart_across_a_restart() {
+        let dir = tempfile::tempdir().unwrap();
+        let users = Component::new("shop", "users");
+        for round in 1..=2 {
+            let (counts, carts) = open(&dir);
+            let users_id = counts.component(&users);
+            for (component, requests) in [(carts, 1), (users_id, 2)] {
+                for _ in 0..requests {
+                    counts.record(component, "GET", "/items", 500, Duration::ZERO, true);
+                    counts.record_failure(component, ComponentFailure::Trap);
+                }
+            }
+            let snapshot = counts.latest();
+            for (component, requests) in [(self::carts(), 1), (users.clone(), 2)] {
+                let counts = snapshot.get(&component).unwrap();
+                let found = count(counts, "GET", "/items", Status::Code(500));
+                assert_eq!(found, Some(requests * round), "{component:?}");
+                assert_eq!(counts.errors, requests * round);
+                assert_eq!(
+                    counts.component_failures[&ComponentFailure::Trap],
+                    requests * round
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_component_without_room_is_counted_with_its_application() {
+        let dir = tempfile::tempdir().unwrap();
+        let (counts, _) = open(&dir);
+        let long = "x".repeat(MAX_NAME_LEN + 1);
+        let id = counts.component(&Component::new("shop", &long));
+        counts.record(id, "GET", "/", 200, Duration::ZERO, false);
+        let snapshot = counts.latest();
+        let shop = snapshot.get(&Component::new("shop", "")).unwrap();
+        assert_eq!(count(shop, "GET", "/", Status::Code(200)), Some(1));
+    }
+
+    #[test]
     fn an_overflow_is_counted_by_class_and_reported() {
         let dir = tempfile::tempdir().unwrap();
-        let counts = open(&dir);
+        let (counts, carts) = open(&dir);
+        let record = |endpoint: &str, status| {
+            counts.record(carts, "GET", endpoint, status, Duration::ZERO, false);
+        };
         for index in 0..2 * MAX_ENDPOINTS {
-            counts.record("GET", &format!("/{index}"), 503, Duration::ZERO, false);
+            record(&format!("/{index}"), 503);
         }
-        counts.record(
-            "GET",
-            &"x".repeat(MAX_ENDPOINT_LEN + 1),
-            200,
-            Duration::ZERO,
-            false,
-        );
-        counts.record("GET", "a\nb", 200, Duration::ZERO, false);
-        let (snapshot, _) = counts.durable_snapshot();
+        record(&"x".repeat(MAX_NAME_LEN + 1), 200);
+        record("a\nb", 200);
+        let snapshot = of_carts(&counts);
         let kept = MAX_ENDPOINTS as u64 - 1;
         assert_eq!(
             count(&snapshot, OTHER, OTHER, Status::Class(5)),
@@ -384,14 +518,16 @@ mod tests {
     #[test]
     fn no_request_is_lost_when_statuses_use_up_the_file() {
         let dir = tempfile::tempdir().unwrap();
-        let counts = open(&dir);
+        let (counts, carts) = open(&dir);
         for status in 100..1000 {
             for method in method::KNOWN {
-                counts.record(method, "/", status, Duration::ZERO, false);
+                for endpoint in ["/", "/a"] {
+                    counts.record(carts, method, endpoint, status, Duration::ZERO, false);
+                }
             }
         }
-        let (snapshot, _) = counts.durable_snapshot();
-        assert_eq!(snapshot.requests.values().sum::<u64>(), 900 * 9);
+        let snapshot = of_carts(&counts);
+        assert_eq!(snapshot.requests.values().sum::<u64>(), 2 * 900 * 9);
         assert!(snapshot.overflowed > 0);
     }
 
@@ -409,22 +545,23 @@ mod tests {
                 })
                 .collect();
             let dir = tempfile::tempdir().unwrap();
-            let one_by_one = open(&dir);
+            let (one_by_one, id) = open(&dir);
             for Observation { series, duration } in &observations {
-                one_by_one.record(series.method, &series.route, series.status, *duration, series.error.is_some());
+                one_by_one.record(id, series.method, &series.route, series.status, *duration, series.error.is_some());
             }
-            let mut in_batches = RequestCounts::default();
+            let mut in_batches = ApplicationCounts::default();
             for part in observations.rchunks(cut) {
                 let mut delta = Delta::default();
                 part.iter().cloned().for_each(|observation| delta.record(observation));
-                in_batches.merge(&in_batches.change(delta.iter(), LabelSpace { max_series: 100, max_label_len: 10 }));
+                let space = LabelSpace { max_series: 100, max_label_len: 10 };
+                in_batches.merge(&in_batches.change([(&carts(), 0, delta.iter())], space));
             }
-            let mut expected = one_by_one.durable_snapshot().0;
+            let mut expected = of_carts(&one_by_one);
             // Only the file has the overflow series from the start.
             expected.requests.retain(|labels, _| labels.endpoint != OTHER);
             expected.latency.remove(OTHER);
             expected.component_failures.clear();
-            prop_assert_eq!(expected, in_batches);
+            prop_assert_eq!(expected, in_batches.get(&carts()).cloned().unwrap_or_default());
         }
     }
 }

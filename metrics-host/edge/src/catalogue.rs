@@ -1,9 +1,10 @@
 //! The route catalogue. The host requests it at start-up, so that series exist at 0 before the first client request.
 
 use crate::{RequestBody, Upstream};
-use edge_counts::EdgeCounts;
+use edge_counts::{ComponentId, EdgeCounts};
 use http::{Request, StatusCode, header};
 use http_body_util::{BodyExt, Limited};
+use request_counts::Component;
 use std::{error::Error, sync::Arc, time::Duration};
 use telemetry::{Route, RouteCatalogue, attribute, inline};
 use tokio::sync::Semaphore;
@@ -14,10 +15,11 @@ const MAX_CATALOGUE: usize = 256 << 10;
 const HOST_STATUSES: [u16; 4] = [499, 500, 503, 504];
 
 /// Creates every series known in advance, at 0: one per route that a target lists, or else one for the target's own
-/// route. Only applications that count inline are asked.
+/// route. Only applications that count inline are asked. `no_component` has the requests that reach none.
 pub(crate) async fn declare_series<U: Upstream>(
     upstream: &U,
     counts: &EdgeCounts,
+    no_component: ComponentId,
     timeout: Duration,
 ) {
     for target in upstream.targets() {
@@ -33,13 +35,17 @@ pub(crate) async fn declare_series<U: Upstream>(
         let catalogue = RouteCatalogue {
             routes: listed.unwrap_or_else(|| vec![own_route()]),
         };
+        let component = counts.component(&Component::new(
+            upstream.application(),
+            upstream.component(target),
+        ));
         for series in catalogue.series() {
-            counts.declare(series.method, &series.route, series.status);
+            counts.declare(component, series.method, &series.route, series.status);
         }
     }
     for method in ["GET", "POST"] {
         for status in HOST_STATUSES {
-            counts.declare(method, attribute::UNREPORTED, status);
+            counts.declare(no_component, method, attribute::UNREPORTED, status);
         }
     }
 }

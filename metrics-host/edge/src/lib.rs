@@ -23,7 +23,7 @@ mod response;
 mod service;
 mod upstream;
 
-pub use edge_counts::EdgeCounts;
+pub use edge_counts::{ComponentId, EdgeCounts};
 pub use failure::Failure;
 pub use metrics::EdgeMetrics;
 pub use request::{RequestBody, RequestBodyError};

@@ -2,13 +2,14 @@
 
 use crate::{EdgeMetrics, Failure, RequestBody, Upstream, catalogue, request, response::Reported};
 use bytes::Bytes;
-use edge_counts::EdgeCounts;
+use edge_counts::{ComponentId, EdgeCounts};
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::{Either, Full};
 use http_server::{listener::Service, reply};
 use hyper::body::Incoming;
-use request_counts::ComponentFailure;
+use request_counts::{Component, ComponentFailure};
 use std::{
+    collections::HashMap,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -41,6 +42,9 @@ pub struct Edge<U>(Arc<Inner<U>>);
 struct Inner<U> {
     upstream: U,
     counts: Arc<EdgeCounts>,
+    /// Where requests count that reach no component.
+    no_component: ComponentId,
+    components: HashMap<String, ComponentId>,
     metrics: EdgeMetrics,
     permits: Arc<Semaphore>,
     max_body_size: usize,
@@ -69,10 +73,19 @@ impl<U: Upstream> Edge<U> {
         metrics
             .in_flight_limit
             .set(i64::try_from(permits).unwrap_or(i64::MAX));
-        catalogue::declare_series(&upstream, &counts, timeout).await;
+        let id = |component| counts.component(&Component::new(upstream.application(), component));
+        let no_component = id("");
+        let components = upstream.targets().iter().map(|target| {
+            let component = upstream.component(target);
+            (component.to_owned(), id(component))
+        });
+        let components = components.collect();
+        catalogue::declare_series(&upstream, &counts, no_component, timeout).await;
         Self(Arc::new(Inner {
             upstream,
             counts,
+            no_component,
+            components,
             metrics,
             permits: Arc::new(Semaphore::new(permits)),
             max_body_size: limits.max_body_size,
@@ -81,12 +94,23 @@ impl<U: Upstream> Edge<U> {
         }))
     }
 
-    async fn respond(&self, request: Request<Incoming>) -> Responded<'_, U::Body> {
+    /// Returns where the requests to `target` count.
+    fn component(&self, target: Option<&U::Target>) -> ComponentId {
+        let component = target.map(|target| self.0.upstream.component(target));
+        let id = component.and_then(|component| self.0.components.get(component));
+        id.copied().unwrap_or(self.0.no_component)
+    }
+
+    async fn respond<'a>(
+        &'a self,
+        target: Option<&'a U::Target>,
+        request: Request<Incoming>,
+    ) -> Responded<'a, U::Body> {
         let refused = |failure| Responded {
             result: Err(failure),
             instance: None,
         };
-        let Some(target) = self.0.upstream.target(request.uri().path()) else {
+        let Some(target) = target else {
             return refused(Failure::NoRoute);
         };
         let limit = self.0.max_body_size;
@@ -152,11 +176,12 @@ impl<U: Upstream> Edge<U> {
     fn respond_to_failure(
         &self,
         failure: &Failure,
+        component: ComponentId,
         request: &Description,
         instance: Option<&str>,
     ) -> Response<Full<Bytes>> {
         if let Some(reason) = failure.component_failure() {
-            self.0.counts.record_failure(reason);
+            self.0.counts.record_failure(component, reason);
         }
         let request_id = self.request_id();
         // Failures that a client can cause alone are not logged: it could fill the log.
@@ -192,8 +217,11 @@ impl<U: Upstream> Service for Edge<U> {
     type Body = EdgeBody<U>;
 
     async fn call(&self, request: Request<Incoming>) -> Response<EdgeBody<U>> {
+        let target = self.0.upstream.target(request.uri().path());
+        let component = self.component(target);
         let mut count = Count {
             counts: &self.0.counts,
+            component,
             method: method::normalize(request.method().as_str()),
             arrived: Instant::now(),
             done: false,
@@ -202,7 +230,7 @@ impl<U: Upstream> Service for Edge<U> {
             method: request.method().clone(),
             path: request.uri().path().to_owned(),
         };
-        let Responded { result, instance } = self.respond(request).await;
+        let Responded { result, instance } = self.respond(target, request).await;
         match result {
             Ok((mut reported, trigger_route)) => {
                 let status = reported.response.status().as_u16();
@@ -223,7 +251,8 @@ impl<U: Upstream> Service for Edge<U> {
                 reported.response.map(Either::Right)
             }
             Err(failure) => {
-                let response = self.respond_to_failure(&failure, &description, instance.as_deref());
+                let instance = instance.as_deref();
+                let response = self.respond_to_failure(&failure, component, &description, instance);
                 count.finish(
                     attribute::UNREPORTED,
                     failure.status().as_u16(),
@@ -235,9 +264,12 @@ impl<U: Upstream> Service for Edge<U> {
     }
 
     fn refuse(&self, request: Request<Incoming>) -> Response<EdgeBody<U>> {
-        self.0.counts.record_failure(ComponentFailure::Overload);
+        let component = self.component(self.0.upstream.target(request.uri().path()));
+        let counts = &self.0.counts;
+        counts.record_failure(component, ComponentFailure::Overload);
         let refused = StatusCode::SERVICE_UNAVAILABLE;
-        self.0.counts.record(
+        counts.record(
+            component,
             request.method().as_str(),
             attribute::UNREPORTED,
             refused.as_u16(),
@@ -249,6 +281,7 @@ impl<U: Upstream> Service for Edge<U> {
 
     fn malformed(&self, status: StatusCode) {
         self.0.counts.record(
+            self.0.no_component,
             method::OTHER,
             attribute::UNREPORTED,
             status.as_u16(),
@@ -261,6 +294,7 @@ impl<U: Upstream> Service for Edge<U> {
 /// Counts a request exactly once: when it finishes or, if the client leaves earlier, when it is dropped.
 struct Count<'a> {
     counts: &'a EdgeCounts,
+    component: ComponentId,
     method: &'static str,
     arrived: Instant,
     done: bool,
@@ -270,6 +304,7 @@ impl Count<'_> {
     fn finish(&mut self, endpoint: &str, status: u16, failed: bool) {
         self.done = true;
         self.counts.record(
+            self.component,
             self.method,
             endpoint,
             status,

@@ -24,6 +24,13 @@ pub trait Upstream: Send + Sync + 'static {
     /// Returns the route of `target`, such as `/items/...`. Requests count under it unless the response names a route.
     fn route<'a>(&self, target: &'a Self::Target) -> &'a str;
 
+    /// Returns the application's name. It and the names of components must be distinct and short enough for the counter
+    /// file: see [`edge_counts::MAX_NAME_LEN`].
+    fn application(&self) -> &str;
+
+    /// Returns the id of the component behind `target`, in its application.
+    fn component<'a>(&self, target: &'a Self::Target) -> &'a str;
+
     /// Returns whether the application understands the host's `telemetry-describe` requests. Other applications would
     /// treat and count them as client requests.
     fn is_inline(&self) -> bool;

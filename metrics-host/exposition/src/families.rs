@@ -5,20 +5,34 @@ use otlp::{Amount, Buckets, OtlpSeries, SeriesValue};
 use prometheus::proto::{
     Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType,
 };
-use request_counts::RequestCounts;
+use request_counts::{ApplicationCounts, Component, ComponentFailure, RequestCounts};
 use telemetry::histogram::BOUNDS_SECONDS;
 
-/// Returns the `app_*` families and the overflow counter.
-pub(super) fn of_application(counts: &RequestCounts) -> Vec<MetricFamily> {
-    let failures = counts
-        .component_failures
-        .iter()
-        .map(|(failure, count)| counter(metric::COMPONENT_FAILURES, &[failure.as_str()], *count));
+/// Returns the `app_*` families and those about what they lack.
+pub(super) fn of_applications(counts: &ApplicationCounts) -> Vec<MetricFamily> {
+    let per_component = |declared: Family, value: fn(&RequestCounts) -> u64| {
+        let metrics = counts
+            .iter()
+            .map(|(component, counts)| counter(declared, component, &[], value(counts)));
+        family(declared, metrics.collect())
+    };
+    let failures = counts.iter().flat_map(|(component, counts)| {
+        ComponentFailure::ALL.map(|failure| {
+            let count = counts.component_failures.get(&failure).copied();
+            let reason = [failure.as_str()];
+            counter(
+                metric::COMPONENT_FAILURES,
+                component,
+                &reason,
+                count.unwrap_or_default(),
+            )
+        })
+    });
     let mut families = of_requests([metric::REQUESTS, metric::LATENCY], counts);
     families.extend([
-        single(metric::ERRORS, counts.errors),
         family(metric::COMPONENT_FAILURES, failures.collect()),
-        single(metric::OVERFLOWED, counts.overflowed),
+        per_component(metric::ERRORS, |counts| counts.errors),
+        per_component(metric::LOST_REQUESTS, |counts| counts.lost),
     ]);
     families
 }
@@ -26,21 +40,22 @@ pub(super) fn of_application(counts: &RequestCounts) -> Vec<MetricFamily> {
 /// Returns the families of `requests` and `durations`.
 pub(super) fn of_requests(
     [requests, durations]: [Family; 2],
-    counts: &RequestCounts,
+    counts: &ApplicationCounts,
 ) -> Vec<MetricFamily> {
-    let counted = counts.requests.iter().map(|(labels, count)| {
-        let status = labels.status.to_string();
-        counter(
-            requests,
-            &[labels.method, &labels.endpoint, &status],
-            *count,
-        )
+    let counted = counts.iter().flat_map(|(component, counts)| {
+        counts.requests.iter().map(move |(labels, count)| {
+            let status = labels.status.to_string();
+            let values = [labels.method, &labels.endpoint, &status];
+            counter(requests, component, &values, *count)
+        })
     });
-    let timed = counts.latency.iter().map(|(endpoint, counted)| {
-        let mut metric = labelled(durations.labels.iter().copied().zip([&**endpoint]));
-        let sum = counted.sum_nanos as f64 / 1e9;
-        metric.set_histogram(histogram(&BOUNDS_SECONDS, &counted.buckets, sum));
-        metric
+    let timed = counts.iter().flat_map(|(component, counts)| {
+        counts.latency.iter().map(move |(endpoint, counted)| {
+            let mut metric = of_component(durations, component, &[endpoint]);
+            let sum = counted.sum_nanos as f64 / 1e9;
+            metric.set_histogram(histogram(&BOUNDS_SECONDS, &counted.buckets, sum));
+            metric
+        })
     });
     vec![
         family(requests, counted.collect()),
@@ -50,7 +65,11 @@ pub(super) fn of_requests(
 
 /// Returns the family of a counter without labels.
 pub(super) fn single(declared: Family, count: u64) -> MetricFamily {
-    family(declared, vec![counter(declared, &[], count)])
+    let mut counter = Counter::default();
+    counter.set_value(count as f64);
+    let mut metric = Metric::default();
+    metric.set_counter(counter);
+    family(declared, vec![metric])
 }
 
 /// Returns the families of generic OTLP metrics.
@@ -116,12 +135,23 @@ fn labelled<'a>(labels: impl Iterator<Item = (&'a str, &'a str)>) -> Metric {
     metric
 }
 
-fn counter(declared: Family, values: &[&str], count: u64) -> Metric {
+/// Returns a counter of `component`; `values` are those of the labels after `application` and `component`.
+fn counter(declared: Family, component: &Component, values: &[&str], count: u64) -> Metric {
     let mut counter = Counter::default();
     counter.set_value(count as f64);
-    let mut metric = labelled(declared.labels.iter().copied().zip(values.iter().copied()));
+    let mut metric = of_component(declared, component, values);
     metric.set_counter(counter);
     metric
+}
+
+fn of_component(declared: Family, component: &Component, values: &[&str]) -> Metric {
+    let Component {
+        application,
+        component,
+    } = component;
+    let names = [&**application, component].into_iter();
+    let values = names.chain(values.iter().copied());
+    labelled(declared.labels.iter().copied().zip(values))
 }
 
 /// Makes the cumulative buckets of the format from `counts` per bucket, of which the last has no bound.

@@ -12,7 +12,7 @@ use flate2::{Compression, write::GzEncoder};
 use journal::Journal;
 use metric::{IntCounter, IntGauge, Registry};
 use prometheus::{Encoder, TextEncoder};
-use request_counts::RequestCounts;
+use request_counts::ApplicationCounts;
 use std::{
     io::{self, Write},
     sync::Arc,
@@ -75,21 +75,21 @@ impl Sources {
         &self.registry
     }
 
-    /// Returns the requests of the application from both counting parties, after syncing them to disk.
-    pub fn request_counts(&self) -> RequestCounts {
+    /// Returns the requests of all applications from both counting parties, after syncing them to disk.
+    pub fn request_counts(&self) -> ApplicationCounts {
         let (mut counts, synced) = self.counts.durable_snapshot();
         if let Err(error) = synced {
             self.metrics.sync_failures.inc();
             tracing::error!(%error, "counters did not reach the disk; the page shows the last ones that did");
         }
-        counts.merge(&self.journal.state().component);
+        counts.merge(&self.journal.state().reported);
         counts
     }
 
     /// Returns the same from memory, without the disk. A power loss can take the latest of them back.
-    pub fn latest_counts(&self) -> RequestCounts {
+    pub fn latest_counts(&self) -> ApplicationCounts {
         let mut counts = self.counts.latest();
-        counts.merge(&self.journal.state().component);
+        counts.merge(&self.journal.state().reported);
         counts
     }
 }
@@ -102,14 +102,15 @@ pub fn render(sources: &Sources) -> io::Result<Vec<u8>> {
     let metrics = &sources.metrics;
     let counts = sources.request_counts();
     metrics.series.set(gauge(counts.series()));
-    let mut families = families::of_application(&counts);
+    let mut families = families::of_applications(&counts);
+    let overflowed = counts.sum(|counts| counts.overflowed);
+    families.push(families::single(metric::OVERFLOWED, overflowed));
     {
         let state = sources.journal.state();
         families.extend(families::of_requests(
             [metric::HOST_REQUESTS, metric::HOST_DURATION],
             &state.host,
         ));
-        families.push(families::single(metric::LOST_REQUESTS, state.lost_requests));
         families.extend(families::of_otlp(&state.otlp));
         metrics.otlp_series.set(gauge(state.otlp.series()));
         metrics.otlp_streams.set(gauge(state.otlp.streams()));

@@ -29,7 +29,7 @@ use opentelemetry_proto::tonic::collector::{
     trace::v1::ExportTraceServiceRequest,
 };
 use otlp::{Encoding, Rejections, Signal};
-use request_counts::LabelSpace;
+use request_counts::{Component, LabelSpace};
 use sha2::{Digest, Sha256};
 use std::{sync::Arc, time::Duration};
 use telemetry::{BatchKey, attribute};
@@ -139,12 +139,18 @@ impl Ingest {
             });
         }
         self.check_points(batch.delta.iter().count())?;
+        let resource = batch.resource;
+        let component = Component {
+            application: resource.service_name,
+            component: resource.component,
+        };
         let change = Change {
             batch: Some(Batch {
                 key,
                 body: Sha256::digest(&body).into(),
                 end_unix_nanos: batch.end_unix_nanos,
             }),
+            component: component.clone(),
             requests: batch.delta,
             ..Change::default()
         };
@@ -155,9 +161,14 @@ impl Ingest {
                 metrics.batches.inc();
                 metrics.gaps.inc_by(missing);
                 metrics.telemetry_counted();
-                let resource = &batch.resource;
-                let (name, version) = (&resource.service_name, &resource.service_version);
-                self.0.applications.show(name, version, "");
+                let Component {
+                    application,
+                    component,
+                } = &component;
+                let version = &resource.service_version;
+                self.0
+                    .applications
+                    .show(application, component, version, "");
             }
             Receipt::Duplicate => metrics.duplicates.inc(),
         }
@@ -219,7 +230,7 @@ impl Ingest {
         self.check_points(found)?;
         if found > 0 {
             let change = Change {
-                host_requests: spans.requests,
+                host_requests: vec![(Component::default(), spans.requests)],
                 host_ends_unix_nanos: spans.ends_unix_nanos,
                 ..Change::default()
             };

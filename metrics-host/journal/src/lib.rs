@@ -23,6 +23,7 @@ pub use state::State;
 pub use store::JournalError;
 
 use otlp::{Point, Rejections, SeriesLimits};
+use request_counts::Component;
 use std::{
     path::{Path, PathBuf},
     sync::{
@@ -53,10 +54,12 @@ pub struct JournalLimits {
 pub struct Change {
     /// Identifies an idempotent batch; `None` for generic OTLP.
     pub batch: Option<Batch>,
+    /// The component that reports `requests`.
+    pub component: Component,
     /// Requests that a component reported.
     pub requests: Delta,
-    /// Requests in a host's spans.
-    pub host_requests: Delta,
+    /// Requests in a host's spans, by component.
+    pub host_requests: Vec<(Component, Delta)>,
     /// End times of `host_requests`, in nanoseconds since the Unix epoch.
     pub host_ends_unix_nanos: Vec<u64>,
     /// Data points of generic OTLP senders.

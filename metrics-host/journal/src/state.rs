@@ -2,17 +2,15 @@
 
 use super::host_gap::HostGap;
 use otlp::OtlpSeries;
-use request_counts::RequestCounts;
+use request_counts::ApplicationCounts;
 
 /// The counters on disk.
 #[derive(Debug, Default)]
 pub struct State {
     /// Requests that components reported.
-    pub component: RequestCounts,
+    pub reported: ApplicationCounts,
     /// Requests in hosts' spans.
-    pub host: RequestCounts,
-    /// Requests whose telemetry components dropped, as they reported.
-    pub lost_requests: u64,
+    pub host: ApplicationCounts,
     /// Metrics of generic OTLP senders.
     pub otlp: OtlpSeries,
     /// Recent requests in hosts' spans and in components' reports; not on disk.
@@ -25,7 +23,7 @@ impl State {
     /// Returns the number of recent requests in hosts' spans that components did not report.
     pub fn host_gap(&self, now_unix_seconds: u64) -> u64 {
         // If no component reports, there is nothing to compare.
-        if self.component.requests.is_empty() {
+        if self.reported.series() == 0 {
             0
         } else {
             self.gap.at(now_unix_seconds)

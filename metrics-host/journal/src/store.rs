@@ -3,7 +3,9 @@
 use super::state::State;
 use metric::Kind;
 use otlp::{Amount, MetricSeries, OtlpSeries, Replacement, SeriesValue, Stream, StreamId};
-use request_counts::{ComponentFailure, RequestCounts, RequestLabels};
+use request_counts::{
+    ApplicationCounts, Component, ComponentFailure, RequestCounts, RequestLabels,
+};
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 use serde::{Serialize, de::DeserializeOwned};
 use std::{
@@ -15,9 +17,10 @@ use telemetry::{Histogram, histogram::BUCKETS};
 /// Marks the file as a journal: "mhjl".
 const APPLICATION_ID: i32 = 0x6d68_6a6c;
 /// Migrations in order; the n-th makes schema version n. A released migration never changes.
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 3] = [
     include_str!("migrations/0001_requests.sql"),
     include_str!("migrations/0002_otlp.sql"),
+    include_str!("migrations/0003_components.sql"),
 ];
 /// Largest write-ahead log kept after a checkpoint, in bytes.
 const WAL_SIZE: i64 = 16 << 20;
@@ -30,11 +33,15 @@ const REMEMBER: &str = "INSERT INTO senders (instance, sequence, body, seen) VAL
 const FORGET_OLDEST: &str = "DELETE FROM senders WHERE instance IN \
     (SELECT instance FROM senders ORDER BY seen LIMIT ?)";
 const COUNT_SENDERS: &str = "SELECT count(*), coalesce(max(seen), 0) FROM senders";
-const PUT_REQUESTS: &str = "INSERT INTO requests (reporter, endpoint, method, status, count) VALUES (?, ?, ?, ?, ?) \
+const FIND_COMPONENT: &str =
+    "SELECT id FROM components WHERE reporter = ? AND application = ? AND component = ?";
+const ADD_COMPONENT: &str =
+    "INSERT INTO components (reporter, application, component) VALUES (?, ?, ?)";
+const PUT_REQUESTS: &str = "INSERT INTO component_requests (component, endpoint, method, status, count) VALUES (?, ?, ?, ?, ?) \
     ON CONFLICT DO UPDATE SET count = excluded.count";
-const PUT_LATENCY: &str = "INSERT INTO latency (reporter, endpoint, buckets, sum_nanos) VALUES (?, ?, ?, ?) \
+const PUT_LATENCY: &str = "INSERT INTO component_latency (component, endpoint, buckets, sum_nanos) VALUES (?, ?, ?, ?) \
     ON CONFLICT DO UPDATE SET buckets = excluded.buckets, sum_nanos = excluded.sum_nanos";
-const PUT_TOTAL: &str = "INSERT INTO totals (reporter, name, count) VALUES (?, ?, ?) \
+const PUT_TOTAL: &str = "INSERT INTO component_totals (component, name, count) VALUES (?, ?, ?) \
     ON CONFLICT DO UPDATE SET count = excluded.count";
 const PUT_METRIC: &str = "INSERT INTO otlp_metrics (name, kind, help) VALUES (?, ?, ?) \
     ON CONFLICT DO UPDATE SET kind = excluded.kind, help = excluded.help";
@@ -44,16 +51,18 @@ const PUT_STREAM: &str = "INSERT INTO otlp_streams (id, start_unix_nanos, time_u
     VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET start_unix_nanos = excluded.start_unix_nanos, \
     time_unix_nanos = excluded.time_unix_nanos, total = excluded.total, seen = excluded.seen";
 const FORGET_STREAM: &str = "DELETE FROM otlp_streams WHERE id = ?";
+const ALL_COMPONENTS: &str = "SELECT id, application, component FROM components WHERE reporter = ?";
 const ALL_REQUESTS: &str =
-    "SELECT endpoint, method, status, count FROM requests WHERE reporter = ?";
-const ALL_LATENCY: &str = "SELECT endpoint, buckets, sum_nanos FROM latency WHERE reporter = ?";
-const ALL_TOTALS: &str = "SELECT name, count FROM totals WHERE reporter = ?";
+    "SELECT endpoint, method, status, count FROM component_requests WHERE component = ?";
+const ALL_LATENCY: &str =
+    "SELECT endpoint, buckets, sum_nanos FROM component_latency WHERE component = ?";
+const ALL_TOTALS: &str = "SELECT name, count FROM component_totals WHERE component = ?";
 const ALL_SERIES: &str = "SELECT metric, kind, help, labels, amount FROM otlp_series \
     JOIN otlp_metrics ON otlp_metrics.name = otlp_series.metric";
 const ALL_STREAMS: &str =
     "SELECT id, start_unix_nanos, time_unix_nanos, total, seen FROM otlp_streams";
 
-/// Names in the table `totals`, beside the reasons of [`ComponentFailure`].
+/// Names in the table `component_totals`, beside the reasons of [`ComponentFailure`].
 const ERRORS: &str = "errors";
 const OVERFLOWED: &str = "overflowed";
 const LOST: &str = "lost";
@@ -205,10 +214,42 @@ impl Store {
     pub(super) fn put_requests(
         &self,
         reporter: Reporter,
+        change: &ApplicationCounts,
+        before: &ApplicationCounts,
+    ) -> rusqlite::Result<()> {
+        let nothing = RequestCounts::default();
+        for (component, change) in change.iter() {
+            let id = self.component_id(reporter, component)?;
+            let before = before.get(component).unwrap_or(&nothing);
+            self.put_component(id, change, before)?;
+        }
+        Ok(())
+    }
+
+    /// Finds the id of a component, or adds the component.
+    fn component_id(&self, reporter: Reporter, component: &Component) -> rusqlite::Result<i64> {
+        let Component {
+            application,
+            component,
+        } = component;
+        let names = params![reporter.as_str(), application, component];
+        let mut statement = self.connection.prepare_cached(FIND_COMPONENT)?;
+        let found = statement.query_row(names, |row| row.get(0)).optional()?;
+        found.map_or_else(
+            || {
+                self.put(ADD_COMPONENT, names)?;
+                Ok(self.connection.last_insert_rowid())
+            },
+            Ok,
+        )
+    }
+
+    fn put_component(
+        &self,
+        id: i64,
         change: &RequestCounts,
         before: &RequestCounts,
     ) -> rusqlite::Result<()> {
-        let reporter = reporter.as_str();
         for (labels, count) in &change.requests {
             let RequestLabels {
                 endpoint,
@@ -220,20 +261,14 @@ impl Store {
                 .get(labels)
                 .map_or(0, |count| *count)
                 .saturating_add(*count);
-            let values = params![
-                reporter,
-                endpoint,
-                method,
-                status.to_string(),
-                to_sql(count)
-            ];
+            let values = params![id, endpoint, method, status.to_string(), to_sql(count)];
             self.put(PUT_REQUESTS, values)?;
         }
         for (endpoint, gain) in &change.latency {
             let mut histogram = before.latency.get(endpoint).copied().unwrap_or_default();
             histogram.merge(gain);
             let values = params![
-                reporter,
+                id,
                 endpoint,
                 json(&histogram.buckets),
                 to_sql(histogram.sum_nanos)
@@ -243,6 +278,7 @@ impl Store {
         let mut totals = vec![
             (ERRORS, before.errors, change.errors),
             (OVERFLOWED, before.overflowed, change.overflowed),
+            (LOST, before.lost, change.lost),
         ];
         for (failure, gain) in &change.component_failures {
             let before = before.component_failures.get(failure).copied();
@@ -250,16 +286,11 @@ impl Store {
         }
         for (name, before, gain) in totals {
             if gain > 0 {
-                let values = params![reporter, name, to_sql(before.saturating_add(gain))];
+                let values = params![id, name, to_sql(before.saturating_add(gain))];
                 self.put(PUT_TOTAL, values)?;
             }
         }
         Ok(())
-    }
-
-    pub(super) fn put_lost(&self, lost: u64) -> rusqlite::Result<()> {
-        let values = params![Reporter::Component.as_str(), LOST, to_sql(lost)];
-        self.put(PUT_TOTAL, values)
     }
 
     pub(super) fn put_otlp(&self, replacement: &Replacement) -> rusqlite::Result<()> {
@@ -300,31 +331,41 @@ impl Store {
             self.connection
                 .query_row(COUNT_SENDERS, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
         self.last_seen = from_sql(last_seen);
-        let (component, lost_requests) = self.read_requests(Reporter::Component)?;
-        let (host, _) = self.read_requests(Reporter::Host)?;
         Ok(State {
-            component,
-            host,
-            lost_requests,
+            reported: self.read_requests(Reporter::Component)?,
+            host: self.read_requests(Reporter::Host)?,
             otlp: self.read_otlp()?,
             senders: from_sql(senders),
             ..State::default()
         })
     }
 
-    fn read_requests(&self, reporter: Reporter) -> Result<(RequestCounts, u64), Reason> {
-        let mut counts = RequestCounts::default();
-        let mut lost = 0;
-        let mut statement = self.connection.prepare(ALL_REQUESTS)?;
+    fn read_requests(&self, reporter: Reporter) -> Result<ApplicationCounts, Reason> {
+        let mut all = ApplicationCounts::default();
+        let mut statement = self.connection.prepare(ALL_COMPONENTS)?;
         let mut rows = statement.query([reporter.as_str()])?;
+        while let Some(row) = rows.next()? {
+            let component = Component {
+                application: row.get(1)?,
+                component: row.get(2)?,
+            };
+            *all.of(&component) = self.read_component(row.get(0)?)?;
+        }
+        Ok(all)
+    }
+
+    fn read_component(&self, id: i64) -> Result<RequestCounts, Reason> {
+        let mut counts = RequestCounts::default();
+        let mut statement = self.connection.prepare_cached(ALL_REQUESTS)?;
+        let mut rows = statement.query([id])?;
         while let Some(row) = rows.next()? {
             let (method, status): (String, String) = (row.get(1)?, row.get(2)?);
             let labels = RequestLabels::stored(row.get(0)?, &method, &status)
                 .ok_or_else(|| Reason::Damaged(format!("status {status:?} in requests")))?;
             counts.requests.insert(labels, from_sql(row.get(3)?));
         }
-        let mut statement = self.connection.prepare(ALL_LATENCY)?;
-        let mut rows = statement.query([reporter.as_str()])?;
+        let mut statement = self.connection.prepare_cached(ALL_LATENCY)?;
+        let mut rows = statement.query([id])?;
         while let Some(row) = rows.next()? {
             let buckets: [u64; BUCKETS] = parse("latency", &row.get::<_, String>(1)?)?;
             let histogram = Histogram {
@@ -333,8 +374,8 @@ impl Store {
             };
             counts.latency.insert(row.get(0)?, histogram);
         }
-        let mut statement = self.connection.prepare(ALL_TOTALS)?;
-        let mut rows = statement.query([reporter.as_str()])?;
+        let mut statement = self.connection.prepare_cached(ALL_TOTALS)?;
+        let mut rows = statement.query([id])?;
         while let Some(row) = rows.next()? {
             let (name, count): (String, i64) = (row.get(0)?, row.get(1)?);
             let failures = ComponentFailure::ALL;
@@ -344,14 +385,14 @@ impl Store {
             match (&*name, failure) {
                 (ERRORS, _) => counts.errors = from_sql(count),
                 (OVERFLOWED, _) => counts.overflowed = from_sql(count),
-                (LOST, _) => lost = from_sql(count),
+                (LOST, _) => counts.lost = from_sql(count),
                 (_, Some(failure)) => {
                     counts.component_failures.insert(failure, from_sql(count));
                 }
                 _ => return Err(Reason::Damaged(format!("total {name:?}"))),
             }
         }
-        Ok((counts, lost))
+        Ok(counts)
     }
 
     fn read_otlp(&self) -> Result<OtlpSeries, Reason> {
@@ -469,18 +510,17 @@ mod tests {
             .execute_batch(
                 "INSERT INTO requests VALUES ('component', '/items', 'GET', '200', 7);
                  INSERT INTO latency VALUES ('component', '/items', '[7,0,0,0,0,0,0,0,0,0,0,0,0,0,0]', 3500000);
-                 INSERT INTO totals VALUES ('component', 'trap', 2);
+                 INSERT INTO totals VALUES ('component', 'trap', 2), ('component', 'lost', 5), ('host', 'errors', 1);
                  INSERT INTO senders VALUES ('i', 3, x'00', 12);",
             )
             .unwrap();
         drop(connection);
         let (store, state) = Store::open(&path).unwrap();
-        assert_eq!(state.component.requests.values().sum::<u64>(), 7);
-        assert_eq!(state.component.latency["/items"].count(), 7);
-        assert_eq!(
-            state.component.component_failures[&ComponentFailure::Trap],
-            2
-        );
+        let unnamed = state.reported.get(&Component::default()).unwrap();
+        assert_eq!(unnamed.requests.values().sum::<u64>(), 7);
+        assert_eq!(unnamed.latency["/items"].count(), 7);
+        assert_eq!(unnamed.component_failures[&ComponentFailure::Trap], 2);
+        assert_eq!(unnamed.lost, 5);
         assert_eq!(
             store.last_batch("i").unwrap().map(|last| last.sequence),
             Some(3)
@@ -516,7 +556,8 @@ mod tests {
                 .unwrap()
             }),
             ("damaged", &|| {
-                in_journal("INSERT INTO totals VALUES ('component', 'nonsense', 1)");
+                in_journal("INSERT INTO components VALUES (1, 'component', '', '')");
+                in_journal("INSERT INTO component_totals VALUES (1, 'nonsense', 1)");
             }),
             ("damaged", &|| {
                 in_journal("PRAGMA wal_checkpoint(TRUNCATE)");

@@ -1,7 +1,7 @@
 use super::*;
 use metric::{Kind, Registry};
 use otlp::{Amount, Family, PointValue, SeriesValue};
-use request_counts::LabelSpace;
+use request_counts::{LabelSpace, RequestCounts};
 use std::time::Duration;
 use telemetry::{Observation, Series};
 
@@ -38,13 +38,19 @@ fn change(instance: &str, sequence: u64) -> Change {
             body: [sequence as u8; 32],
             end_unix_nanos: 0,
         }),
+        component: carts(),
         requests,
         ..Change::default()
     }
 }
 
+fn carts() -> Component {
+    Component::new("shop", "carts")
+}
+
 fn requests(journal: &Journal) -> u64 {
-    journal.state().component.requests.values().sum()
+    let requests = |counts: &RequestCounts| counts.requests.values().sum();
+    journal.state().reported.sum(requests)
 }
 
 const COUNTED: Receipt = Receipt::Counted {
@@ -72,12 +78,31 @@ async fn an_acknowledged_batch_survives_a_restart_and_its_retry_is_recognised() 
     let skipping = journal.commit(change("a", 5)).await;
     assert!(matches!(skipping, Ok(Receipt::Counted { missing: 2, .. })));
     let state = journal.state();
-    assert_eq!(state.component.requests.values().sum::<u64>(), 3);
-    assert_eq!(state.component.latency["/"].sum_nanos, 9_000_000);
-    assert_eq!(
-        (state.component.errors, state.lost_requests, state.senders),
-        (3, 3, 1)
-    );
+    let counts = state.reported.get(&carts()).unwrap();
+    assert_eq!(counts.requests.values().sum::<u64>(), 3);
+    assert_eq!(counts.latency["/"].sum_nanos, 9_000_000);
+    assert_eq!((counts.errors, counts.lost, state.senders), (3, 3, 1));
+}
+
+#[tokio::test]
+async fn equal_series_of_two_components_stay_apart_across_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let users = Component::new("shop", "users");
+    for round in 1..=2 {
+        let journal = open(&dir);
+        journal.commit(change("a", round)).await.unwrap();
+        for instance in ["b", "c"] {
+            let mut change = change(instance, round);
+            change.component = users.clone();
+            journal.commit(change).await.unwrap();
+        }
+        let state = journal.state();
+        for (component, requests) in [(&carts(), round), (&users, 2 * round)] {
+            let counts = state.reported.get(component).unwrap();
+            assert_eq!(counts.requests.values().sum::<u64>(), requests);
+            assert_eq!((counts.errors, counts.lost), (requests, requests));
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

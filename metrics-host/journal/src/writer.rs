@@ -9,6 +9,7 @@ use super::{
 use foldhash::quality::RandomState;
 use indexmap::IndexMap;
 use otlp::{Rejections, Replacement};
+use request_counts::Component;
 use std::{
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -35,19 +36,25 @@ pub(super) struct Job {
     pub(super) receipt: oneshot::Sender<Result<Receipt, CommitError>>,
 }
 
-/// Requests in order of arrival: the earlier ones get the series that are left.
-type Requests = IndexMap<Series, Histogram, RandomState>;
+/// Requests of each component in order of arrival: the earlier ones get the series that are left.
+type Requests = IndexMap<Component, Reported, RandomState>;
+
+/// Requests of one component.
+#[derive(Default)]
+struct Reported {
+    /// Requests without a series, because the component dropped their telemetry.
+    lost: u64,
+    series: IndexMap<Series, Histogram, RandomState>,
+}
 
 /// The changes of one transaction, not yet in [`State`].
 #[derive(Default)]
 struct Group {
     requests: Requests,
-    /// Requests without a series, because their component dropped their telemetry.
-    lost: u64,
     host_requests: Requests,
     host_ends_unix_nanos: Vec<u64>,
     /// End time, in nanoseconds since the Unix epoch, and number of components' requests.
-    reported: Vec<(u64, u64)>,
+    ends: Vec<(u64, u64)>,
     otlp: Replacement,
     new_senders: u64,
     receipts: Vec<Result<Receipt, CommitError>>,
@@ -138,39 +145,31 @@ impl Writer {
             group.receipts.push(receipt);
         }
         let forgotten = self.forget(group.new_senders)?;
-        let (component, host, lost) = {
+        let (reported, host) = {
             let state = lock(&self.state);
             let space = self.limits.series.space;
-            let component = state.component.change(&group.requests, space);
-            let host = state.host.change(&group.host_requests, space);
+            let reported = state.reported.change(counted(&group.requests), space);
+            let host = state.host.change(counted(&group.host_requests), space);
             self.store
-                .put_requests(Reporter::Component, &component, &state.component)?;
+                .put_requests(Reporter::Component, &reported, &state.reported)?;
             self.store
                 .put_requests(Reporter::Host, &host, &state.host)?;
-            (
-                component,
-                host,
-                state.lost_requests.saturating_add(group.lost),
-            )
+            (reported, host)
         };
-        if group.lost > 0 {
-            self.store.put_lost(lost)?;
-        }
         self.store.put_otlp(&group.otlp)?;
         self.store.commit()?;
 
         // The group is on disk, so the state may show it.
         let mut state = lock(&self.state);
-        state.component.merge(&component);
+        state.reported.merge(&reported);
         state.host.merge(&host);
-        state.lost_requests = lost;
         state.otlp.replace(group.otlp);
         state.senders = (state.senders + group.new_senders).saturating_sub(forgotten);
         let now = unix_seconds();
         for end in group.host_ends_unix_nanos {
             state.gap.host_saw(end / NANOS_PER_SECOND, now);
         }
-        for (end, requests) in group.reported {
+        for (end, requests) in group.ends {
             state
                 .gap
                 .component_reported(end / NANOS_PER_SECOND, requests, now);
@@ -192,7 +191,7 @@ impl Writer {
                     missing = skipped;
                     group.new_senders += u64::from(!known);
                     let requests = change.requests.requests();
-                    group.reported.push((batch.end_unix_nanos, requests));
+                    group.ends.push((batch.end_unix_nanos, requests));
                 }
                 Verdict::Duplicate => return Ok(Ok(Receipt::Duplicate)),
                 Verdict::Reused => {
@@ -200,9 +199,12 @@ impl Writer {
                 }
             }
         }
-        group.lost = group.lost.saturating_add(change.requests.lost);
-        add(&mut group.requests, change.requests);
-        add(&mut group.host_requests, change.host_requests);
+        if change.batch.is_some() {
+            add(&mut group.requests, change.component, change.requests);
+        }
+        for (component, requests) in change.host_requests {
+            add(&mut group.host_requests, component, requests);
+        }
         group
             .host_ends_unix_nanos
             .extend(change.host_ends_unix_nanos);
@@ -307,10 +309,21 @@ enum Verdict {
 
 const NANOS_PER_SECOND: u64 = 1_000_000_000;
 
-fn add(counted: &mut Requests, delta: Delta) {
+fn add(requests: &mut Requests, component: Component, delta: Delta) {
+    let reported = requests.entry(component).or_default();
+    reported.lost = reported.lost.saturating_add(delta.lost);
     for (series, histogram) in delta {
-        counted.entry(series).or_default().merge(&histogram);
+        reported.series.entry(series).or_default().merge(&histogram);
     }
+}
+
+/// Returns `requests` as [`request_counts::ApplicationCounts::change`] takes them.
+fn counted(
+    requests: &Requests,
+) -> impl Iterator<Item = (&Component, u64, &IndexMap<Series, Histogram, RandomState>)> {
+    requests
+        .iter()
+        .map(|(component, reported)| (component, reported.lost, &reported.series))
 }
 
 fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {

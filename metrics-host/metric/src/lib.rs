@@ -68,20 +68,20 @@ macro_rules! families {
 
 families! {
     /// Every request, counted once by one party.
-    REQUESTS = Counter "app_requests_total" ["method", "endpoint", "http_status"] "HTTP requests by method, endpoint and response status.";
+    REQUESTS = Counter "app_requests_total" ["application", "component", "method", "endpoint", "http_status"] "HTTP requests by application, component, method, endpoint and response status.";
     /// Observed by the party that counts the request.
-    LATENCY = Histogram "app_request_latency_seconds" ["endpoint"] "Time from the arrival of a request to its response.";
-    /// A handler's error or a request lost to a trap, not a plain 4xx or a readiness 503.
-    ERRORS = Counter "app_errors_total" [] "Requests that ended in an internal exception.";
+    LATENCY = Histogram "app_request_latency_seconds" ["application", "component", "endpoint"] "Time from the arrival of a request to its response.";
+    /// A handler's error that the component names, or a request lost to a trap; not a plain 500 that a component answers.
+    ERRORS = Counter "app_errors_total" ["application", "component"] "Requests that ended in an internal exception: an error that the component names, a trap, or an error instead of a response. A 500 that the component answers by itself is not one.";
     /// Reasons: `request_counts::ComponentFailure`.
-    COMPONENT_FAILURES = Counter "app_component_failures_total" ["reason"] "Component failures: instances lost to a trap; requests that timed out, got no instance or were refused at capacity.";
+    COMPONENT_FAILURES = Counter "app_component_failures_total" ["application", "component", "reason"] "Component failures: instances lost to a trap; requests that timed out, got no instance or were refused at capacity.";
     /// Always 1.
-    APP_BUILD_INFO = Gauge "app_build_info" ["name", "version", "revision"] "Name and version of the application, and the first digits of its component's SHA-256 if it is hosted here.";
+    APP_BUILD_INFO = Gauge "app_build_info" ["application", "component", "version", "revision"] "Version of the application, and the first digits of the component's SHA-256 if it is hosted here.";
 
     /// The Spin host's own view, by trigger route, to compare with the component's.
-    HOST_REQUESTS = Counter "spin_http_requests_total" ["method", "endpoint", "http_status"] "HTTP requests in the host's server spans.";
+    HOST_REQUESTS = Counter "spin_http_requests_total" ["application", "component", "method", "endpoint", "http_status"] "HTTP requests in the host's server spans.";
     /// From the same spans.
-    HOST_DURATION = Histogram "spin_http_request_duration_seconds" ["endpoint"] "Duration of the host's server spans.";
+    HOST_DURATION = Histogram "spin_http_request_duration_seconds" ["application", "component", "endpoint"] "Duration of the host's server spans.";
 
     /// Always 1.
     BUILD_INFO = Gauge "metrics_host_build_info" ["version", "revision"] "Version and commit of metrics-host.";
@@ -102,7 +102,7 @@ families! {
     /// metrics-host keeps no logs.
     LOG_RECORDS = Counter "metrics_host_ingest_dropped_log_records_total" [] "Log records accepted and dropped.";
     /// Clients got responses for which no batch has a series.
-    LOST_REQUESTS = Counter "metrics_host_guest_lost_requests_total" [] "Requests whose telemetry a component dropped, as reported by the component.";
+    LOST_REQUESTS = Counter "metrics_host_guest_lost_requests_total" ["application", "component"] "Requests whose telemetry a component dropped, as reported by the component.";
     /// Never negative: a host drops spans under load, so its count may be the smaller one.
     HOST_GAP = Gauge "metrics_host_guest_gap_requests" [] "Requests in the host's spans that no component reported, over the five minutes that ended one minute ago.";
     /// 0 until telemetry arrives.

@@ -9,7 +9,7 @@ use http_server::{listener::Service, reply};
 use hyper::body::Incoming;
 use jiff::Timestamp;
 use serde_json::json;
-use std::{io, sync::Arc, time::Instant};
+use std::{collections::HashMap, io, sync::Arc, time::Instant};
 
 /// The operators' endpoint.
 #[derive(Clone, Debug)]
@@ -131,9 +131,15 @@ impl Service for Operations {
             Resource::Webhook => reply::method_not_allowed("POST"),
             Resource::Status => {
                 let status = Arc::clone(&self.0.status);
-                // A link on the page stops it from reloading.
-                let refreshes = request.uri().query() != Some("refresh=off");
-                let page = move || Ok(status.page(Instant::now(), Timestamp::now(), refreshes));
+                let query = request.uri().query().unwrap_or_default();
+                let query = form_urlencoded::parse(query.as_bytes()).into_owned();
+                let query: HashMap<_, _> = query.collect();
+                let page = move || {
+                    // A link on the page stops it from reloading.
+                    let refreshes = query.get("refresh").is_none_or(|refresh| refresh != "off");
+                    let application = query.get("application").map(String::as_str);
+                    Ok(status.page(Instant::now(), Timestamp::now(), application, refreshes))
+                };
                 on_blocking_thread(page).await
             }
         }

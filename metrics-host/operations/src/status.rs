@@ -97,8 +97,15 @@ impl Status {
         history.record(sample);
     }
 
-    /// Renders the page as of `now`, with the wall-clock time `wall`. The page reloads itself if it `refreshes`.
-    pub fn page(&self, now: Instant, wall: Timestamp, refreshes: bool) -> Response<Full<Bytes>> {
+    /// Renders the page about `application`, or about all, as of `now`, with the wall-clock time `wall`. The page reloads
+    /// itself if it `refreshes`.
+    pub fn page(
+        &self,
+        now: Instant,
+        wall: Timestamp,
+        application: Option<&str>,
+        refreshes: bool,
+    ) -> Response<Full<Bytes>> {
         let counts = self.sources.latest_counts();
         let sample = Sample::new(now, &counts);
         let notifications = self.notifications.all();
@@ -109,12 +116,13 @@ impl Status {
                 build: self.build,
                 ready: self.readiness.is_ready(),
                 refreshes,
+                application,
                 time: wall.strftime("%H:%M:%S UTC").to_string(),
                 addresses: &self.addresses,
                 links: &self.links,
-                tiles: page::tiles(&history, &sample, &facts, &notifications),
-                charts: trends::charts(&history, &sample),
-                endpoints: endpoints::Table::new(&history, &sample),
+                tiles: page::tiles(&history, &sample, &facts, &notifications, application),
+                charts: trends::charts(&history, &sample, application),
+                endpoints: endpoints::Table::new(&history, &sample, application),
                 alerts: alerts::List::new(&notifications, wall),
                 facts,
             }

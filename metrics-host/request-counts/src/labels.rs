@@ -1,6 +1,6 @@
 //! The labels of requests.
 
-use super::OTHER;
+use super::{OTHER, is_legible};
 use std::{fmt, str::FromStr};
 use telemetry::method;
 
@@ -85,7 +85,32 @@ impl FromStr for Status {
     }
 }
 
-/// Labels of `app_requests_total`.
+/// The component that a request was for: the labels `application` and `component` of every `app_*` metric.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Component {
+    /// Name of the application; empty for counters from before version 0.2.0.
+    pub application: String,
+    /// Id of the component in its application; empty if the request reached none.
+    pub component: String,
+}
+
+impl Component {
+    /// Creates the labels of a component.
+    pub fn new(application: &str, component: &str) -> Self {
+        Self {
+            application: application.to_owned(),
+            component: component.to_owned(),
+        }
+    }
+
+    /// Returns whether both names have at most `max_len` bytes and no control character.
+    pub fn is_legible(&self, max_len: usize) -> bool {
+        let legible = |name: &str| name.is_empty() || is_legible(name, max_len);
+        legible(&self.application) && legible(&self.component)
+    }
+}
+
+/// Labels of `app_requests_total` within a component.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RequestLabels {
     /// Route template, `unmatched`, `unreported` or `other`.

@@ -3,13 +3,17 @@
 //! `edge-counts` reads them from its file, `journal` from its database; the exposition and the status page add the two
 //! up. Pure logic: no I/O, no clock, no Prometheus client.
 //!
+//! [`ApplicationCounts`] holds the counters of any number of applications, apart by [`Component`].
+//!
 //! The label space is closed. Methods are a fixed set, statuses are numbers, endpoints are limited in length and
-//! number. A request whose labels do not fit is counted in an overflow series, one for each class of status, so
-//! that an alert on 5xx still sees it. No request is dropped.
+//! number. A request whose labels do not fit is counted in an overflow series of its component, one for each class of
+//! status, so that an alert on 5xx still sees it. No request is dropped.
 
+mod application_counts;
 mod labels;
 
-pub use labels::{ComponentFailure, RequestLabels, Status};
+pub use application_counts::ApplicationCounts;
+pub use labels::{Component, ComponentFailure, RequestLabels, Status};
 
 use std::collections::BTreeMap;
 use telemetry::{Histogram, Series, attribute};
@@ -26,7 +30,7 @@ pub struct LabelSpace {
     pub max_label_len: usize,
 }
 
-/// Counters of requests: totals at one moment, or the increments of one change.
+/// Counters of one component: totals at one moment, or the increments of one change.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RequestCounts {
     /// `app_requests_total`.
@@ -39,6 +43,16 @@ pub struct RequestCounts {
     pub component_failures: BTreeMap<ComponentFailure, u64>,
     /// Requests counted in the overflow series.
     pub overflowed: u64,
+    /// Requests whose telemetry the component dropped: they are in no series.
+    pub lost: u64,
+}
+
+/// Room for new series.
+#[derive(Clone, Copy, Debug)]
+struct Room {
+    series: usize,
+    endpoints: usize,
+    max_label_len: usize,
 }
 
 impl RequestCounts {
@@ -57,19 +71,17 @@ impl RequestCounts {
         }
         add(&mut self.errors, other.errors);
         add(&mut self.overflowed, other.overflowed);
+        add(&mut self.lost, other.lost);
     }
 
     /// Returns the increments that `counted` makes to these counters. A label set that is new and does not fit into
-    /// `space` goes to the overflow series.
-    #[must_use]
-    pub fn change<'a>(
+    /// `room` goes to the overflow series.
+    fn change<'a>(
         &self,
         counted: impl IntoIterator<Item = (&'a Series, &'a Histogram)>,
-        space: LabelSpace,
+        room: &mut Room,
     ) -> Self {
         let mut change = Self::default();
-        let mut series_left = space.max_series.saturating_sub(self.requests.len());
-        let mut endpoints_left = space.max_series.saturating_sub(self.latency.len());
         for (series, histogram) in counted {
             let mut labels = labels_of(series);
             let count = histogram.count();
@@ -78,12 +90,12 @@ impl RequestCounts {
             if !known {
                 let new_endpoint = !change.latency.contains_key(&labels.endpoint)
                     && !self.latency.contains_key(&labels.endpoint);
-                let fits = is_legible(&labels.endpoint, space.max_label_len)
-                    && series_left > 0
-                    && (!new_endpoint || endpoints_left > 0);
+                let fits = is_legible(&labels.endpoint, room.max_label_len)
+                    && room.series > 0
+                    && (!new_endpoint || room.endpoints > 0);
                 if fits {
-                    series_left -= 1;
-                    endpoints_left -= usize::from(new_endpoint);
+                    room.series -= 1;
+                    room.endpoints -= usize::from(new_endpoint);
                 } else {
                     labels = RequestLabels {
                         endpoint: OTHER.into(),
@@ -140,74 +152,5 @@ fn update<K: Ord + Clone, V: Default>(
     match map.get_mut(key) {
         Some(value) => change(value),
         None => change(map.entry(key.clone()).or_default()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::time::Duration;
-    use telemetry::{Delta, Observation};
-
-    const SPACE: LabelSpace = LabelSpace {
-        max_series: 3,
-        max_label_len: 10,
-    };
-
-    fn delta(requests: &[(&str, u16, Option<&str>)]) -> Delta {
-        let mut delta = Delta::default();
-        for (route, status, error) in requests {
-            delta.record(Observation {
-                series: Series::new("GET", route, *status, *error),
-                duration: Duration::from_millis(1),
-            });
-        }
-        delta
-    }
-
-    #[test]
-    fn a_known_series_always_fits() {
-        let mut counts = RequestCounts::default();
-        let first = delta(&[("/a", 200, None), ("/b", 200, None), ("/c", 200, None)]);
-        counts.merge(&counts.change(first.iter(), SPACE));
-        counts.merge(&counts.change(first.iter(), SPACE));
-        let more = delta(&[("/d", 503, None), ("/a", 404, None)]);
-        counts.merge(&counts.change(more.iter(), SPACE));
-        assert_eq!(counts.overflowed, 2);
-        let of = |endpoint: &str, method, status| {
-            let labels = RequestLabels {
-                endpoint: endpoint.into(),
-                method,
-                status,
-            };
-            counts.requests[&labels]
-        };
-        assert_eq!(of("/c", "GET", Status::Code(200)), 2);
-        assert_eq!(of(OTHER, OTHER, Status::Class(5)), 1);
-        assert_eq!(of(OTHER, OTHER, Status::Class(4)), 1);
-        assert_eq!(counts.latency[OTHER].count(), 2);
-    }
-
-    #[test]
-    fn an_illegible_endpoint_does_not_fit() {
-        let illegible = delta(&[
-            ("", 200, None),
-            ("a\nb", 200, None),
-            ("/01234567890", 200, None),
-        ]);
-        let change = RequestCounts::default().change(illegible.iter(), SPACE);
-        assert_eq!((change.overflowed, change.requests.len()), (3, 1));
-    }
-
-    #[test]
-    fn a_trap_is_counted_once_for_all_requests_it_ends() {
-        let victims = delta(&[
-            ("unreported", 500, Some(attribute::ERROR_PANIC)),
-            ("unreported", 500, Some(attribute::ERROR_NEIGHBOUR)),
-            ("/", 500, Some("store")),
-        ]);
-        let change = RequestCounts::default().change(victims.iter(), SPACE);
-        assert_eq!(change.errors, 3);
-        assert_eq!(change.component_failures[&ComponentFailure::Trap], 1);
     }
 }

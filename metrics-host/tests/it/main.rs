@@ -6,6 +6,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a failing helper fails its test")]
 
+mod applications;
 mod browser;
 mod client;
 mod counts;

@@ -82,7 +82,7 @@ impl Scrape {
     }
 
     /// Returns the number of requests, on which `app_requests_total` and the latency histogram must agree for each
-    /// endpoint.
+    /// endpoint of each component.
     pub(crate) fn total(&self) -> u64 {
         self.assert_latency_agrees();
         self.counted()
@@ -94,7 +94,9 @@ impl Scrape {
             let mut counts = BTreeMap::<_, u64>::new();
             for (labels, count) in self.samples(name) {
                 if only.is_none_or(|(label, value)| labels[label] == value) {
-                    *counts.entry(labels["endpoint"].clone()).or_default() += whole(count);
+                    let place =
+                        ["application", "component", "endpoint"].map(|name| labels[name].clone());
+                    *counts.entry(place).or_default() += whole(count);
                 }
             }
             counts

@@ -12,15 +12,22 @@ use testkit::process::Signal;
 /// JSON pointer to the data points of a batch.
 const POINTS: &str = "/resourceMetrics/0/scopeMetrics/0/metrics/0/histogram/dataPoints";
 
-/// Returns a batch with `count` requests of one series, half a millisecond each.
+/// Returns a batch of the items application with `count` requests of one series, half a millisecond each. It names no
+/// component, like those of version 0.1.0.
 fn batch(instance: &str, count: u64) -> Value {
+    batch_of("items", "", instance, count)
+}
+
+/// Returns such a batch of a component.
+pub(crate) fn batch_of(application: &str, component: &str, instance: &str, count: u64) -> Value {
     let mut buckets = vec![json!("0"); 15];
     buckets[0] = json!(count.to_string());
     let text = |key: &str, value: &str| json!({ "key": key, "value": { "stringValue": value } });
     json!({ "resourceMetrics": [{
         "resource": { "attributes": [
-            text("service.name", "items"),
+            text("service.name", application),
             text("service.version", "9.8.7"),
+            text("request_telemetry.component", component),
             text("service.instance.id", instance),
         ] },
         "scopeMetrics": [{
@@ -54,7 +61,7 @@ async fn post(host: &Host, headers: &[(&str, &str)], body: impl Into<bytes::Byte
     client::send(host.otlp(), with_body(post, body)).await
 }
 
-async fn deliver(host: &Host, key: &str, body: &Value) -> u16 {
+pub(crate) async fn deliver(host: &Host, key: &str, body: &Value) -> u16 {
     let headers = [
         ("content-type", "application/json"),
         ("idempotency-key", key),
@@ -87,7 +94,12 @@ async fn a_batch_is_counted_once_however_often_it_is_sent() {
     );
     assert!(scrape.has(
         "app_build_info",
-        &[("name", "items"), ("version", "9.8.7"), ("revision", "")]
+        &[
+            ("application", "items"),
+            ("component", ""),
+            ("version", "9.8.7"),
+            ("revision", "")
+        ]
     ));
 }
 

@@ -75,11 +75,10 @@ fn assert_equals(shown: &Shown, scrape: &Scrape) -> usize {
 
 /// Estimates a quantile from the buckets of a scrape.
 fn quantile(scrape: &Scrape, histogram: &str, q: f64) -> f64 {
-    let (name, endpoint) = histogram.split_once("{endpoint=\"").unwrap();
-    let endpoint = endpoint.strip_suffix("\"}").unwrap();
+    let (name, matchers) = histogram.split_once('{').unwrap();
     let below = |le: &str| {
-        let labels = [("endpoint", endpoint), ("le", le)];
-        scrape.sum(&format!("{name}_bucket"), &labels)
+        let buckets = format!("{name}_bucket{{le=\"{le}\",{matchers}");
+        select(scrape, &buckets)
     };
     let rank = q * below("+Inf");
     let mut lower = (0.0, 0.0);

@@ -48,8 +48,11 @@ pub fn decode(body: &[u8]) -> Result<Batch, DecodeError> {
         .map_err(|all| foreign(format!("{} resources instead of one", all.len())))?;
     let attributes = &resource_metrics.resource.attributes;
     let resource = Resource {
-        service_name: find_text(attributes, attribute::SERVICE_NAME).unwrap_or_default(),
+        service_name: find_text(attributes, attribute::SERVICE_NAME)
+            .filter(|name| !name.is_empty())
+            .unwrap_or_else(|| attribute::UNKNOWN_SERVICE.to_owned()),
         service_version: find_text(attributes, attribute::SERVICE_VERSION).unwrap_or_default(),
+        component: find_text(attributes, attribute::COMPONENT).unwrap_or_default(),
         instance: find_text(attributes, attribute::SERVICE_INSTANCE_ID)
             .ok_or_else(|| foreign(format!("no {}", attribute::SERVICE_INSTANCE_ID)))?,
     };

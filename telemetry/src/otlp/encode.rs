@@ -37,6 +37,7 @@ pub fn encode(
     let mut attributes = vec![
         text(attribute::SERVICE_NAME, &resource.service_name),
         text(attribute::SERVICE_VERSION, &resource.service_version),
+        text(attribute::COMPONENT, &resource.component),
         text(attribute::SERVICE_INSTANCE_ID, &resource.instance),
     ];
     if declared != "[]" {

@@ -1,27 +1,34 @@
-//! The table of endpoints, with recent and total numbers.
+//! The tables of applications and endpoints, with recent and total numbers.
 
 use super::{
-    history::{History, Sample, WINDOW},
+    history::{History, Place, Sample, WINDOW},
     totals::Totals,
     words,
 };
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 /// Most rows. Hosted applications have few routes, but senders of telemetry may have many.
 const MAX_ROWS: usize = 50;
 
-/// The table, the busiest endpoints first.
+/// The tables, the busiest rows first.
 pub(super) struct Table {
     /// Length of the recent window, in words.
     pub(super) window: String,
+    /// User-facing requests of each application. Those that fail come first: a small application must not hide behind a
+    /// large one.
+    pub(super) applications: Vec<Row>,
     pub(super) rows: Vec<Row>,
+    /// Whether the rows are of several components.
+    pub(super) names_components: bool,
     pub(super) total: Row,
     /// Number of endpoints that are not shown.
     pub(super) more: usize,
 }
 
-/// One endpoint, or the sum of all.
+/// One endpoint, or the sum of several.
 pub(super) struct Row {
+    pub(super) application: String,
+    pub(super) component: String,
     pub(super) endpoint: String,
     /// Numbers of the recent window.
     pub(super) late: Cells,
@@ -38,27 +45,56 @@ pub(super) struct Cells {
 }
 
 impl Table {
-    /// Compares `now` with the sample of `history` from the start of the window.
-    pub(super) fn new(history: &History, now: &Sample) -> Self {
+    /// Compares `now` with the sample of `history` from the start of the window. The endpoints are those of
+    /// `application`, or of all.
+    pub(super) fn new(history: &History, now: &Sample, application: Option<&str>) -> Self {
         let start = history.before(now.at, WINDOW).unwrap_or(now);
         let mut all = (Totals::default(), Totals::default());
         let mut rows = Vec::new();
-        for (endpoint, ever) in &now.endpoints {
-            let late = now.since(start, endpoint);
-            all = (all.0 + late, all.1 + *ever);
-            if ever.requests > 0 {
-                rows.push((endpoint, late, *ever));
+        let mut applications = BTreeMap::<_, (Totals, Totals)>::new();
+        for (place, ever) in &now.endpoints {
+            let late = now.since(start, place);
+            let sums = applications
+                .entry(&place.component.application)
+                .or_default();
+            *sums = (sums.0 + late, sums.1 + *ever);
+            if place.is_of(application) {
+                all = (all.0 + late, all.1 + *ever);
+                if ever.requests > 0 {
+                    rows.push((place, late, *ever));
+                }
             }
         }
+        let sum = |name: &str, (late, ever)| Row {
+            application: name.to_owned(),
+            component: String::new(),
+            endpoint: String::new(),
+            late: Cells::new(late),
+            ever: Cells::new(ever),
+        };
+        let mut applications: Vec<_> = applications
+            .into_iter()
+            .map(|(name, sums)| sum(name, sums))
+            .collect();
+        applications.sort_by(|one, other| {
+            let by_failures = other.late.error_ratio().total_cmp(&one.late.error_ratio());
+            by_failures.then(other.late.requests.cmp(&one.late.requests))
+        });
+        applications.truncate(MAX_ROWS);
+        let mut components = rows.iter().map(|(place, ..)| &place.component);
+        let first = components.next();
+        let names_components = components.any(|component| Some(component) != first);
         rows.sort_by_key(|(_, late, ever)| std::cmp::Reverse((late.requests, ever.requests)));
         Self {
             window: words::span(since(start, now).min(WINDOW)),
             more: rows.len().saturating_sub(MAX_ROWS),
-            total: row("All", all.0, all.1),
+            total: sum("", all),
+            names_components,
+            applications,
             rows: rows
                 .into_iter()
                 .take(MAX_ROWS)
-                .map(|(endpoint, late, ever)| row(endpoint, late, ever))
+                .map(|(place, late, ever)| row(place, late, ever))
                 .collect(),
         }
     }
@@ -68,9 +104,11 @@ fn since(start: &Sample, now: &Sample) -> Duration {
     now.at.saturating_duration_since(start.at)
 }
 
-fn row(endpoint: &str, late: Totals, ever: Totals) -> Row {
+fn row(place: &Place, late: Totals, ever: Totals) -> Row {
     Row {
-        endpoint: endpoint.to_owned(),
+        application: place.component.application.clone(),
+        component: place.component.component.clone(),
+        endpoint: place.endpoint.clone(),
         late: Cells::new(late),
         ever: Cells::new(ever),
     }
@@ -90,11 +128,16 @@ impl Cells {
         words::count(self.requests)
     }
 
+    /// Returns the ratio of failed requests; 0 without requests.
+    fn error_ratio(&self) -> f64 {
+        self.failed as f64 / self.requests.max(1) as f64
+    }
+
     /// Formats the ratio of failed requests.
     pub(super) fn error_text(&self) -> String {
         match self.requests {
             0 => words::NO_VALUE.into(),
-            requests => words::percent(self.failed as f64 / requests as f64),
+            _ => words::percent(self.error_ratio()),
         }
     }
 
@@ -115,7 +158,15 @@ impl Cells {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::{collections::BTreeMap, time::Instant};
+    use request_counts::Component;
+    use std::{sync::Arc, time::Instant};
+
+    fn place(application: &str, endpoint: &str) -> Place {
+        Place {
+            component: Component::new(application, "c"),
+            endpoint: endpoint.into(),
+        }
+    }
 
     fn sample(at: Instant, endpoints: &[(&str, u64, u64)]) -> Sample {
         let totals = |requests, failed| Totals {
@@ -123,9 +174,10 @@ mod tests {
             failed,
             ..Totals::default()
         };
-        let endpoints = endpoints
-            .iter()
-            .map(|(endpoint, requests, failed)| ((*endpoint).into(), totals(*requests, *failed)));
+        let endpoints = endpoints.iter().map(|(endpoint, requests, failed)| {
+            let place = place("shop", endpoint);
+            (Arc::new(place), totals(*requests, *failed))
+        });
         Sample {
             at,
             endpoints: endpoints.collect::<BTreeMap<_, _>>(),
@@ -144,7 +196,7 @@ mod tests {
             start + Duration::from_secs(250),
             &[("/a", 1010, 11), ("/b", 105, 0), ("/c", 0, 0)],
         );
-        let table = Table::new(&history, &now);
+        let table = Table::new(&history, &now, None);
         let rows: Vec<_> = table
             .rows
             .iter()
@@ -169,9 +221,33 @@ mod tests {
             .map(|(name, count)| (&**name, count, 0))
             .collect();
         let now = sample(Instant::now(), &endpoints);
-        let table = Table::new(&History::default(), &now);
+        let table = Table::new(&History::default(), &now, None);
         assert_eq!((table.rows.len(), table.more), (50, 10));
         assert_eq!(table.rows[0].endpoint, "/59");
         assert_eq!(table.total.ever.requests, 60 * 61 / 2);
+    }
+
+    #[test]
+    fn a_small_application_that_fails_comes_before_a_large_healthy_one() {
+        let mut now = sample(Instant::now(), &[("/a", 1000, 1)]);
+        let totals = Totals {
+            requests: 3,
+            failed: 3,
+            ..Totals::default()
+        };
+        now.endpoints.insert(Arc::new(place("blog", "/a")), totals);
+        let mut history = History::default();
+        let mut before = now.clone();
+        before.at -= Duration::from_secs(60);
+        before.endpoints.clear();
+        history.record(before);
+        let table = Table::new(&history, &now, Some("shop"));
+        let applications: Vec<_> = table
+            .applications
+            .iter()
+            .map(|row| (&*row.application, row.late.failed, row.late.requests))
+            .collect();
+        assert_eq!(applications, [("blog", 3, 3), ("shop", 1, 1000)]);
+        assert_eq!((table.rows.len(), table.total.ever.requests), (1, 1000));
     }
 }

@@ -4,7 +4,7 @@ use super::{Addresses, words};
 use exposition::Sources;
 use jiff::Timestamp;
 use metric::Family;
-use request_counts::{ComponentFailure, RequestCounts};
+use request_counts::{ApplicationCounts, ComponentFailure};
 use std::time::Duration;
 
 /// A number with its label.
@@ -22,8 +22,8 @@ pub(super) struct Fact {
 
 /// All facts, by topic.
 pub(super) struct Facts {
-    /// Name, version and component digest of each application.
-    pub(super) applications: Vec<[String; 3]>,
+    /// Application, component, version and component digest of each component.
+    pub(super) components: Vec<[String; 4]>,
     pub(super) answering: Vec<Fact>,
     pub(super) telemetry: Vec<Fact>,
     pub(super) storage: Vec<Fact>,
@@ -39,20 +39,16 @@ impl Facts {
     /// Collects the facts as of `now`; `counts` are the request counters.
     pub(super) fn gather(
         sources: &Sources,
-        counts: &RequestCounts,
+        counts: &ApplicationCounts,
         addresses: &Addresses,
         now: Timestamp,
     ) -> Self {
         let own = sources.registry().snapshot();
         let counted = |label, family| number(label, family, own.count(family));
         let failures = |label, family| problem(label, family, own.count(family));
-        let (lost, senders, otlp_series) = {
+        let (senders, otlp_series) = {
             let state = sources.journal.state();
-            (
-                state.lost_requests,
-                state.senders,
-                state.otlp.series() as u64,
-            )
+            (state.senders, state.otlp.series() as u64)
         };
         let instances = own.count(metric::INSTANCES);
         let in_flight = own.count(metric::IN_FLIGHT);
@@ -61,10 +57,14 @@ impl Facts {
         let mut answering = vec![problem(
             "Internal exceptions",
             metric::ERRORS,
-            counts.errors,
+            counts.sum(|counts| counts.errors),
         )];
-        for (failure, failures) in &counts.component_failures {
-            let mut fact = problem(label(*failure), metric::COMPONENT_FAILURES, *failures);
+        for failure in ComponentFailure::ALL {
+            let failures = counts.sum(|counts| {
+                let failures = counts.component_failures.get(&failure);
+                failures.copied().unwrap_or_default()
+            });
+            let mut fact = problem(label(failure), metric::COMPONENT_FAILURES, failures);
             fact.sample += &format!("{{reason=\"{}\"}}", failure.as_str());
             answering.push(fact);
         }
@@ -93,7 +93,7 @@ impl Facts {
             problem(
                 "Requests that components could not report",
                 metric::LOST_REQUESTS,
-                lost,
+                counts.sum(|counts| counts.lost),
             ),
         ];
 
@@ -121,11 +121,11 @@ impl Facts {
             problem(
                 "Requests beyond the series limit",
                 metric::OVERFLOWED,
-                counts.overflowed,
+                counts.sum(|counts| counts.overflowed),
             ),
         ];
         Self {
-            applications: own
+            components: own
                 .label_values(metric::APP_BUILD_INFO)
                 .into_iter()
                 .filter_map(|labels| labels.try_into().ok())

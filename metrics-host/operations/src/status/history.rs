@@ -1,9 +1,9 @@
-//! Recent history: the totals per endpoint, sampled every 5 seconds and kept for 15 minutes.
+//! Recent history: the totals per endpoint of each component, sampled every 5 seconds and kept for 15 minutes.
 
 use super::totals::Totals;
-use request_counts::{OTHER, RequestCounts, Status};
+use request_counts::{ApplicationCounts, Component, OTHER, Status};
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -16,9 +16,25 @@ pub(super) const INTERVAL: Duration = Duration::from_secs(5);
 const INTERVALS_PER_POINT: usize = 3;
 /// Shortest time between two samples that gives a meaningful rate.
 const MIN_PERIOD: Duration = Duration::from_secs(1);
-/// Most endpoints with totals of their own; the rest counts as "other". With [`WINDOW`], it bounds the memory to about
-/// 6 MB.
+/// Most endpoints with totals of their own; the rest counts as "other" of its component. With [`WINDOW`], this and
+/// [`MAX_COMPONENTS`] bound the memory to about 15 MB.
 const MAX_ENDPOINTS: usize = 200;
+/// Most components with totals of their own; the rest counts as the application "other".
+const MAX_COMPONENTS: usize = 200;
+
+/// An endpoint of a component.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Place {
+    pub(super) component: Component,
+    pub(super) endpoint: String,
+}
+
+impl Place {
+    /// Returns whether it belongs to `application`; every place belongs to `None`, all applications.
+    pub(super) fn is_of(&self, application: Option<&str>) -> bool {
+        application.is_none_or(|application| self.component.application == application)
+    }
+}
 
 /// Totals per endpoint at one time.
 #[derive(Clone, Debug)]
@@ -26,7 +42,7 @@ pub(super) struct Sample {
     /// Time of the sample.
     pub(super) at: Instant,
     /// Totals since counting began.
-    pub(super) endpoints: BTreeMap<Arc<str>, Totals>,
+    pub(super) endpoints: BTreeMap<Arc<Place>, Totals>,
 }
 
 /// The period between two samples.
@@ -44,47 +60,55 @@ pub(super) struct Period {
 pub(super) struct History(VecDeque<Sample>);
 
 impl Sample {
-    /// Sums `counts` per endpoint.
-    pub(super) fn new(at: Instant, counts: &RequestCounts) -> Self {
-        let mut endpoints: BTreeMap<&str, Totals> = BTreeMap::new();
-        let known: Vec<_> = counts.latency.keys().take(MAX_ENDPOINTS).collect();
-        let known_or_other = |endpoint| match known.binary_search(&endpoint) {
-            Ok(index) => known[index].as_str(),
-            Err(_) => OTHER,
-        };
-        for (labels, count) in &counts.requests {
-            let totals = endpoints
-                .entry(known_or_other(&labels.endpoint))
-                .or_default();
-            totals.requests += count;
-            if labels.status.class() == Status::Class(5) {
-                totals.failed += count;
+    /// Sums `counts` per endpoint of each component.
+    pub(super) fn new(at: Instant, counts: &ApplicationCounts) -> Self {
+        let mut endpoints = BTreeMap::new();
+        let mut room = MAX_ENDPOINTS;
+        for (index, (component, counts)) in counts.iter().enumerate() {
+            let of_component = index < MAX_COMPONENTS;
+            let known = if of_component { room } else { 0 };
+            let known: BTreeSet<_> = counts.latency.keys().take(known).collect();
+            room -= known.len();
+            let mut totals = BTreeMap::<&str, Totals>::new();
+            let known_or_other =
+                |endpoint| known.get(endpoint).map_or(OTHER, |known| known.as_str());
+            for (labels, count) in &counts.requests {
+                let totals = totals.entry(known_or_other(&labels.endpoint)).or_default();
+                totals.requests += count;
+                if labels.status.class() == Status::Class(5) {
+                    totals.failed += count;
+                }
+            }
+            for (endpoint, histogram) in &counts.latency {
+                let totals = totals.entry(known_or_other(endpoint)).or_default();
+                totals.latency.merge(histogram);
+            }
+            for (endpoint, totals) in totals {
+                let place = Place {
+                    component: match of_component {
+                        true => component.clone(),
+                        false => Component::new(OTHER, OTHER),
+                    },
+                    endpoint: endpoint.to_owned(),
+                };
+                let sum: &mut Totals = endpoints.entry(Arc::new(place)).or_default();
+                *sum = *sum + totals;
             }
         }
-        for (endpoint, histogram) in &counts.latency {
-            let totals = endpoints.entry(known_or_other(endpoint)).or_default();
-            totals.latency.merge(histogram);
-        }
-        let endpoints = endpoints
-            .into_iter()
-            .map(|(endpoint, totals)| (endpoint.into(), totals));
-        Self {
-            at,
-            endpoints: endpoints.collect(),
-        }
+        Self { at, endpoints }
     }
 
-    /// Returns the requests to `endpoint` since `earlier`.
-    pub(super) fn since(&self, earlier: &Self, endpoint: &str) -> Totals {
-        let of = |sample: &Self| sample.endpoints.get(endpoint).copied().unwrap_or_default();
+    /// Returns the requests to `place` since `earlier`.
+    pub(super) fn since(&self, earlier: &Self, place: &Place) -> Totals {
+        let of = |sample: &Self| sample.endpoints.get(place).copied().unwrap_or_default();
         of(self) - of(earlier)
     }
 
-    /// Sums the user-facing endpoints.
-    fn user_facing(&self) -> Totals {
+    /// Sums the user-facing endpoints of `application`, or of all.
+    pub(super) fn user_facing(&self, application: Option<&str>) -> Totals {
         self.endpoints
             .iter()
-            .filter(|(endpoint, _)| is_user_facing(endpoint))
+            .filter(|(place, _)| place.is_of(application) && is_user_facing(&place.endpoint))
             .fold(Totals::default(), |sum, (_, totals)| sum + *totals)
     }
 }
@@ -123,13 +147,19 @@ impl History {
             .or(self.0.front())
     }
 
-    /// Returns the period of length `age` before `now`, or `None` if the history is too short for a rate.
-    pub(super) fn period(&self, now: &Sample, age: Duration) -> Option<Period> {
-        between(self.before(now.at, age)?, now, now.at)
+    /// Returns the period of length `age` before `now` of `application`, or of all; `None` if the history is too short
+    /// for a rate.
+    pub(super) fn period(
+        &self,
+        now: &Sample,
+        age: Duration,
+        application: Option<&str>,
+    ) -> Option<Period> {
+        between(self.before(now.at, age)?, now, now.at, application)
     }
 
-    /// Returns the points of the charts, oldest first, up to `now`.
-    pub(super) fn periods(&self, now: &Sample) -> Vec<Period> {
+    /// Returns the points of the charts of `application`, or of all, oldest first, up to `now`.
+    pub(super) fn periods(&self, now: &Sample, application: Option<&str>) -> Vec<Period> {
         let samples: Vec<_> = self.0.iter().chain([now]).collect();
         let ends = samples.iter().enumerate().skip(1);
         ends.filter_map(|(index, end)| {
@@ -137,18 +167,24 @@ impl History {
                 samples[index.saturating_sub(INTERVALS_PER_POINT)],
                 end,
                 now.at,
+                application,
             )
         })
         .collect()
     }
 }
 
-fn between(start: &Sample, end: &Sample, now: Instant) -> Option<Period> {
+fn between(
+    start: &Sample,
+    end: &Sample,
+    now: Instant,
+    application: Option<&str>,
+) -> Option<Period> {
     let length = end.at.saturating_duration_since(start.at);
     (length >= MIN_PERIOD).then(|| Period {
         age: now.saturating_duration_since(end.at),
         length,
-        totals: end.user_facing() - start.user_facing(),
+        totals: end.user_facing(application) - start.user_facing(application),
     })
 }
 
@@ -166,7 +202,7 @@ mod tests {
     use telemetry::{Delta, Observation, Series};
 
     /// Counts the given requests per endpoint. One in ten has status 503.
-    fn counts(endpoints: &[(&str, u64)]) -> RequestCounts {
+    fn counts(endpoints: &[(&str, u64)]) -> ApplicationCounts {
         let mut delta = Delta::default();
         for (endpoint, requests) in endpoints {
             for request in 0..*requests {
@@ -181,15 +217,26 @@ mod tests {
             max_series: 10_000,
             max_label_len: 100,
         };
-        RequestCounts::default().change(delta.iter(), space)
+        ApplicationCounts::default().change([(&component(), 0, delta.iter())], space)
+    }
+
+    fn component() -> Component {
+        Component::new("shop", "carts")
+    }
+
+    fn place(endpoint: &str) -> Place {
+        Place {
+            component: component(),
+            endpoint: endpoint.into(),
+        }
     }
 
     #[test]
     fn a_sample_adds_up_statuses_and_methods() {
         let sample = Sample::new(Instant::now(), &counts(&[("/a", 20), ("/b", 1)]));
-        let a = sample.endpoints["/a"];
+        let a = sample.endpoints[&place("/a")];
         assert_eq!((a.requests, a.failed, a.latency.count()), (20, 2, 20));
-        assert_eq!(sample.endpoints["/b"].requests, 1);
+        assert_eq!(sample.endpoints[&place("/b")].requests, 1);
     }
 
     #[test]
@@ -203,14 +250,14 @@ mod tests {
             at(10),
             &counts(&[("/a", 200), ("/health/live", 70), ("/metrics", 9)]),
         );
-        let points = history.periods(&now);
+        let points = history.periods(&now, None);
         let rates: Vec<_> = points.iter().map(Period::rate).collect();
         assert_eq!(rates, [10.0, 10.0]);
         assert_eq!(points[0].age, Duration::from_secs(5));
         assert_eq!(points[1].totals.failed, 10);
-        let last = history.period(&now, Duration::from_secs(4)).unwrap();
+        let last = history.period(&now, Duration::from_secs(4), None).unwrap();
         assert_eq!((last.length.as_secs(), last.totals.requests), (5, 50));
-        let all = now.since(history.before(now.at, WINDOW).unwrap(), "/a");
+        let all = now.since(history.before(now.at, WINDOW).unwrap(), &place("/a"));
         assert_eq!(all.requests, 100);
     }
 
@@ -227,7 +274,8 @@ mod tests {
             history.0[0].endpoints.keys().next().unwrap(),
             history.0[180].endpoints.keys().next().unwrap()
         ));
-        let mut many = RequestCounts::default();
+        let mut all = ApplicationCounts::default();
+        let many = all.of(&component());
         for index in 0..5000 {
             let endpoint = format!("/{index}");
             many.latency.insert(endpoint.clone(), Default::default());
@@ -238,14 +286,12 @@ mod tests {
             };
             many.requests.insert(labels, 1);
         }
-        let sample = Sample::new(start, &many);
+        let sample = Sample::new(start, &all);
         assert_eq!(sample.endpoints.len(), MAX_ENDPOINTS + 1);
-        let all: u64 = sample
-            .endpoints
-            .values()
-            .map(|totals| totals.requests)
-            .sum();
-        assert_eq!(all, 5000);
+        assert_eq!(sample.user_facing(None).requests, 5000);
+        let elsewhere = Sample::new(start, &counts(&[("/a", 7)]));
+        assert_eq!(elsewhere.user_facing(Some("shop")).requests, 7);
+        assert_eq!(elsewhere.user_facing(Some("blog")).requests, 0);
     }
 
     #[test]
@@ -254,7 +300,7 @@ mod tests {
         let mut history = History::default();
         history.record(Sample::new(start, &counts(&[])));
         let now = Sample::new(start + Duration::from_millis(10), &counts(&[("/a", 1)]));
-        assert!(history.periods(&now).is_empty());
-        assert!(history.period(&now, WINDOW).is_none());
+        assert!(history.periods(&now, None).is_empty());
+        assert!(history.period(&now, WINDOW, None).is_none());
     }
 }

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{Build, WebUrl, notifications::Notification};
 use askama::Template;
-use std::{net::SocketAddr, time::Duration};
+use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 
 /// Period that the tiles cover.
 const TILE_WINDOW: Duration = Duration::from_secs(60);
@@ -22,6 +22,8 @@ pub(super) struct Page<'a> {
     pub(super) build: Build,
     pub(super) ready: bool,
     pub(super) refreshes: bool,
+    /// The application that the page is about; `None` for all.
+    pub(super) application: Option<&'a str>,
     /// Time of rendering.
     pub(super) time: String,
     pub(super) addresses: &'a Addresses,
@@ -43,6 +45,30 @@ pub(super) struct Tile {
 }
 
 impl Page<'_> {
+    /// Returns the applications with their versions, as the headline names them.
+    fn applications(&self) -> BTreeSet<String> {
+        let components = self.facts.components.iter();
+        components
+            .filter(|[application, ..]| self.application.is_none_or(|shown| shown == application))
+            .map(|[application, _, version, _]| format!("{application} {version}"))
+            .collect()
+    }
+
+    /// Returns the query of this page for `application` alone.
+    fn of(&self, application: &str) -> String {
+        query(Some(application), self.refreshes)
+    }
+
+    /// Returns the query of this page for all applications.
+    fn of_all(&self) -> String {
+        query(None, self.refreshes)
+    }
+
+    /// Returns the query of this page with or without reloading.
+    fn refreshing(&self, refreshes: bool) -> String {
+        query(self.application, refreshes)
+    }
+
     /// Returns the configured neighbouring servers: name, URL and purpose.
     fn neighbours(&self) -> impl Iterator<Item = (&'static str, &WebUrl, &'static str)> {
         let Links {
@@ -69,6 +95,18 @@ impl Page<'_> {
     }
 }
 
+/// Returns the query that selects `application`, or all, and whether the page reloads itself.
+fn query(application: Option<&str>, refreshes: bool) -> String {
+    let mut query = form_urlencoded::Serializer::new("?".to_owned());
+    if let Some(application) = application {
+        query.append_pair("application", application);
+    }
+    if !refreshes {
+        query.append_pair("refresh", "off");
+    }
+    query.finish()
+}
+
 /// Returns a URL of `address` that works in a browser on this machine.
 fn url(address: &SocketAddr) -> String {
     if address.ip().is_unspecified() {
@@ -84,6 +122,7 @@ pub(super) fn tiles(
     now: &Sample,
     facts: &Facts,
     notifications: &[Notification],
+    application: Option<&str>,
 ) -> Vec<Tile> {
     let tile = |label, value: Option<String>, note: String| Tile {
         label,
@@ -91,7 +130,7 @@ pub(super) fn tiles(
         note,
         alarming: false,
     };
-    let last = history.period(now, TILE_WINDOW);
+    let last = history.period(now, TILE_WINDOW, application);
     let note = last.map_or("not yet known".into(), |last| {
         format!("last {}", words::span(last.length.min(TILE_WINDOW)))
     });

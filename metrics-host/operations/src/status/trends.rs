@@ -22,9 +22,9 @@ pub(super) struct Chart {
 const QUANTILES: [f64; 3] = [0.5, 0.95, 0.99];
 const QUANTILE_NAMES: [&str; 3] = ["p50", "p95", "p99"];
 
-/// Draws requests, errors and latency up to `now`.
-pub(super) fn charts(history: &History, now: &Sample) -> [Chart; 3] {
-    let periods = history.periods(now);
+/// Draws requests, errors and latency of `application`, or of all, up to `now`.
+pub(super) fn charts(history: &History, now: &Sample, application: Option<&str>) -> [Chart; 3] {
+    let periods = history.periods(now, application);
     let line = |value: &dyn Fn(&Period) -> Option<f64>| -> Line {
         let points = periods.iter();
         let points = points.map(|period| (period.age.as_secs_f64(), value(period)));

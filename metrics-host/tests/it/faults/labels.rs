@@ -28,6 +28,7 @@ fn invented(batch: usize) -> FrozenBatch {
     let resource = Resource {
         service_name: format!("invented-{batch}"),
         service_version: "1".into(),
+        component: "inventor".into(),
         instance: format!("inventor-{batch}"),
     };
     let mut emitter = Emitter::new(resource, &RouteCatalogue::default(), 0);
@@ -92,7 +93,8 @@ async fn invented_labels_are_counted_under_other() {
 
 fn assert_closed(counted: &Scrape) {
     let series = counted.series("app_requests_total");
-    assert!(series <= MAX_SERIES + CLASSES, "{series}");
+    // Each component, and `other`, has overflow series of its own.
+    assert!(series <= MAX_SERIES + CLASSES * (BATCHES + 1), "{series}");
     let overflow = counted.sum("app_requests_total", &[("endpoint", "other")]);
     assert!(whole(overflow) > 0);
     assert_eq!(
@@ -103,5 +105,5 @@ fn assert_closed(counted: &Scrape) {
     let failures = counted.sum("app_requests_total", &[("http_status", "503")])
         + counted.sum("app_requests_total", &[("http_status", "5xx")]);
     assert_eq!(failures, counted.counted() as f64 / 4.0);
-    assert!(counted.series("app_build_info") <= 10);
+    assert!(counted.series("app_build_info") <= 200);
 }
