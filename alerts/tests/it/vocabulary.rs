@@ -150,7 +150,7 @@ async fn what_rules_dashboards_and_runbooks_name_is_exposed_with_its_labels() {
             attribute("http.response.status_code", json!({ "intValue": "200" })),
         ],
     });
-    let spans = json!({ "resourceSpans": [{ "scopeSpans": [{ "spans": [span] }] }] });
+    let spans = json!({ "resourceSpans": [{ "scopeSpans": [{ "scope": { "name": "spin" }, "spans": [span] }] }] });
     assert_eq!(post(&sidecar, "/v1/traces", &spans).await, 200);
 
     let exposed = [scrape(&serve).await, scrape(&sidecar).await];
