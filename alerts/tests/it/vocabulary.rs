@@ -13,7 +13,14 @@ use testkit::exposition::Exposition;
 const FOREIGN: [(&str, &[&str]); 7] = [
     (
         "ALERTS",
-        &["alertname", "alertstate", "severity", "burn_rate"],
+        &[
+            "alertname",
+            "alertstate",
+            "application",
+            "burn_rate",
+            "component",
+            "severity",
+        ],
     ),
     ("alertmanager_config_last_reload_successful", &[]),
     ("alertmanager_notifications_failed_total", &["integration"]),
