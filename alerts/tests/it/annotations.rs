@@ -7,7 +7,7 @@ use crate::{
 use alerts::{Addresses, Variant, render};
 use std::collections::BTreeSet;
 
-/// What an alert may speak for; docs/alerts.md explains each.
+/// Deployments that an alert may speak for; docs/alerts.md explains each.
 const DEPLOYMENTS: [&str; 6] = [
     "all deployments",
     "serve",
