@@ -29,6 +29,19 @@ const SOURCES: &[(&str, &str)] = sources![
     "rules/slo.yml",
 ];
 
+/// Names in the text of an alert: of its application, and of the component in it. A metrics-host of version 0.1.0 exposes
+/// neither.
+const NAMES: [(&str, &str); 2] = [
+    (
+        "application",
+        r#"{{ or $labels.application "an unnamed application" }}"#,
+    ),
+    (
+        "component",
+        r#"{{ or $labels.application "an unnamed application" }}{{ with $labels.component }}/{{ . }}{{ end }}"#,
+    ),
+];
+
 /// Renders every file of a configuration folder.
 ///
 /// # Errors
@@ -68,7 +81,8 @@ fn values(variant: Variant, addresses: &Addresses) -> Values {
             (format!("{name}_words"), words),
         ]
     });
-    Values::new(addresses.into_iter().chain(durations))
+    let names = NAMES.map(|(name, text)| (name.to_owned(), text.to_owned()));
+    Values::new(addresses.into_iter().chain(durations).chain(names))
 }
 
 fn fill(values: &mut Values, path: &str, source: &str) -> Result<String, TemplateError> {

@@ -13,7 +13,7 @@ pub enum Variant {
 
 /// Durations by placeholder, for production, demo and test. The four alerts have those of the reference; in production
 /// `for` is what its annotations promise.
-const DURATIONS: [(&str, [&str; 3]); 14] = [
+const DURATIONS: [(&str, [&str; 3]); 17] = [
     ("scrape_interval", ["15s", "15s", "3s"]),
     ("scrape_timeout", ["10s", "10s", "2s"]),
     ("objective_interval", ["1m", "1m", "12s"]),
@@ -27,6 +27,9 @@ const DURATIONS: [(&str, [&str; 3]); 14] = [
     ("exception_for", ["5m", "1m", "6s"]),
     ("traffic_window", ["2m", "2m", "12s"]),
     ("traffic_for", ["15m", "3m", "18s"]),
+    ("outage_window", ["5m", "5m", "30s"]),
+    ("outage_count_window", ["15m", "15m", "90s"]),
+    ("outage_for", ["2m", "1m", "6s"]),
     // Alerts on the monitoring itself.
     ("meta_for", ["5m", "1m", "6s"]),
 ];

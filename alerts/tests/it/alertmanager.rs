@@ -48,4 +48,11 @@ impl Alertmanager {
         let reply = http::send(&self.address, post).await.unwrap();
         assert_eq!(reply.status, 200, "{reply:?}\n{}", self.process.log());
     }
+
+    /// Reads an answer of its API.
+    pub(crate) async fn get(&self, path: &str) -> Value {
+        let reply = http::get(&self.address, path).await.unwrap();
+        assert_eq!(reply.status, 200, "{reply:?}\n{}", self.process.log());
+        serde_json::from_str(reply.text()).unwrap()
+    }
 }

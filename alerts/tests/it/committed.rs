@@ -27,26 +27,45 @@ fn the_variants_wait_as_designed() {
         let app = files.iter().find(|file| file.path == "rules/app.yml");
         let app = crate::rules::RulesFile::parse(&app.unwrap().text);
         let times = app.rules().map(|rule| {
-            let window = rule.expr.split_once('[').unwrap().1;
-            let window = window.split_once(']').unwrap().0;
-            assert_eq!(
-                rule.expr.matches('[').count(),
-                rule.expr.matches(&format!("[{window}]")).count()
-            );
-            format!("{window} {}", rule.wait.as_deref().unwrap())
+            let mut windows: Vec<_> = rule.expr.split(['[', ']']).skip(1).step_by(2).collect();
+            windows.sort_unstable();
+            windows.dedup();
+            format!(
+                "{} for {}",
+                windows.join(" "),
+                rule.wait.as_deref().unwrap()
+            )
         });
         times.collect::<Vec<_>>()
     };
     assert_eq!(
         windows_and_for(Variant::Production),
-        ["5m 10m", "5m 10m", "2m 5m", "2m 15m"]
+        [
+            "5m for 10m",
+            "5m for 10m",
+            "2m for 5m",
+            "1h 2m for 15m",
+            "15m 5m for 2m"
+        ]
     );
     assert_eq!(
         windows_and_for(Variant::Demo),
-        ["5m 1m", "5m 1m", "2m 1m", "2m 3m"]
+        [
+            "5m for 1m",
+            "5m for 1m",
+            "2m for 1m",
+            "1h 2m for 3m",
+            "15m 5m for 1m"
+        ]
     );
     assert_eq!(
         windows_and_for(Variant::Test),
-        ["30s 6s", "30s 6s", "12s 6s", "12s 18s"]
+        [
+            "30s for 6s",
+            "30s for 6s",
+            "12s for 6s",
+            "12s 1h for 18s",
+            "30s 90s for 6s"
+        ]
     );
 }

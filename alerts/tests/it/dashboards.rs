@@ -11,9 +11,11 @@ use std::{collections::BTreeSet, fmt::Debug, fs};
 /// Folder of the dashboards, seen from this crate.
 const FOLDER: &str = "../grafana/dashboards";
 /// The variables of the dashboards, and a value for each.
-const VARIABLES: [(&str, &str); 4] = [
+const VARIABLES: [(&str, &str); 6] = [
     ("$__rate_interval", "1m"),
     ("$__range", "1h"),
+    ("$application", ".*"),
+    ("$component", ".*"),
     ("$instance", ".*"),
     ("$endpoint", ".*"),
 ];

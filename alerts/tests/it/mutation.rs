@@ -2,7 +2,7 @@
 
 use promql_parser::{
     label::Matchers,
-    parser::{Expr, VectorSelector, parse, token},
+    parser::{Expr, Offset, VectorSelector, parse, token},
 };
 use std::time::Duration;
 
@@ -165,12 +165,10 @@ fn numbers(number: f64) -> [f64; 2] {
     }
 }
 
-/// Returns the selector without each of its matchers, and with the metrics recorded over neighbouring windows.
+/// Returns the selector without each of its matchers, with the metrics recorded over neighbouring windows, and with
+/// neighbouring offsets.
 fn selections(selector: &VectorSelector) -> Vec<(String, VectorSelector)> {
-    assert!(
-        selector.offset.is_none() && selector.at.is_none(),
-        "teach the mutation check offsets"
-    );
+    assert!(selector.at.is_none(), "teach the mutation check @");
     let matchers = &selector.matchers.matchers;
     let without = (0..matchers.len()).map(|index| {
         let mut kept = matchers.clone();
@@ -182,7 +180,7 @@ fn selections(selector: &VectorSelector) -> Vec<(String, VectorSelector)> {
     let recorded = selector.name.as_deref().and_then(|name| {
         let (stem, window) = name.rsplit_once("rate")?;
         let seconds = crate::rules::milliseconds(window) / 1000;
-        (name.starts_with("job:") && seconds > 0).then_some((stem, seconds))
+        (name.starts_with("application:") && seconds > 0).then_some((stem, seconds))
     });
     let renamed = recorded.into_iter().flat_map(|(stem, seconds)| {
         neighbours(seconds).map(move |seconds| {
@@ -191,7 +189,17 @@ fn selections(selector: &VectorSelector) -> Vec<(String, VectorSelector)> {
             (format!("{selector} becomes {mutant}"), mutant)
         })
     });
-    without.chain(renamed).collect()
+    let offset = selector.offset.iter().flat_map(|offset| {
+        let Offset::Pos(offset) = offset else {
+            panic!("teach the mutation check negative offsets");
+        };
+        neighbours(offset.as_secs()).map(|seconds| {
+            let mut mutant = selector.clone();
+            mutant.offset = Some(Offset::Pos(Duration::from_secs(seconds)));
+            (format!("{selector} is {seconds} s back"), mutant)
+        })
+    });
+    without.chain(renamed).chain(offset).collect()
 }
 
 fn neighbours(window: u64) -> impl Iterator<Item = u64> {
@@ -212,25 +220,26 @@ fn time(seconds: u64) -> String {
 
 #[test]
 fn each_part_of_an_expression_is_changed() {
-    let mutants = mutants(r#"(sum(rate(a{b="c", d!="e"}[5m])) > 0.5) unless job:x:rate1h == 0"#);
+    let mutants =
+        mutants(r#"(sum(rate(a{b="c", d!="e"}[5m])) > 0.5) unless application:x:rate1h == 0"#);
     let changed: Vec<_> = mutants.iter().map(|mutant| &*mutant.expression).collect();
     assert_eq!(
         changed,
         [
             r#"(sum(rate(a{b="c",d!="e"}[5m])) > 0.5)"#,
-            r#"job:x:rate1h == 0"#,
-            r#"(sum(rate(a{b="c",d!="e"}[5m])) < 0.5) unless job:x:rate1h == 0"#,
-            r#"(sum(rate(a{b="c",d!="e"}[2m])) > 0.5) unless job:x:rate1h == 0"#,
-            r#"(sum(rate(a{b="c",d!="e"}[10m])) > 0.5) unless job:x:rate1h == 0"#,
-            r#"(sum(rate(a{d!="e"}[5m])) > 0.5) unless job:x:rate1h == 0"#,
-            r#"(sum(rate(a{b="c"}[5m])) > 0.5) unless job:x:rate1h == 0"#,
-            r#"(sum(rate(a{b="c",d!="e"}[5m])) > 0.4) unless job:x:rate1h == 0"#,
-            r#"(sum(rate(a{b="c",d!="e"}[5m])) > 0.6) unless job:x:rate1h == 0"#,
-            r#"(sum(rate(a{b="c",d!="e"}[5m])) > 0.5) unless job:x:rate1h != 0"#,
-            r#"(sum(rate(a{b="c",d!="e"}[5m])) > 0.5) unless job:x:rate30m == 0"#,
-            r#"(sum(rate(a{b="c",d!="e"}[5m])) > 0.5) unless job:x:rate2h == 0"#,
-            r#"(sum(rate(a{b="c",d!="e"}[5m])) > 0.5) unless job:x:rate1h == -1.5"#,
-            r#"(sum(rate(a{b="c",d!="e"}[5m])) > 0.5) unless job:x:rate1h == 1.5"#,
+            r#"application:x:rate1h == 0"#,
+            r#"(sum(rate(a{b="c",d!="e"}[5m])) < 0.5) unless application:x:rate1h == 0"#,
+            r#"(sum(rate(a{b="c",d!="e"}[2m])) > 0.5) unless application:x:rate1h == 0"#,
+            r#"(sum(rate(a{b="c",d!="e"}[10m])) > 0.5) unless application:x:rate1h == 0"#,
+            r#"(sum(rate(a{d!="e"}[5m])) > 0.5) unless application:x:rate1h == 0"#,
+            r#"(sum(rate(a{b="c"}[5m])) > 0.5) unless application:x:rate1h == 0"#,
+            r#"(sum(rate(a{b="c",d!="e"}[5m])) > 0.4) unless application:x:rate1h == 0"#,
+            r#"(sum(rate(a{b="c",d!="e"}[5m])) > 0.6) unless application:x:rate1h == 0"#,
+            r#"(sum(rate(a{b="c",d!="e"}[5m])) > 0.5) unless application:x:rate1h != 0"#,
+            r#"(sum(rate(a{b="c",d!="e"}[5m])) > 0.5) unless application:x:rate30m == 0"#,
+            r#"(sum(rate(a{b="c",d!="e"}[5m])) > 0.5) unless application:x:rate2h == 0"#,
+            r#"(sum(rate(a{b="c",d!="e"}[5m])) > 0.5) unless application:x:rate1h == -1.5"#,
+            r#"(sum(rate(a{b="c",d!="e"}[5m])) > 0.5) unless application:x:rate1h == 1.5"#,
         ]
     );
 }

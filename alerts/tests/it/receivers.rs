@@ -32,7 +32,7 @@ fn configuration(secrets: &Path, mail: &Sink<Mail>, pager: &Sink<Post>) -> Strin
     let committed = committed.replace(SECRETS, secrets.to_str().unwrap());
     let mut config: Value = yaml_serde::from_str(&committed).unwrap();
     config["route"] = yaml_serde::from_str(
-        "{receiver: slack, group_by: [alertname, job], group_wait: 0s, group_interval: 1s, routes: \
+        "{receiver: slack, group_by: [alertname, application, job], group_wait: 0s, group_interval: 1s, routes: \
          [{receiver: slack, continue: true}, {receiver: email, continue: true}, {receiver: pagerduty}]}",
     )
     .unwrap();
@@ -61,7 +61,8 @@ fn write_secrets(folder: &Path, slack: &Sink<Post>) {
 fn firing(rule: &Rule) -> serde_json::Value {
     let mut labels = json!(rule.labels);
     labels["alertname"] = rule.name().into();
-    labels["job"] = "metrics-host".into();
+    labels["application"] = "shop".into();
+    labels["component"] = "items".into();
     json!({ "labels": labels, "annotations": rule.annotations, "startsAt": "2026-01-02T03:04:05Z" })
 }
 
@@ -92,7 +93,7 @@ fn said_in_slack(Post { path, body }: &Post, rule: &Rule, state: &str) {
     let said = &body["attachments"][0];
     assert_eq!(
         said["title"],
-        format!("[{state}] {} (critical)", rule.name())
+        format!("[{state}] {} of shop/items (critical)", rule.name())
     );
     assert_eq!(said["title_link"], rule.annotations["runbook_url"]);
     let text = said["text"].as_str().unwrap();

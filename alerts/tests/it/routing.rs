@@ -1,9 +1,11 @@
 //! The receivers of an alert, and the alerts that inhibit others.
 
 use crate::{
+    alertmanager::Alertmanager,
     promtool::succeed,
     rules::{RulesFile, alerts, file, read},
 };
+use serde_json::json;
 use std::collections::BTreeSet;
 use yaml_serde::Value;
 
@@ -101,4 +103,86 @@ fn inhibitions_name_alerts_that_exist() {
             assert!(alerts.contains(name), "{side}");
         }
     }
+}
+
+/// Returns the labels of an alert as one line.
+fn line(alert: &serde_json::Value) -> String {
+    let labels = [
+        "alertname",
+        "application",
+        "component",
+        "burn_rate",
+        "instance",
+    ];
+    let labels = labels
+        .iter()
+        .filter_map(|label| alert["labels"][label].as_str());
+    labels.collect::<Vec<_>>().join(" ")
+}
+
+#[tokio::test]
+async fn no_application_is_grouped_with_another_or_silenced_by_it() {
+    let burn = |application, rate| {
+        json!({ "labels": { "alertname": "AppErrorBudgetBurn", "severity": "critical",
+                            "application": application, "burn_rate": rate } })
+    };
+    let failing = |application, component| {
+        json!({ "labels": { "alertname": "AppHigh5xxErrorRate", "severity": "critical",
+                            "application": application, "component": component } })
+    };
+    let of_host = |alert, instance| {
+        json!({ "labels": { "alertname": alert, "severity": "critical", "job": "metrics-host",
+                            "instance": instance } })
+    };
+    let alertmanager = Alertmanager::start(&read("alertmanager.yml")).await;
+    let alerts = json!([
+        burn("shop", "14.4"),
+        burn("shop", "6"),
+        burn("blog", "6"),
+        burn("blog", "1"),
+        burn("wiki", "1"),
+        failing("shop", "items"),
+        failing("shop", "cart"),
+        failing("blog", "posts"),
+        of_host("JournalNotWritable", "a"),
+        of_host("TelemetryAbsent", "a"),
+        of_host("TelemetryAbsent", "b"),
+    ]);
+    alertmanager.post(&alerts).await;
+    let groups = alertmanager.get("/api/v2/alerts/groups").await;
+    let groups = groups.as_array().unwrap();
+    let sorted = |lines: Vec<String>| lines.into_iter().collect::<BTreeSet<_>>();
+    let grouped = groups.iter().map(|group| {
+        let alerts = group["alerts"].as_array().unwrap();
+        sorted(alerts.iter().map(line).collect())
+            .into_iter()
+            .collect::<Vec<_>>()
+            .join(", ")
+    });
+    let expected = [
+        "AppErrorBudgetBurn blog 1, AppErrorBudgetBurn blog 6",
+        "AppErrorBudgetBurn shop 14.4, AppErrorBudgetBurn shop 6",
+        "AppErrorBudgetBurn wiki 1",
+        "AppHigh5xxErrorRate blog posts",
+        "AppHigh5xxErrorRate shop cart, AppHigh5xxErrorRate shop items",
+        "JournalNotWritable a",
+        "TelemetryAbsent a, TelemetryAbsent b",
+    ];
+    assert_eq!(
+        sorted(grouped.collect()),
+        sorted(expected.map(str::to_owned).into())
+    );
+
+    let all = alertmanager.get("/api/v2/alerts").await;
+    let silenced = all.as_array().unwrap().iter();
+    let silenced = silenced.filter(|alert| alert["status"]["inhibitedBy"] != json!([]));
+    let expected = [
+        "AppErrorBudgetBurn blog 1",
+        "AppErrorBudgetBurn shop 6",
+        "TelemetryAbsent a",
+    ];
+    assert_eq!(
+        sorted(silenced.map(line).collect()),
+        sorted(expected.map(str::to_owned).into())
+    );
 }

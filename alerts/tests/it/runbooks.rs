@@ -20,6 +20,45 @@ fn every_alert_has_its_runbook_and_every_runbook_its_alert() {
 }
 
 #[test]
+fn runbooks_and_documentation_say_for_which_deployments_an_alert_speaks() {
+    let documentation = read("../docs/alerts.md");
+    for alert in alerts() {
+        let name = alert.name();
+        let speaks_for = &alert.annotations["speaks_for"];
+        let page = read(&format!("runbooks/{name}.md"));
+        assert!(
+            page.contains(&format!("\nSpeaks for: {speaks_for}.\n")),
+            "{name}: the runbook does not say that it speaks for {speaks_for}"
+        );
+        let mut rows = documentation.lines();
+        let row = rows.find(|line| line.starts_with(&format!("| `{name}` |")));
+        let row = row.unwrap_or_else(|| panic!("{name} is not in the table of docs/alerts.md"));
+        assert!(row.ends_with(&format!("| {speaks_for} |")), "{row}");
+        assert!(row.contains(&alert.labels["severity"]), "{row}");
+    }
+}
+
+#[test]
+fn commands_in_runbooks_of_an_application_filter_by_it() {
+    for alert in alerts() {
+        if !alert.annotations["summary"].contains("$labels.application") {
+            continue;
+        }
+        let page = read(&format!("runbooks/{}.md", alert.name()));
+        let queries = page.lines().filter(|line| {
+            line.contains("promtool query") && (line.contains("app_") && !line.contains("up{"))
+        });
+        for query in queries {
+            assert!(
+                query.contains(r#"application="items""#),
+                "{}: {query}",
+                alert.name()
+            );
+        }
+    }
+}
+
+#[test]
 fn every_runbook_says_what_it_means_what_it_does_how_to_look_and_what_to_do() {
     for name in stems("runbooks", ".md") {
         let page = read(&format!("runbooks/{name}.md"));

@@ -13,7 +13,14 @@ use testkit::exposition::Exposition;
 const FOREIGN: [(&str, &[&str]); 7] = [
     (
         "ALERTS",
-        &["alertname", "alertstate", "severity", "burn_rate"],
+        &[
+            "alertname",
+            "alertstate",
+            "application",
+            "burn_rate",
+            "component",
+            "severity",
+        ],
     ),
     ("alertmanager_config_last_reload_successful", &[]),
     ("alertmanager_notifications_failed_total", &["integration"]),
@@ -150,7 +157,7 @@ async fn what_rules_dashboards_and_runbooks_name_is_exposed_with_its_labels() {
             attribute("http.response.status_code", json!({ "intValue": "200" })),
         ],
     });
-    let spans = json!({ "resourceSpans": [{ "scopeSpans": [{ "spans": [span] }] }] });
+    let spans = json!({ "resourceSpans": [{ "scopeSpans": [{ "scope": { "name": "spin" }, "spans": [span] }] }] });
     assert_eq!(post(&sidecar, "/v1/traces", &spans).await, 200);
 
     let exposed = [scrape(&serve).await, scrape(&sidecar).await];

@@ -142,7 +142,7 @@ mod tests {
     fn units_follow_from_the_expression() {
         for (expression, expected) in [
             ("sum(rate(a[5m])) / sum(rate(b[5m]))", "share, %"),
-            ("job:app_request_errors:ratio_rate1h", "share, %"),
+            ("application:app_request_errors:ratio_rate1h", "share, %"),
             (
                 "histogram_quantile(0.95, sum by (le) (rate(x[5m])))",
                 "seconds",

@@ -102,6 +102,10 @@ pub(crate) const EXPECTED: &[Expectation] = table! {
         "Requests and Errors" "B" Driven |drill| over_five_minutes(drill, errors(drill));
         "Error Ratio by Window" "A B C D E F G" Driven |drill| ratio(drill, 1.0);
         "Error Ratio by Window" "H" End |drill| ratio(drill, 1.0);
+        "Errors by Component" "A" Driven |drill| match errors(drill) {
+            0.0 => Nothing,
+            part => One(about(rate(drill) * part, 0.35)),
+        };
         "Firing alerts" "Anno" Notified alert;
     }
 };

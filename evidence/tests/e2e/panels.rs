@@ -68,6 +68,8 @@ async fn complaint(
     for (name, value) in [
         ("__rate_interval", RATE_INTERVAL),
         ("__range", RANGE),
+        ("application", ALL),
+        ("component", ALL),
         ("instance", instance.unwrap_or(own)),
         ("endpoint", endpoint),
     ] {

@@ -100,7 +100,7 @@ fn points() -> Value {
     ] }] }] })
 }
 
-/// Spans of requests that ended at a time.
+/// Spin's spans of requests that ended at a time.
 fn spans(end: SystemTime) -> Value {
     let end = end.duration_since(UNIX_EPOCH).unwrap().as_nanos();
     let end = end.to_string();
@@ -117,5 +117,5 @@ fn spans(end: SystemTime) -> Value {
         ],
     });
     let spans = vec![span; usize::try_from(UNREPORTED).unwrap()];
-    json!({ "resourceSpans": [{ "scopeSpans": [{ "spans": spans }] }] })
+    json!({ "resourceSpans": [{ "scopeSpans": [{ "scope": { "name": "spin" }, "spans": spans }] }] })
 }

@@ -216,7 +216,7 @@ impl Ingest {
         Ok(rejected)
     }
 
-    /// Counts the requests in server spans.
+    /// Counts the requests in Spin's server spans.
     async fn count_spans(
         &self,
         encoding: Encoding,
@@ -239,7 +239,7 @@ impl Ingest {
         }
         self.0
             .metrics
-            .count_spans([found as u64, spans.skipped, spans.rejected]);
+            .count_spans([found as u64, spans.skipped, spans.foreign, spans.rejected]);
         Ok(match spans.rejected {
             0 => Rejections::new(),
             count => Rejections::from([("no method or status", count)]),

@@ -9,8 +9,9 @@ pub(crate) const WRONG_HOST: &str = "host";
 /// Reason of a request on a connection over the limit.
 pub(crate) const TOO_MANY_CONNECTIONS: &str = "connections";
 
-/// Values of the label `kind` of spans: counted as requests, skipped, and server spans without a method or status.
-const SPAN_KINDS: [&str; 3] = ["server", "other", "unusable"];
+/// Values of the label `kind` of spans: Spin's server spans, counted as requests; spans of other kinds; server spans of
+/// other software; and Spin's server spans without a method or status.
+const SPAN_KINDS: [&str; 4] = ["server", "other", "foreign", "unusable"];
 
 #[derive(Debug)]
 pub(crate) struct IngestMetrics {

@@ -1,4 +1,7 @@
-//! `/v1/traces`: server spans → requests.
+//! `/v1/traces`: server spans of Spin's HTTP trigger → requests.
+//!
+//! Other software sends server spans too. They are no requests that a component should have reported, so they are only
+//! counted.
 
 use opentelemetry_proto::tonic::{
     collector::trace::v1::ExportTraceServiceRequest,
@@ -8,6 +11,9 @@ use opentelemetry_proto::tonic::{
 use std::time::Duration;
 use telemetry::{Delta, Observation, Series, attribute};
 
+/// Name of the instrumentation scope of every span that Spin itself creates. `service.name` does not tell: it is "spin"
+/// unless OTEL_SERVICE_NAME says otherwise, and never the application.
+const SPIN: &str = "spin";
 /// Names of the attributes before they were stable.
 const OLD_METHOD: &str = "http.method";
 const OLD_STATUS: &str = "http.status_code";
@@ -15,27 +21,34 @@ const OLD_STATUS: &str = "http.status_code";
 /// The spans of a message.
 #[derive(Debug, Default, PartialEq)]
 pub struct Spans {
-    /// Requests in server spans.
+    /// Requests in Spin's server spans.
     pub requests: Delta,
     /// End time of each request, in nanoseconds since the Unix epoch.
     pub ends_unix_nanos: Vec<u64>,
     /// Number of spans of other kinds, such as client or internal.
     pub skipped: u64,
-    /// Number of server spans without a method or status.
+    /// Number of server spans of other software than Spin.
+    pub foreign: u64,
+    /// Number of Spin's server spans without a method or status.
     pub rejected: u64,
 }
 
-/// Reads the requests in the server spans of `message`.
+/// Reads the requests in Spin's server spans of `message`.
 pub fn requests(message: &ExportTraceServiceRequest) -> Spans {
     let mut read = Spans::default();
-    let spans = message
+    let scopes = message
         .resource_spans
         .iter()
-        .flat_map(|resource| &resource.scope_spans)
-        .flat_map(|scope| &scope.spans);
-    for span in spans {
+        .flat_map(|resource| &resource.scope_spans);
+    let spans = scopes.flat_map(|of| {
+        let by_spin = of.scope.as_ref().is_some_and(|scope| scope.name == SPIN);
+        of.spans.iter().map(move |span| (by_spin, span))
+    });
+    for (by_spin, span) in spans {
         if span.kind() != SpanKind::Server {
             read.skipped += 1;
+        } else if !by_spin {
+            read.foreign += 1;
         } else if let Some(observation) = observation(span) {
             read.requests.record(observation);
             read.ends_unix_nanos.push(span.end_time_unix_nano);
@@ -81,7 +94,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn server_spans_are_requests_and_other_spans_are_not() {
+    fn server_spans_of_spin_are_requests_and_other_spans_are_not() {
         let text =
             |key: &str, value: &str| json!({ "key": key, "value": { "stringValue": value } });
         let status = |key: &str| json!({ "key": key, "value": { "intValue": "201" } });
@@ -89,17 +102,32 @@ mod tests {
             json!({ "traceId": "5b8efff798038103d269b633813fc60c", "spanId": "eee19b7ec3c1b174", "kind": kind,
                     "startTimeUnixNano": "1000000", "endTimeUnixNano": 3_000_000, "attributes": attributes })
         };
-        let body = json!({ "resourceSpans": [{ "scopeSpans": [{ "spans": [
+        let whole = || {
+            span(
+                json!(2),
+                json!([
+                    text("http.request.method", "GET"),
+                    status("http.response.status_code")
+                ]),
+            )
+        };
+        let body = json!({ "resourceSpans": [{ "scopeSpans": [
+          { "scope": { "name": "spin" }, "spans": [
             span(json!(2), json!([text("http.request.method", "POST"), text("http.route", "/..."),
                                   status("http.response.status_code"), text("error.type", "a backtrace")])),
             span(json!("SPAN_KIND_SERVER"), json!([text("http.method", "POST"), text("http.route", "/..."), status("http.status_code")])),
             span(json!(2), json!([text("http.request.method", "POST")])),
             span(json!(3), json!([text("http.request.method", "POST"), status("http.response.status_code")])),
             span(json!("SPAN_KIND_INTERNAL"), json!([])),
-        ] }] }] });
+          ] },
+          // A web framework, an RPC server without HTTP attributes, and a sender without a scope.
+          { "scope": { "name": "opentelemetry.instrumentation.flask" }, "spans": [whole(), span(json!(3), json!([]))] },
+          { "scope": { "name": "grpc" }, "spans": [span(json!(2), json!([text("rpc.system", "grpc")]))] },
+          { "spans": [whole()] },
+        ] }] });
         let message = decode(Encoding::Json, &serde_json::to_vec(&body).unwrap()).unwrap();
         let read = requests(&message);
-        assert_eq!((read.skipped, read.rejected), (2, 1));
+        assert_eq!((read.skipped, read.foreign, read.rejected), (3, 3, 1));
         assert_eq!(read.ends_unix_nanos, [3_000_000; 2]);
         let series: Vec<_> = read.requests.iter().collect();
         let [(series, histogram)] = series[..] else {

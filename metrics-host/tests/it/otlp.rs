@@ -11,7 +11,7 @@ use opentelemetry_proto::tonic::{
         metrics::v1::{ExportMetricsServiceRequest, ExportMetricsServiceResponse},
         trace::v1::ExportTraceServiceRequest,
     },
-    common::v1::{AnyValue, KeyValue, any_value},
+    common::v1::{AnyValue, InstrumentationScope, KeyValue, any_value},
     metrics::v1::{
         ExponentialHistogram, ExponentialHistogramDataPoint, Metric, ResourceMetrics, ScopeMetrics,
         exponential_histogram_data_point::Buckets, metric::Data,
@@ -270,23 +270,31 @@ fn span(kind: i32, method: &str, status: i64, end: SystemTime) -> Span {
 }
 
 #[tokio::test]
-async fn server_spans_are_the_host_s_view_and_logs_are_dropped() {
+async fn server_spans_of_spin_are_the_host_s_view_and_logs_are_dropped() {
     const SERVER: i32 = 2;
     const CLIENT: i32 = 3;
     let host = stack::sidecar().start().await.unwrap();
     let now = SystemTime::now();
+    let of_scope = |name: &str, spans| ScopeSpans {
+        scope: Some(InstrumentationScope {
+            name: name.into(),
+            ..Default::default()
+        }),
+        spans,
+        ..Default::default()
+    };
+    let spin = vec![
+        span(SERVER, "GET", 200, now),
+        span(SERVER, "GET", 500, now),
+        span(SERVER, "GET", 200, now),
+        span(CLIENT, "POST", 200, now),
+        span(SERVER, "GET", 7, now),
+    ];
+    // A web framework, which also sends to this sidecar.
+    let flask = vec![span(SERVER, "GET", 200, now), span(SERVER, "GET", 7, now)];
     let message = ExportTraceServiceRequest {
         resource_spans: vec![ResourceSpans {
-            scope_spans: vec![ScopeSpans {
-                spans: vec![
-                    span(SERVER, "GET", 200, now),
-                    span(SERVER, "GET", 500, now),
-                    span(SERVER, "GET", 200, now),
-                    span(CLIENT, "POST", 200, now),
-                    span(SERVER, "GET", 7, now),
-                ],
-                ..Default::default()
-            }],
+            scope_spans: vec![of_scope("spin", spin), of_scope("flask", flask)],
             ..Default::default()
         }],
     };
@@ -324,7 +332,12 @@ async fn server_spans_are_the_host_s_view_and_logs_are_dropped() {
     );
     // The host's spans are not requests of the component.
     assert_eq!(scrape.total(), 0);
-    for (kind, count) in [("server", 3.0), ("other", 1.0), ("unusable", 1.0)] {
+    for (kind, count) in [
+        ("server", 3.0),
+        ("other", 1.0),
+        ("foreign", 2.0),
+        ("unusable", 1.0),
+    ] {
         let spans = scrape.sum("metrics_host_ingest_spans_total", &[("kind", kind)]);
         assert_eq!(spans, count, "{kind}");
     }
