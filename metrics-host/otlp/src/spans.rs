@@ -97,8 +97,8 @@ mod tests {
             span(json!(3), json!([text("http.request.method", "POST"), status("http.response.status_code")])),
             span(json!("SPAN_KIND_INTERNAL"), json!([])),
         ] }] }] });
-        let message = decode(Encoding::Json, &serde_json::to_vec(&body).unwrap()).unwrap();
-        let read = requests(&message);
+        let decoded = decode(Encoding::Json, &serde_json::to_vec(&body).unwrap()).unwrap();
+        let read = requests(&decoded.message);
         assert_eq!((read.skipped, read.rejected), (2, 1));
         assert_eq!(read.ends_unix_nanos, [3_000_000; 2]);
         let series: Vec<_> = read.requests.iter().collect();

@@ -8,6 +8,7 @@
 
 mod browser;
 mod client;
+mod cors;
 mod counts;
 mod edge;
 mod exactness;
@@ -20,6 +21,7 @@ mod otlp;
 mod outbound;
 mod proxy;
 mod scrape;
+mod sdk;
 mod sidecar;
 mod spin;
 mod stack;
@@ -27,4 +29,5 @@ mod startup;
 mod status;
 mod survival;
 mod target;
+mod tolerance;
 mod traffic;
