@@ -63,7 +63,7 @@ class Expected {
 function common(meter) {
   return {
     orders: meter.createCounter('orders', { unit: '{order}', description: 'Orders.' }),
-    weight: meter.createCounter('weight', { unit: 'kg', description: 'Weight of all orders.' }),
+    weight: meter.createCounter('weight', { unit: 'g', description: 'Weight of all orders.' }),
     latency: meter.createHistogram('latency', { unit: 's', description: 'Latency.' }),
   };
 }
@@ -75,7 +75,7 @@ function record(expected, instruments, kind) {
   instruments.orders.add(count, labels);
   expected.add('orders_total', labels, count);
   instruments.weight.add(weight, labels);
-  expected.add('weight_kilograms_total', labels, weight);
+  expected.add('weight_grams_total', labels, weight);
   instruments.latency.record(latency, labels);
   expected.observe('latency_seconds', labels, latency);
 }

@@ -50,7 +50,7 @@ def record(expected, instruments, kind):
     labels = {"kind": kind}
     expected.add("orders_total", labels, count := random.randint(0, 9))
     instruments["orders"].add(count, labels)
-    expected.add("weight_kilograms_total", labels, weight := random.randint(0, 99) / 8)
+    expected.add("weight_grams_total", labels, weight := random.randint(0, 99) / 8)
     instruments["weight"].add(weight, labels)
     expected.observe("latency_seconds", labels, latency := random.randint(0, 99) / 8)
     instruments["latency"].record(latency, labels)
@@ -80,7 +80,7 @@ class Expected:
 def common(meter):
     return {
         "orders": meter.create_counter("orders", "{order}", "Orders."),
-        "weight": meter.create_counter("weight", "kg", "Weight of all orders."),
+        "weight": meter.create_counter("weight", "g", "Weight of all orders."),
         "latency": meter.create_histogram("latency", "s", "Latency."),
     }
 
