@@ -226,29 +226,35 @@ async fn javascript_with_exponential_buckets() {
 }
 
 #[tokio::test]
-async fn workers_with_one_resource_add_up() {
-    for temporality in ["cumulative", "delta"] {
-        for sdk in [PYTHON, JAVASCRIPT] {
-            let sdk = Sdk {
-                temporality,
-                workers: 3,
-                ..sdk
-            };
-            records_exactly(sdk, "protobuf").await;
-        }
-    }
+async fn workers_with_one_resource_and_deltas_add_up() {
+    workers_add_up("delta").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_export_whose_reply_is_lost_counts_once() {
-    for temporality in ["cumulative", "delta"] {
-        for sdk in [PYTHON, JAVASCRIPT] {
-            let host = stack::sidecar().start().await.unwrap();
-            let proxy = Proxy::start(host.otlp(), Fault::DropReply, 3).await;
-            let sdk = Sdk { temporality, ..sdk };
-            let expected = sdk.record(proxy.address, "json").await;
-            assert!(proxy.struck() > 0, "{sdk:?}");
-            check(&host, &expected, sdk).await;
-        }
+async fn a_cumulative_export_whose_reply_is_lost_counts_once() {
+    lost_replies_count_once("cumulative").await;
+}
+
+/// Three processes record, in each language.
+async fn workers_add_up(temporality: &'static str) {
+    for sdk in [PYTHON, JAVASCRIPT] {
+        let sdk = Sdk {
+            temporality,
+            workers: 3,
+            ..sdk
+        };
+        records_exactly(sdk, "protobuf").await;
+    }
+}
+
+/// One in three replies is lost, and the SDK sends that export again.
+async fn lost_replies_count_once(temporality: &'static str) {
+    for sdk in [PYTHON, JAVASCRIPT] {
+        let host = stack::sidecar().start().await.unwrap();
+        let proxy = Proxy::start(host.otlp(), Fault::DropReply, 3).await;
+        let sdk = Sdk { temporality, ..sdk };
+        let expected = sdk.record(proxy.address, "json").await;
+        assert!(proxy.struck() > 0, "{sdk:?}");
+        check(&host, &expected, sdk).await;
     }
 }

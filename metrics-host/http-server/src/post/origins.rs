@@ -22,15 +22,16 @@ impl FromStr for Origin {
         if text == "*" {
             return Ok(Self(text.to_owned()));
         }
-        let (scheme, authority) = text.split_once("://").ok_or(expected)?;
         let uri = text.parse::<Uri>().map_err(|_| expected)?;
-        let is_origin = uri.host().is_some_and(|host| !host.is_empty())
-            && !authority.contains(['/', '?', '#', '@', '*'])
-            && !uri.authority().is_some_and(|authority| {
-                authority.port().is_none() && !authority.as_str().ends_with(authority.host())
-            });
+        let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
+            return Err(expected);
+        };
+        let is_origin = text.ends_with(authority.as_str())
+            && !authority.host().is_empty()
+            && !authority.as_str().contains(['@', '*'])
+            && (authority.port().is_some() || authority.as_str() == authority.host());
         // Browsers leave the default port out.
-        let port = match scheme.to_ascii_lowercase().as_str() {
+        let port = match scheme {
             "http" => ":80",
             "https" => ":443",
             _ => "",
