@@ -279,7 +279,7 @@ impl Ingest {
         })
     }
 
-    /// Decodes generic OTLP. What had to be dropped or repaired is logged and counted.
+    /// Decodes generic OTLP. Logs and counts malformed parts and repaired strings.
     fn decode<M: Export>(
         &self,
         encoding: Encoding,

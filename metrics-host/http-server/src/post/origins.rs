@@ -1,4 +1,4 @@
-//! Web pages that may post across origins (CORS). None may, unless its origin is named.
+//! Web pages that may post across origins (CORS): no page may, unless its origin is named.
 //!
 //! Source: <https://fetch.spec.whatwg.org/#http-cors-protocol>
 

@@ -247,7 +247,7 @@ fn a_wrong_value_costs_the_smallest_part_that_holds_it() {
         let decoded = read(&wrong_body);
         assert_eq!(decoded.malformed, lost, "{place} = {wrong}: {decoded:?}");
         let kept = points(&decoded.message).len() as u64;
-        // A list that is none holds no points that could be counted.
+        // The points of a list that cannot be read are not known.
         let unknown = [("dataPoints", 1), ("metrics", 3), ("0", 0)]
             .into_iter()
             .find(|(list, _)| place.ends_with(*list));
