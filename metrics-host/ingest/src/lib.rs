@@ -77,6 +77,24 @@ struct Inner {
     bodies: Bodies,
 }
 
+/// The parts of a message that were not counted.
+#[derive(Debug, Default)]
+struct Outcome {
+    rejected: Rejections,
+    /// The first malformed value, for the sender.
+    fault: Option<String>,
+}
+
+impl Outcome {
+    fn new(rejected: impl IntoIterator<Item = (&'static str, u64)>, fault: Option<String>) -> Self {
+        let rejected = rejected.into_iter().filter(|(_, count)| *count > 0);
+        Self {
+            rejected: rejected.collect(),
+            fault,
+        }
+    }
+}
+
 impl Ingest {
     /// Creates an endpoint that commits to `journal` and serves `callers`; registers its metrics.
     pub fn new(
@@ -99,6 +117,49 @@ impl Ingest {
                 memory: MEMORY,
             }),
         }))
+    }
+
+    /// Responds to a request that no web page sent, or a page of an allowed origin.
+    async fn respond(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        let signal = match self.route(&request) {
+            Ok(signal) => signal,
+            Err(other) => return *other,
+        };
+        self.accept(signal, request).await.unwrap_or_else(|error| {
+            let (status, reason) = (error.status(), error.reason());
+            let wrong_encoding = matches!(&error, IngestError::Body(BodyError::ContentEncoding(_)));
+            self.0.metrics.reject(reason);
+            // The journal logs a failing disk itself, once.
+            let is_logged = matches!(
+                &error,
+                IngestError::NotCommitted(CommitError::Unavailable(_))
+            );
+            let text = format!("{:#}", anyhow::Error::new(error));
+            if !is_logged {
+                tracing::warn!(reason, error = text, "telemetry refused");
+            }
+            if status == StatusCode::SERVICE_UNAVAILABLE {
+                return reply::retry_after(status, &text, RETRY_AFTER);
+            }
+            let mut response = reply::error(status, &text);
+            if wrong_encoding {
+                let accepted = HeaderValue::from_static(ACCEPT_ENCODING);
+                response
+                    .headers_mut()
+                    .insert(header::ACCEPT_ENCODING, accepted);
+            }
+            response
+        })
+    }
+
+    /// Refuses a web page.
+    fn refuse_origin(&self, origin: &HeaderValue) -> Response<Full<Bytes>> {
+        self.0.metrics.reject(metrics::WRONG_ORIGIN);
+        tracing::warn!(?origin, "web page refused");
+        reply::error(
+            StatusCode::FORBIDDEN,
+            "web pages of this origin may not send telemetry; name it with --otlp-allowed-origin",
+        )
     }
 
     /// Counts the telemetry in `request` and returns the response.
@@ -246,13 +307,7 @@ impl Ingest {
             ("no method or status", spans.rejected),
             (MALFORMED, malformed),
         ];
-        Ok(Outcome {
-            rejected: rejected
-                .into_iter()
-                .filter(|(_, count)| *count > 0)
-                .collect(),
-            fault,
-        })
+        Ok(Outcome::new(rejected, fault))
     }
 
     /// Counts log records and drops them.
@@ -270,13 +325,7 @@ impl Ingest {
             .metrics
             .log_records
             .inc_by(records as u64 + malformed);
-        Ok(Outcome {
-            rejected: (malformed > 0)
-                .then_some((MALFORMED, malformed))
-                .into_iter()
-                .collect(),
-            fault: decoded.fault,
-        })
+        Ok(Outcome::new([(MALFORMED, malformed)], decoded.fault))
     }
 
     /// Decodes generic OTLP. Logs and counts malformed parts and repaired strings.
@@ -338,14 +387,6 @@ impl Ingest {
     }
 }
 
-/// The parts of a message that were not counted.
-#[derive(Debug, Default)]
-struct Outcome {
-    rejected: Rejections,
-    /// The first malformed value, for the sender.
-    fault: Option<String>,
-}
-
 impl Service for Ingest {
     type Body = Full<Bytes>;
 
@@ -368,49 +409,6 @@ impl Service for Ingest {
             StatusCode::SERVICE_UNAVAILABLE,
             "too many connections",
             RETRY_AFTER,
-        )
-    }
-}
-
-impl Ingest {
-    async fn respond(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
-        let signal = match self.route(&request) {
-            Ok(signal) => signal,
-            Err(other) => return *other,
-        };
-        self.accept(signal, request).await.unwrap_or_else(|error| {
-            let (status, reason) = (error.status(), error.reason());
-            let wrong_encoding = matches!(&error, IngestError::Body(BodyError::ContentEncoding(_)));
-            self.0.metrics.reject(reason);
-            // The journal logs a failing disk itself, once.
-            let is_logged = matches!(
-                &error,
-                IngestError::NotCommitted(CommitError::Unavailable(_))
-            );
-            let text = format!("{:#}", anyhow::Error::new(error));
-            if !is_logged {
-                tracing::warn!(reason, error = text, "telemetry refused");
-            }
-            if status == StatusCode::SERVICE_UNAVAILABLE {
-                return reply::retry_after(status, &text, RETRY_AFTER);
-            }
-            let mut response = reply::error(status, &text);
-            if wrong_encoding {
-                let accepted = HeaderValue::from_static(ACCEPT_ENCODING);
-                response
-                    .headers_mut()
-                    .insert(header::ACCEPT_ENCODING, accepted);
-            }
-            response
-        })
-    }
-
-    fn refuse_origin(&self, origin: &HeaderValue) -> Response<Full<Bytes>> {
-        self.0.metrics.reject(metrics::WRONG_ORIGIN);
-        tracing::warn!(?origin, "web page refused");
-        reply::error(
-            StatusCode::FORBIDDEN,
-            "web pages of this origin may not send telemetry; name it with --otlp-allowed-origin",
         )
     }
 }
