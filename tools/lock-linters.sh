@@ -1,15 +1,18 @@
 #!/usr/bin/env bash
-# Writes the locks of tools/linters and bench/flask, with the hash of every file, after a change of requirements.in or package.json.
+# Writes the locks of the linters, the Flask baseline and the SDKs of tests, with the hash of every file, after a change of
+# requirements.in or package.json.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 tools/need.sh npm
 
 environment=$(tools/python.sh tools/linters/requirements.txt)
 "$environment/bin/pip" install --quiet --disable-pip-version-check pip-tools==7.6.2
-for directory in tools/linters bench/flask; do
+for directory in tools/linters bench/flask metrics-host/tests/it/sdk; do
   # Each machine has its own addresses of package indexes.
   "$environment/bin/pip-compile" --quiet --generate-hashes --strip-extras --no-header --no-annotate \
     --no-emit-index-url --no-emit-trusted-host --no-emit-find-links \
     --output-file "$directory/requirements.txt" "$directory/requirements.in"
 done
-npm install --prefix tools/linters --package-lock-only --omit-lockfile-registry-resolved --ignore-scripts --no-audit --no-fund --silent
+for directory in tools/linters metrics-host/tests/it/sdk; do
+  npm install --prefix "$directory" --package-lock-only --omit-lockfile-registry-resolved --ignore-scripts --no-audit --no-fund --silent
+done

@@ -19,11 +19,11 @@ const SPACE: LabelSpace = LabelSpace {
 
 fuzz_target!(|body: &[u8]| {
     for encoding in [Encoding::Json, Encoding::Protobuf] {
-        if let Ok(message) = otlp::decode::<ExportMetricsServiceRequest>(encoding, body) {
-            check_metrics(message);
+        if let Ok(decoded) = otlp::decode::<ExportMetricsServiceRequest>(encoding, body) {
+            check_metrics(decoded.message);
         }
-        if let Ok(message) = otlp::decode::<ExportTraceServiceRequest>(encoding, body) {
-            check_spans(&message);
+        if let Ok(decoded) = otlp::decode::<ExportTraceServiceRequest>(encoding, body) {
+            check_spans(&decoded.message);
         }
         _ = otlp::decode::<ExportLogsServiceRequest>(encoding, body);
     }
@@ -32,7 +32,8 @@ fuzz_target!(|body: &[u8]| {
 fn check_metrics(message: ExportMetricsServiceRequest) {
     let again = otlp::decode(Encoding::Protobuf, &message.encode_to_vec());
     let again = again.expect("an encoded message decodes");
-    let (read, read_again) = (otlp::points(message, SPACE), otlp::points(again, SPACE));
+    assert_eq!((again.malformed, again.repaired_strings), (0, 0));
+    let (read, read_again) = (otlp::points(message, SPACE), otlp::points(again.message, SPACE));
     assert_eq!(read.rejected, read_again.rejected);
     assert_eq!(read.points.len(), read_again.points.len());
     for point in &read.points {

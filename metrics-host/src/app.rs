@@ -5,7 +5,7 @@ use anyhow::{Context, Result, anyhow};
 use edge_counts::EdgeCounts;
 use exposition::Sources;
 use http_server::listener::{self, ConnectionMetrics, Listener};
-use ingest::Ingest;
+use ingest::{Callers, Ingest};
 use journal::{Journal, JournalMetrics};
 use metric::{ApplicationInfo, Registry};
 use operations::{
@@ -35,6 +35,8 @@ pub(crate) struct App {
     _state: StateDir,
 }
 
+/// Idle timeout of the application and the operators' endpoint.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 /// Grace of the operators' endpoint, which stops after the others.
 const OPERATIONS_GRACE: Duration = Duration::from_secs(1);
 
@@ -72,6 +74,7 @@ impl App {
             name,
             tcp,
             max_connections,
+            idle_timeout: IDLE_TIMEOUT,
             grace,
         };
 
@@ -111,7 +114,10 @@ impl App {
         };
         let ingest = Ingest::new(
             Arc::clone(&journal),
-            config.hosts.clone(),
+            Callers {
+                hosts: config.hosts.clone(),
+                origins: config.otlp_origins,
+            },
             config.ingest,
             applications,
             &registry,
@@ -148,7 +154,13 @@ impl App {
         Ok(Self {
             #[cfg(feature = "serve")]
             hosted,
-            ingest: (listener("otlp", otlp), ingest),
+            ingest: (
+                Listener {
+                    idle_timeout: config.otlp_idle_timeout,
+                    ..listener("otlp", otlp)
+                },
+                ingest,
+            ),
             operations: (listener("metrics", metrics), operations),
             status,
             addresses,

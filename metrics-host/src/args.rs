@@ -3,6 +3,7 @@
 use crate::build_info;
 use bytesize::ByteSize;
 use clap::{Parser, Subcommand};
+use http_server::post::Origin;
 use operations::WebUrl;
 use std::{fmt, path::PathBuf, str::FromStr};
 use tracing_subscriber::{EnvFilter, filter::LevelFilter};
@@ -109,6 +110,20 @@ pub(crate) struct CommonArgs {
         default_value = "10s"
     )]
     pub(crate) otlp_read_timeout: humantime::Duration,
+
+    /// Time after which an idle OTLP connection is closed; SDKs send every 60s
+    #[arg(long, env = "METRICS_HOST_OTLP_IDLE_TIMEOUT", value_name = "TIME", default_value = "5m", value_parser = positive_duration)]
+    pub(crate) otlp_idle_timeout: humantime::Duration,
+
+    /// Origin of web pages that may send OTLP, such as https://shop.example, or * for all; repeatable, or separated by
+    /// commas
+    #[arg(
+        long = "otlp-allowed-origin",
+        env = "METRICS_HOST_OTLP_ALLOWED_ORIGIN",
+        value_name = "ORIGIN",
+        value_delimiter = ','
+    )]
+    pub(crate) otlp_allowed_origins: Vec<Origin>,
 
     /// Maximum metrics that other OTLP senders can create
     #[arg(long, env = "METRICS_HOST_MAX_METRICS", value_name = "N", default_value = "1000", value_parser = at_least_one)]
@@ -300,7 +315,6 @@ fn at_least_one(text: &str) -> Result<usize, String> {
     }
 }
 
-#[cfg(feature = "serve")]
 fn positive_duration(text: &str) -> Result<humantime::Duration, String> {
     match text.parse::<humantime::Duration>() {
         Ok(time) if time.is_zero() => Err("expected more than 0".into()),

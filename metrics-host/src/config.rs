@@ -2,7 +2,7 @@
 
 use crate::args::{CommonArgs, ListenAddress, SidecarArgs};
 use bytesize::ByteSize;
-use http_server::post::HostNames;
+use http_server::post::{HostNames, Origins};
 use ingest::IngestLimits;
 use journal::JournalLimits;
 use operations::Links;
@@ -20,6 +20,8 @@ pub(crate) struct Config {
     pub(crate) max_connections: usize,
     pub(crate) shutdown_grace: Duration,
     pub(crate) hosts: HostNames,
+    pub(crate) otlp_origins: Origins,
+    pub(crate) otlp_idle_timeout: Duration,
     pub(crate) ingest: IngestLimits,
     pub(crate) journal: JournalLimits,
     pub(crate) links: Links,
@@ -80,6 +82,8 @@ impl Config {
             max_connections: args.max_connections,
             shutdown_grace: args.shutdown_grace.into(),
             hosts: HostNames::new(args.allowed_hosts),
+            otlp_origins: Origins::new(args.otlp_allowed_origins),
+            otlp_idle_timeout: args.otlp_idle_timeout.into(),
             ingest: IngestLimits {
                 max_body_size: bytes(args.max_otlp_body_size),
                 max_decompressed_size: bytes(args.max_otlp_decompressed_size),

@@ -12,8 +12,6 @@ use tokio::{
     task::JoinSet,
 };
 
-/// Time limit for the head of a request, and for an idle connection.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
 /// Largest head of a request, in bytes. It is below hyper's longest URI (65 534), so that every larger head is answered
 /// 431.
 const MAX_HEAD: usize = 48 << 10;
@@ -66,6 +64,8 @@ pub struct Listener {
     pub tcp: TcpListener,
     /// Maximum number of connections open at one time.
     pub max_connections: usize,
+    /// Time limit for an idle connection, and for the head of a request.
+    pub idle_timeout: Duration,
     /// Grace period for open connections after the shutdown begins.
     pub grace: Duration,
 }
@@ -106,8 +106,10 @@ pub async fn run<S: Service>(
             }
         }
         let (service, shutdown) = (service.clone(), shutdown.clone());
+        let idle_timeout = listener.idle_timeout;
         connections.spawn(async move {
-            if let Err(error) = serve_connection(stream, service, over_limit, shutdown).await {
+            let served = serve_connection(stream, service, over_limit, idle_timeout, shutdown);
+            if let Err(error) = served.await {
                 tracing::debug!(%error, "connection ended early");
             }
         });
@@ -133,6 +135,7 @@ async fn serve_connection<S: Service>(
     stream: TcpStream,
     service: S,
     refuse: bool,
+    idle_timeout: Duration,
     mut shutdown: watch::Receiver<bool>,
 ) -> io::Result<()> {
     // Each response is written in one piece, so Nagle's algorithm would only delay it.
@@ -146,7 +149,7 @@ async fn serve_connection<S: Service>(
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
+        .header_read_timeout(idle_timeout)
         .max_buf_size(MAX_HEAD)
         .keep_alive(!refuse)
         .serve_connection(TokioIo::new(stream), respond);

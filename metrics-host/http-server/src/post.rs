@@ -1,11 +1,16 @@
 //! Reading `POST` requests safely: protection against web pages, and bodies in bounded memory.
 //!
 //! A web page can make a browser post to the loopback. With DNS rebinding the request carries the page's own `Host`,
-//! which [`HostNames`] refuses. Without rebinding, a POST of JSON needs a CORS preflight, which no listener answers.
+//! which [`HostNames`] refuses. Without rebinding, a POST of JSON needs a CORS preflight, which is answered
+//! for [`Origins`] only.
 
 mod body;
+mod encoding;
+mod origins;
 
 pub use body::{Bodies, BodyError, BodyLimits, Reserved};
+pub use encoding::ACCEPT_ENCODING;
+pub use origins::{Origin, Origins};
 
 use http::{HeaderMap, header, uri::Authority};
 use std::net::IpAddr;

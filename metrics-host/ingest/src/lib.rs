@@ -13,11 +13,11 @@ mod metrics;
 pub use error::IngestError;
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use http_server::{
     listener::Service,
-    post::{Bodies, BodyLimits, HostNames, content_type},
+    post::{ACCEPT_ENCODING, Bodies, BodyError, BodyLimits, HostNames, Origins, content_type},
     reply,
 };
 use hyper::body::Incoming;
@@ -28,7 +28,7 @@ use opentelemetry_proto::tonic::collector::{
     logs::v1::ExportLogsServiceRequest, metrics::v1::ExportMetricsServiceRequest,
     trace::v1::ExportTraceServiceRequest,
 };
-use otlp::{Encoding, Rejections, Signal};
+use otlp::{Decoded, Encoding, Export, MALFORMED, Rejections, Signal};
 use request_counts::{Component, LabelSpace};
 use sha2::{Digest, Sha256};
 use std::{sync::Arc, time::Duration};
@@ -54,6 +54,15 @@ pub struct IngestLimits {
     pub space: LabelSpace,
 }
 
+/// The clients that may send.
+#[derive(Clone, Debug)]
+pub struct Callers {
+    /// Host names by which they reach this server.
+    pub hosts: HostNames,
+    /// Origins of web pages.
+    pub origins: Origins,
+}
+
 /// The OTLP/HTTP endpoint.
 #[derive(Clone, Debug)]
 pub struct Ingest(Arc<Inner>);
@@ -63,16 +72,34 @@ struct Inner {
     journal: Arc<Journal>,
     metrics: IngestMetrics,
     applications: ApplicationInfo,
-    hosts: HostNames,
+    callers: Callers,
     limits: IngestLimits,
     bodies: Bodies,
 }
 
+/// The parts of a message that were not counted.
+#[derive(Debug, Default)]
+struct Outcome {
+    rejected: Rejections,
+    /// The first malformed value, for the sender.
+    fault: Option<String>,
+}
+
+impl Outcome {
+    fn new(rejected: impl IntoIterator<Item = (&'static str, u64)>, fault: Option<String>) -> Self {
+        let rejected = rejected.into_iter().filter(|(_, count)| *count > 0);
+        Self {
+            rejected: rejected.collect(),
+            fault,
+        }
+    }
+}
+
 impl Ingest {
-    /// Creates an endpoint that commits to `journal` and serves the host names in `hosts`; registers its metrics.
+    /// Creates an endpoint that commits to `journal` and serves `callers`; registers its metrics.
     pub fn new(
         journal: Arc<Journal>,
-        hosts: HostNames,
+        callers: Callers,
         limits: IngestLimits,
         applications: ApplicationInfo,
         registry: &Registry,
@@ -81,7 +108,7 @@ impl Ingest {
             journal,
             metrics: IngestMetrics::register(registry),
             applications,
-            hosts,
+            callers,
             limits,
             bodies: Bodies::new(BodyLimits {
                 max_size: limits.max_body_size,
@@ -90,6 +117,49 @@ impl Ingest {
                 memory: MEMORY,
             }),
         }))
+    }
+
+    /// Responds to a request that no web page sent, or a page of an allowed origin.
+    async fn respond(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        let signal = match self.route(&request) {
+            Ok(signal) => signal,
+            Err(other) => return *other,
+        };
+        self.accept(signal, request).await.unwrap_or_else(|error| {
+            let (status, reason) = (error.status(), error.reason());
+            let wrong_encoding = matches!(&error, IngestError::Body(BodyError::ContentEncoding(_)));
+            self.0.metrics.reject(reason);
+            // The journal logs a failing disk itself, once.
+            let is_logged = matches!(
+                &error,
+                IngestError::NotCommitted(CommitError::Unavailable(_))
+            );
+            let text = format!("{:#}", anyhow::Error::new(error));
+            if !is_logged {
+                tracing::warn!(reason, error = text, "telemetry refused");
+            }
+            if status == StatusCode::SERVICE_UNAVAILABLE {
+                return reply::retry_after(status, &text, RETRY_AFTER);
+            }
+            let mut response = reply::error(status, &text);
+            if wrong_encoding {
+                let accepted = HeaderValue::from_static(ACCEPT_ENCODING);
+                response
+                    .headers_mut()
+                    .insert(header::ACCEPT_ENCODING, accepted);
+            }
+            response
+        })
+    }
+
+    /// Refuses a web page.
+    fn refuse_origin(&self, origin: &HeaderValue) -> Response<Full<Bytes>> {
+        self.0.metrics.reject(metrics::WRONG_ORIGIN);
+        tracing::warn!(?origin, "web page refused");
+        reply::error(
+            StatusCode::FORBIDDEN,
+            "web pages of this origin may not send telemetry; name it with --otlp-allowed-origin",
+        )
     }
 
     /// Counts the telemetry in `request` and returns the response.
@@ -103,7 +173,7 @@ impl Ingest {
         // The memory stays reserved until the commit.
         let expansion = expansion(key.is_some());
         let (body, _reserved) = self.0.bodies.read(request, expansion).await?;
-        let rejected = match (signal, key) {
+        let Outcome { rejected, fault } = match (signal, key) {
             (Signal::Metrics, Some(_)) if encoding != Encoding::Json => {
                 return Err(IngestError::KeyedProtobuf);
             }
@@ -117,9 +187,10 @@ impl Ingest {
                 .iter()
                 .map(|(reason, count)| format!("{reason}: {count}"));
             let reasons: Vec<_> = reasons.collect();
+            let fault = fault.map_or_else(String::new, |fault| format!("; {fault}"));
             (
                 rejected.values().sum(),
-                format!("not counted: {}", reasons.join(", ")),
+                format!("not counted: {}{fault}", reasons.join(", ")),
             )
         });
         Ok(reply::content(
@@ -130,7 +201,7 @@ impl Ingest {
     }
 
     /// Counts an idempotent batch.
-    async fn count_batch(&self, key: BatchKey, body: Bytes) -> Result<Rejections, IngestError> {
+    async fn count_batch(&self, key: BatchKey, body: Bytes) -> Result<Outcome, IngestError> {
         let batch = telemetry::otlp::decode(&body).map_err(IngestError::Undecodable)?;
         if batch.resource.instance != key.instance {
             return Err(IngestError::ForeignKey {
@@ -172,21 +243,20 @@ impl Ingest {
             }
             Receipt::Duplicate => metrics.duplicates.inc(),
         }
-        Ok(Rejections::new())
+        Ok(Outcome::default())
     }
 
     /// Counts generic OTLP metrics.
-    async fn count_metrics(
-        &self,
-        encoding: Encoding,
-        body: Bytes,
-    ) -> Result<Rejections, IngestError> {
-        let message: ExportMetricsServiceRequest = otlp::decode(encoding, &body)?;
+    async fn count_metrics(&self, encoding: Encoding, body: Bytes) -> Result<Outcome, IngestError> {
+        let decoded = self.decode::<ExportMetricsServiceRequest>(encoding, &body)?;
         drop(body);
         let otlp::Points {
             points,
             mut rejected,
-        } = otlp::points(message, self.0.limits.space);
+        } = otlp::points(decoded.message, self.0.limits.space);
+        if decoded.malformed > 0 {
+            rejected.insert(MALFORMED, decoded.malformed);
+        }
         let found = points.len();
         self.check_points(found)?;
         let change = Change {
@@ -213,16 +283,20 @@ impl Ingest {
                 .with_label_values(&[*reason])
                 .inc_by(*count);
         }
-        Ok(rejected)
+        Ok(Outcome {
+            rejected,
+            fault: decoded.fault,
+        })
     }
 
     /// Counts the requests in Spin's server spans.
-    async fn count_spans(
-        &self,
-        encoding: Encoding,
-        body: Bytes,
-    ) -> Result<Rejections, IngestError> {
-        let message: ExportTraceServiceRequest = otlp::decode(encoding, &body)?;
+    async fn count_spans(&self, encoding: Encoding, body: Bytes) -> Result<Outcome, IngestError> {
+        let Decoded {
+            message,
+            malformed,
+            fault,
+            ..
+        } = self.decode::<ExportTraceServiceRequest>(encoding, &body)?;
         drop(body);
         let spans = otlp::requests(&message);
         drop(message);
@@ -230,33 +304,64 @@ impl Ingest {
         self.check_points(found)?;
         if found > 0 {
             let change = Change {
-                host_requests: vec![(Component::default(), spans.requests)],
+                host_requests: spans.requests,
                 host_ends_unix_nanos: spans.ends_unix_nanos,
                 ..Change::default()
             };
             self.0.journal.commit(change).await?;
             self.0.metrics.telemetry_counted();
         }
-        self.0
-            .metrics
-            .count_spans([found as u64, spans.skipped, spans.foreign, spans.rejected]);
-        Ok(match spans.rejected {
-            0 => Rejections::new(),
-            count => Rejections::from([("no method or status", count)]),
-        })
+        self.0.metrics.count_spans([
+            found as u64,
+            spans.skipped,
+            spans.foreign,
+            spans.rejected,
+            malformed,
+        ]);
+        let rejected = [
+            ("no method or status", spans.rejected),
+            (MALFORMED, malformed),
+        ];
+        Ok(Outcome::new(rejected, fault))
     }
 
     /// Counts log records and drops them.
-    fn drop_logs(&self, encoding: Encoding, body: &[u8]) -> Result<Rejections, IngestError> {
-        let message: ExportLogsServiceRequest = otlp::decode(encoding, body)?;
-        let scopes = message
+    fn drop_logs(&self, encoding: Encoding, body: &[u8]) -> Result<Outcome, IngestError> {
+        let decoded = self.decode::<ExportLogsServiceRequest>(encoding, body)?;
+        let scopes = decoded
+            .message
             .resource_logs
             .iter()
             .flat_map(|logs| &logs.scope_logs);
         let records = scopes.map(|scope| scope.log_records.len()).sum();
         self.check_points(records)?;
-        self.0.metrics.log_records.inc_by(records as u64);
-        Ok(Rejections::new())
+        let malformed = decoded.malformed;
+        self.0
+            .metrics
+            .log_records
+            .inc_by(records as u64 + malformed);
+        Ok(Outcome::new([(MALFORMED, malformed)], decoded.fault))
+    }
+
+    /// Decodes generic OTLP. Logs and counts malformed parts and repaired strings.
+    fn decode<M: Export>(
+        &self,
+        encoding: Encoding,
+        body: &[u8],
+    ) -> Result<Decoded<M>, IngestError> {
+        let decoded = otlp::decode(encoding, body)?;
+        self.0
+            .metrics
+            .repaired_strings
+            .inc_by(decoded.repaired_strings);
+        if let Some(fault) = &decoded.fault {
+            tracing::warn!(
+                count = decoded.malformed,
+                first = fault,
+                "malformed telemetry not counted"
+            );
+        }
+        Ok(decoded)
     }
 
     fn check_points(&self, found: usize) -> Result<(), IngestError> {
@@ -269,7 +374,7 @@ impl Ingest {
 
     /// Returns the signal of a request's path, or the response to a request that the endpoint does not serve.
     fn route(&self, request: &Request<Incoming>) -> Result<Signal, Box<Response<Full<Bytes>>>> {
-        if !self.0.hosts.allow(request.headers()) {
+        if !self.0.callers.hosts.allow(request.headers()) {
             self.0.metrics.reject(metrics::WRONG_HOST);
             return Err(Box::new(reply::error(
                 StatusCode::MISDIRECTED_REQUEST,
@@ -287,6 +392,9 @@ impl Ingest {
                 )));
             }
         };
+        if let Some(preflight) = Origins::preflight(request) {
+            return Err(Box::new(preflight));
+        }
         match *request.method() {
             Method::POST => Ok(signal),
             _ => Err(Box::new(reply::method_not_allowed("POST"))),
@@ -298,28 +406,16 @@ impl Service for Ingest {
     type Body = Full<Bytes>;
 
     async fn call(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
-        let signal = match self.route(&request) {
-            Ok(signal) => signal,
-            Err(refusal) => return *refusal,
+        let Some(origin) = request.headers().get(header::ORIGIN).cloned() else {
+            return self.respond(request).await;
         };
-        self.accept(signal, request).await.unwrap_or_else(|error| {
-            let (status, reason) = (error.status(), error.reason());
-            self.0.metrics.reject(reason);
-            // The journal logs a failing disk itself, once.
-            let is_logged = matches!(
-                &error,
-                IngestError::NotCommitted(CommitError::Unavailable(_))
-            );
-            let text = format!("{:#}", anyhow::Error::new(error));
-            if !is_logged {
-                tracing::warn!(reason, error = text, "telemetry refused");
-            }
-            if status == StatusCode::SERVICE_UNAVAILABLE {
-                reply::retry_after(status, &text, RETRY_AFTER)
-            } else {
-                reply::error(status, &text)
-            }
-        })
+        let origins = &self.0.callers.origins;
+        if !origins.allow(&origin) {
+            return self.refuse_origin(&origin);
+        }
+        let mut response = self.respond(request).await;
+        origins.expose(&origin, response.headers_mut());
+        response
     }
 
     fn refuse(&self, _request: Request<Incoming>) -> Response<Full<Bytes>> {

@@ -6,12 +6,14 @@ use std::time::SystemTime;
 
 /// Reason of a request whose `Host` is not allowed.
 pub(crate) const WRONG_HOST: &str = "host";
+/// Reason of a web page whose origin is not allowed.
+pub(crate) const WRONG_ORIGIN: &str = "origin";
 /// Reason of a request on a connection over the limit.
 pub(crate) const TOO_MANY_CONNECTIONS: &str = "connections";
 
 /// Values of the label `kind` of spans: Spin's server spans, counted as requests; spans of other kinds; server spans of
-/// other software; and Spin's server spans without a method or status.
-const SPAN_KINDS: [&str; 4] = ["server", "other", "foreign", "unusable"];
+/// other software; Spin's server spans without a method or status; and unreadable spans.
+const SPAN_KINDS: [&str; 5] = ["server", "other", "foreign", "unusable", otlp::MALFORMED];
 
 #[derive(Debug)]
 pub(crate) struct IngestMetrics {
@@ -21,6 +23,7 @@ pub(crate) struct IngestMetrics {
     pub(crate) points: IntCounter,
     pub(crate) rejected_points: IntCounterVec,
     pub(crate) log_records: IntCounter,
+    pub(crate) repaired_strings: IntCounter,
     rejected: IntCounterVec,
     spans: IntCounterVec,
     last_batch: Gauge,
@@ -36,11 +39,13 @@ impl IngestMetrics {
             points: registry.counter(metric::POINTS),
             rejected_points: registry.counter_vec(metric::REJECTED_POINTS),
             log_records: registry.counter(metric::LOG_RECORDS),
+            repaired_strings: registry.counter(metric::REPAIRED_STRINGS),
             rejected: registry.counter_vec(metric::REJECTED),
             spans: registry.counter_vec(metric::SPANS),
             last_batch: registry.float_gauge(metric::LAST_BATCH),
         };
-        for reason in IngestError::reasons().chain([WRONG_HOST, TOO_MANY_CONNECTIONS]) {
+        for reason in IngestError::reasons().chain([WRONG_HOST, WRONG_ORIGIN, TOO_MANY_CONNECTIONS])
+        {
             metrics.rejected.with_label_values(&[reason]);
         }
         for reason in otlp::REJECTION_REASONS {

@@ -97,8 +97,10 @@ families! {
     REJECTED_POINTS = Counter "metrics_host_ingest_rejected_points_total" ["reason"] "Data points that were not counted.";
     /// From senders without an idempotency key.
     POINTS = Counter "metrics_host_ingest_points_total" [] "Data points that were counted.";
+    /// An emoji that the sender cut in half, for example; the replacement is U+FFFD.
+    REPAIRED_STRINGS = Counter "metrics_host_ingest_repaired_strings_total" [] "Strings received with invalid Unicode, which was replaced.";
     /// Kinds: `server` is Spin's and counted as a request, `other` is skipped, `foreign` is a server span of other software,
-    /// `unusable` is Spin's and has no method or no status.
+    /// `unusable` is Spin's and has no method or no status, `malformed` cannot be read.
     SPANS = Counter "metrics_host_ingest_spans_total" ["kind"] "Spans received.";
     /// metrics-host keeps no logs.
     LOG_RECORDS = Counter "metrics_host_ingest_dropped_log_records_total" [] "Log records accepted and dropped.";

@@ -14,7 +14,7 @@
 //! Source: <https://opentelemetry.io/docs/specs/otlp/>
 
 mod buckets;
-mod json;
+mod decode;
 mod metrics;
 mod name;
 mod reply;
@@ -22,13 +22,11 @@ mod series;
 mod spans;
 
 pub use buckets::Buckets;
+pub use decode::{DecodeError, Decoded, Export, MALFORMED, decode};
 pub use metrics::{Amount, Family, Labels, Point, PointValue, Points, StreamId, points};
 pub use reply::{Signal, reply};
 pub use series::{MetricSeries, OtlpSeries, Replacement, SeriesLimits, SeriesValue, Stream};
 pub use spans::{Spans, requests};
-
-use prost::Message;
-use serde::de::DeserializeOwned;
 
 /// The encoding of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,37 +54,12 @@ impl Encoding {
     }
 }
 
-/// An error of [`decode`].
-#[derive(Debug, thiserror::Error)]
-pub enum DecodeError {
-    /// The bytes are not OTLP/JSON.
-    #[error("malformed OTLP/JSON")]
-    Json(#[from] serde_json::Error),
-    /// The bytes are not OTLP protobuf.
-    #[error("malformed OTLP protobuf")]
-    Protobuf(#[from] prost::DecodeError),
-}
-
-/// Decodes a message.
-///
-/// # Errors
-/// If the bytes are malformed. A field of an unknown or wrong type is no error; it is missing from the message, so the
-/// caller checks for missing fields.
-pub fn decode<M: Message + Default + DeserializeOwned>(
-    encoding: Encoding,
-    bytes: &[u8],
-) -> Result<M, DecodeError> {
-    Ok(match encoding {
-        Encoding::Json => serde_json::from_value(json::canonical(serde_json::from_slice(bytes)?))?,
-        Encoding::Protobuf => M::decode(bytes)?,
-    })
-}
-
 /// Number of parts of a message that are not counted, by the value of the label `reason`.
 pub type Rejections = std::collections::BTreeMap<&'static str, u64>;
 
 /// All reasons: first those of unreadable points, then those of points that do not fit into the journal.
-pub const REJECTION_REASONS: [&str; 10] = [
+pub const REJECTION_REASONS: [&str; 11] = [
+    MALFORMED,
     "no_data",
     "summary",
     "value",

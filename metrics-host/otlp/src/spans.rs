@@ -8,6 +8,7 @@ use opentelemetry_proto::tonic::{
     common::v1::{KeyValue, any_value::Value},
     trace::v1::{Span, span::SpanKind},
 };
+use request_counts::Component;
 use std::time::Duration;
 use telemetry::{Delta, Observation, Series, attribute};
 
@@ -21,8 +22,8 @@ const OLD_STATUS: &str = "http.status_code";
 /// The spans of a message.
 #[derive(Debug, Default, PartialEq)]
 pub struct Spans {
-    /// Requests in Spin's server spans.
-    pub requests: Delta,
+    /// Requests in Spin's server spans, by the `service.name` of their resource.
+    pub requests: Vec<(Component, Delta)>,
     /// End time of each request, in nanoseconds since the Unix epoch.
     pub ends_unix_nanos: Vec<u64>,
     /// Number of spans of other kinds, such as client or internal.
@@ -36,34 +37,38 @@ pub struct Spans {
 /// Reads the requests in Spin's server spans of `message`.
 pub fn requests(message: &ExportTraceServiceRequest) -> Spans {
     let mut read = Spans::default();
-    let scopes = message
-        .resource_spans
-        .iter()
-        .flat_map(|resource| &resource.scope_spans);
-    let spans = scopes.flat_map(|of| {
-        let by_spin = of.scope.as_ref().is_some_and(|scope| scope.name == SPIN);
-        of.spans.iter().map(move |span| (by_spin, span))
-    });
-    for (by_spin, span) in spans {
-        if span.kind() != SpanKind::Server {
-            read.skipped += 1;
-        } else if !by_spin {
-            read.foreign += 1;
-        } else if let Some(observation) = observation(span) {
-            read.requests.record(observation);
-            read.ends_unix_nanos.push(span.end_time_unix_nano);
-        } else {
-            read.rejected += 1;
+    for resource_spans in &message.resource_spans {
+        let scopes = resource_spans.scope_spans.iter();
+        let spans = scopes.flat_map(|of| {
+            let by_spin = of.scope.as_ref().is_some_and(|scope| scope.name == SPIN);
+            of.spans.iter().map(move |span| (by_spin, span))
+        });
+        let mut requests = Delta::default();
+        for (by_spin, span) in spans {
+            if span.kind() != SpanKind::Server {
+                read.skipped += 1;
+            } else if !by_spin {
+                read.foreign += 1;
+            } else if let Some(observation) = observation(span) {
+                requests.record(observation);
+                read.ends_unix_nanos.push(span.end_time_unix_nano);
+            } else {
+                read.rejected += 1;
+            }
+        }
+        if requests.requests() > 0 {
+            let resource = resource_spans.resource.as_ref();
+            let service =
+                resource.and_then(|resource| text(&resource.attributes, attribute::SERVICE_NAME));
+            let service = service.unwrap_or(attribute::UNKNOWN_SERVICE);
+            read.requests.push((Component::new(service, ""), requests));
         }
     }
     read
 }
 
 fn observation(span: &Span) -> Option<Observation> {
-    let text = |key| match find(&span.attributes, key)? {
-        Value::StringValue(text) => Some(&**text),
-        _ => None,
-    };
+    let text = |key| text(&span.attributes, key);
     let status = |key| match find(&span.attributes, key)? {
         Value::IntValue(status) => u16::try_from(*status).ok(),
         Value::StringValue(status) => status.parse().ok(),
@@ -80,6 +85,13 @@ fn observation(span: &Span) -> Option<Observation> {
         series: Series::new(method, route, status, None),
         duration: Duration::from_nanos(nanos),
     })
+}
+
+fn text<'a>(attributes: &'a [KeyValue], key: &str) -> Option<&'a str> {
+    match find(attributes, key)? {
+        Value::StringValue(text) => Some(text),
+        _ => None,
+    }
 }
 
 fn find<'a>(attributes: &'a [KeyValue], key: &str) -> Option<&'a Value> {
@@ -111,7 +123,7 @@ mod tests {
                 ]),
             )
         };
-        let body = json!({ "resourceSpans": [{ "scopeSpans": [
+        let body = json!({ "resourceSpans": [{ "resource": { "attributes": [text("service.name", "spin")] }, "scopeSpans": [
           { "scope": { "name": "spin" }, "spans": [
             span(json!(2), json!([text("http.request.method", "POST"), text("http.route", "/..."),
                                   status("http.response.status_code"), text("error.type", "a backtrace")])),
@@ -125,11 +137,15 @@ mod tests {
           { "scope": { "name": "grpc" }, "spans": [span(json!(2), json!([text("rpc.system", "grpc")]))] },
           { "spans": [whole()] },
         ] }] });
-        let message = decode(Encoding::Json, &serde_json::to_vec(&body).unwrap()).unwrap();
-        let read = requests(&message);
+        let decoded = decode(Encoding::Json, &serde_json::to_vec(&body).unwrap()).unwrap();
+        let read = requests(&decoded.message);
         assert_eq!((read.skipped, read.foreign, read.rejected), (3, 3, 1));
         assert_eq!(read.ends_unix_nanos, [3_000_000; 2]);
-        let series: Vec<_> = read.requests.iter().collect();
+        let [(component, requests)] = &read.requests[..] else {
+            panic!("{:?}", read.requests)
+        };
+        assert_eq!(*component, Component::new("spin", ""));
+        let series: Vec<_> = requests.iter().collect();
         let [(series, histogram)] = series[..] else {
             panic!("{series:?}")
         };

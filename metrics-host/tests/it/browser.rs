@@ -154,6 +154,15 @@ impl Browser {
         }
     }
 
+    /// Runs a script in the page, waits for its promise, and returns the text that it resolves to.
+    pub(crate) fn evaluate(&mut self, script: &str) -> String {
+        let params = json!({ "expression": script, "awaitPromise": true, "returnByValue": true });
+        let answer = self.call("Runtime.evaluate", params);
+        let text = answer["result"]["value"].as_str();
+        text.unwrap_or_else(|| panic!("{script}: {answer}"))
+            .to_owned()
+    }
+
     fn complaints(&self) -> Vec<String> {
         let said = self.events.iter().filter(|event| {
             matches!(

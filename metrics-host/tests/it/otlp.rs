@@ -160,7 +160,7 @@ async fn what_is_not_counted_is_told_to_its_sender_and_in_a_metric() {
         (
             "metrics_host_ingest_spans_total",
             "kind",
-            &["server", "other", "unusable"],
+            &["server", "other", "unusable", "malformed"],
         ),
     ] {
         assert_eq!(start.sum(name, &[]), 0.0, "{name}");
@@ -181,7 +181,7 @@ async fn what_is_not_counted_is_told_to_its_sender_and_in_a_metric() {
     );
     let told = partial["errorMessage"].as_str().unwrap();
     let scrape = Scrape::of(host.metrics()).await;
-    for reason in ["series", "labels", "value"] {
+    for reason in ["series", "labels", "malformed"] {
         assert!(told.contains(&format!("{reason}: 1")), "{told}");
         let rejected = scrape.sum(
             "metrics_host_ingest_rejected_points_total",

@@ -1,16 +1,16 @@
 //! Bodies that may be too large, too slow or endless, read in bounded memory.
 
+use super::encoding::{ACCEPT_ENCODING, Encoding};
 use bytes::Bytes;
-use flate2::read::MultiGzDecoder;
-use http::{HeaderMap, Request, StatusCode, header};
+use http::{Request, StatusCode};
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
-use std::{io::Read, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Bytes of memory per permit of the semaphore.
 const PERMIT_BYTES: usize = 1 << 10;
-/// Expected size of a gzip body after decompression, as a multiple of its compressed size. A body that grows more
+/// Expected size of a compressed body after decompression, as a multiple of its compressed size. A body that grows more
 /// fails unless the additional memory is free.
 const EXPECTED_RATIO: usize = 8;
 
@@ -44,8 +44,8 @@ pub struct Reserved {
 /// An error of [`Bodies::read`].
 #[derive(Debug, thiserror::Error)]
 pub enum BodyError {
-    /// Any content encoding but gzip.
-    #[error("expected content-encoding gzip or none, got {0}")]
+    /// An unknown content encoding, or several.
+    #[error("expected one content-encoding of {ACCEPT_ENCODING}, got {0:?}")]
     ContentEncoding(String),
     /// More bytes than [`BodyLimits::max_size`].
     #[error("body exceeds {limit} bytes")]
@@ -59,7 +59,7 @@ pub enum BodyError {
         /// The limit.
         limit: usize,
     },
-    /// The connection broke, or the body is not valid gzip.
+    /// The connection broke, or the body is not valid in its encoding.
     #[error("cannot read the body: {0}")]
     Unreadable(Box<dyn std::error::Error + Send + Sync>),
     /// The body was not complete within [`BodyLimits::read_timeout`].
@@ -135,7 +135,7 @@ impl Bodies {
         request: Request<Incoming>,
         expansion: usize,
     ) -> Result<(Bytes, Reserved), BodyError> {
-        let compressed = is_gzip(request.headers())?;
+        let encoding = Encoding::of(request.headers())?;
         let limit = self.limits.max_size;
         let announced = request.body().size_hint().upper();
         let announced = announced.map(|size| usize::try_from(size).unwrap_or(usize::MAX));
@@ -143,7 +143,10 @@ impl Bodies {
             return Err(BodyError::TooLarge { limit });
         }
         let expected = announced.unwrap_or(limit);
-        let ratio = if compressed { EXPECTED_RATIO } else { 1 };
+        let ratio = match encoding {
+            Encoding::Identity => 1,
+            Encoding::Gzip | Encoding::Deflate => EXPECTED_RATIO,
+        };
         let permits = self.permits_for(expected, ratio * expansion);
         let within = self.limits.read_timeout;
         let reserve = Arc::clone(&self.memory).acquire_many_owned(permits);
@@ -155,10 +158,10 @@ impl Bodies {
         let bytes = tokio::time::timeout(within, collected)
             .await
             .map_err(|_| BodyError::TooSlow(within))??;
-        if !compressed {
+        if encoding == Encoding::Identity {
             return Ok((bytes, Reserved { _memory: memory }));
         }
-        let bytes = decompress(&bytes, self.limits.max_decompressed_size)?;
+        let bytes = Bytes::from(encoding.decode(&bytes, self.limits.max_decompressed_size)?);
         let more = self.permits_for(bytes.len(), expansion);
         let more = more.saturating_sub(permits);
         let more = Arc::clone(&self.memory).try_acquire_many_owned(more);
@@ -187,32 +190,6 @@ async fn collect(mut body: Incoming, expected: usize, limit: usize) -> Result<By
             return Err(BodyError::TooLarge { limit });
         }
         bytes.extend_from_slice(&data);
-    }
-    Ok(bytes.into())
-}
-
-fn is_gzip(headers: &HeaderMap) -> Result<bool, BodyError> {
-    match headers
-        .get(header::CONTENT_ENCODING)
-        .map(|value| value.as_bytes())
-    {
-        None | Some(b"identity") => Ok(false),
-        Some(b"gzip") => Ok(true),
-        Some(other) => Err(BodyError::ContentEncoding(
-            String::from_utf8_lossy(other).into_owned(),
-        )),
-    }
-}
-
-fn decompress(compressed: &[u8], limit: usize) -> Result<Bytes, BodyError> {
-    let mut bytes = Vec::with_capacity(compressed.len().saturating_mul(4).min(limit));
-    // One byte over the limit is enough to detect an excess.
-    let mut decoder = MultiGzDecoder::new(compressed).take(limit as u64 + 1);
-    decoder
-        .read_to_end(&mut bytes)
-        .map_err(|error| BodyError::Unreadable(Box::new(error)))?;
-    if bytes.len() > limit {
-        return Err(BodyError::UnpacksTooLarge { limit });
     }
     Ok(bytes.into())
 }
