@@ -499,7 +499,9 @@ fn parse<T: DeserializeOwned>(table: &str, text: &str) -> Result<T, Reason> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::{fs, os::unix::fs::FileExt};
+    use otlp::{Family, Folded, Point, PointValue, SeriesLimits, Stream};
+    use request_counts::LabelSpace;
+    use std::{fs, os::unix::fs::FileExt, sync::Arc};
 
     fn failure(path: &Path) -> String {
         let error = anyhow::Error::new(Store::open(path).unwrap_err());
@@ -537,7 +539,7 @@ mod tests {
     }
 
     #[test]
-    fn the_series_of_version_2_keep_what_was_counted_under_the_new_labels() {
+    fn the_series_of_schema_2_keep_what_was_counted_under_the_new_labels() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("journal.sqlite");
         let mut connection = Connection::open(&path).unwrap();
@@ -590,6 +592,57 @@ mod tests {
                 r#"{"histogram":{"bounds":[1.0],"counts":[2,3],"sum":9.5}}"#
             )]
         );
+    }
+
+    #[test]
+    fn forgotten_series_are_not_on_disk() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("journal.sqlite");
+        let (store, mut state) = Store::open(&path).unwrap();
+        let limits = SeriesLimits {
+            space: LabelSpace {
+                max_series: 1,
+                max_label_len: 10,
+            },
+            max_metrics: 1,
+        };
+        let point = Point {
+            family: Arc::new(Family {
+                name: "n_total".into(),
+                kind: Kind::Counter,
+                help: "Help.".into(),
+                origin: 1,
+            }),
+            labels: vec![("a".into(), "b".into())],
+            stream: Stream {
+                id: [1; 16],
+                legacy_id: [0; 16],
+            },
+            start_unix_nanos: 1,
+            time_unix_nanos: 2,
+            value: PointValue::Total(Amount::Number(1.0)),
+        };
+        let mut replacement = Replacement::default();
+        let folded = state.otlp.fold(&mut replacement, point, &limits, 5);
+        assert_eq!(folded, Ok(Folded::Counted));
+        store.put_otlp(&replacement).unwrap();
+        state.otlp.replace(replacement);
+        let (again, read) = Store::open(&path).unwrap();
+        assert_eq!(
+            (again.last_seen, read.otlp.tracks(), read.otlp.series()),
+            (5, 1, 1)
+        );
+        store.forget_otlp(&state.otlp.expire(100_000)).unwrap();
+        let (again, read) = Store::open(&path).unwrap();
+        assert_eq!(
+            (again.last_seen, read.otlp.tracks(), read.otlp.series()),
+            (0, 0, 0)
+        );
+        let metrics = "SELECT count(*) FROM otlp_metrics";
+        let metrics = again
+            .connection
+            .query_row(metrics, [], |row| row.get::<_, i64>(0));
+        assert_eq!(metrics, Ok(0));
     }
 
     #[test]

@@ -55,7 +55,7 @@ pub type Labels = Vec<(String, String)>;
 pub struct Stream {
     /// Hash of all of it.
     pub id: [u8; 16],
-    /// The same stream in a journal of version 0.1, which knew neither unit nor type.
+    /// The same stream in a journal of schema 2, which knew neither unit nor type.
     pub legacy_id: [u8; 16],
 }
 
@@ -146,7 +146,7 @@ pub fn points(message: ExportMetricsServiceRequest, space: LabelSpace) -> Points
 struct Scope {
     labels: Vec<Labelled>,
     identity: Sha256,
-    /// What the identity has had only since version 0.2.
+    /// What the identity has had only since schema 3 of the journal.
     details: Sha256,
 }
 

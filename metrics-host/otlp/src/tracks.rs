@@ -397,7 +397,7 @@ mod tests {
     }
 
     #[test]
-    fn a_total_in_a_journal_of_version_0_1_is_continued() {
+    fn a_total_in_a_journal_of_schema_2_is_continued() {
         let mut remembered = Remembered {
             sum: 5.0,
             ..Remembered::default()
