@@ -15,6 +15,7 @@
 
 mod attribute;
 mod buckets;
+mod exact;
 mod json;
 mod metrics;
 mod name;

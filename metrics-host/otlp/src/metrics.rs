@@ -7,6 +7,7 @@ use super::{
     Buckets, Uncounted,
     attribute::{self, Labelled, text},
     buckets::Zero,
+    exact,
     name::{self, Suffix},
     resource::{Sender, Target},
 };
@@ -98,7 +99,7 @@ pub enum PointValue {
 #[serde(rename_all = "snake_case")]
 pub enum Amount {
     /// The value of a sum.
-    Number(f64),
+    Number(#[serde(deserialize_with = "exact::number")] f64),
     /// The buckets of a histogram.
     Histogram(Buckets),
 }
@@ -492,6 +493,7 @@ fn first<const N: usize>(hash: Sha256) -> [u8; N] {
 mod tests {
     use super::*;
     use crate::{Encoding, Rejections, decode};
+    use proptest::prelude::*;
     use prost::Message;
     use serde_json::{Value, json};
 
@@ -757,6 +759,18 @@ mod tests {
     fn a_point_without_a_recorded_value_ends_its_series() {
         let point = read_one(&json!({ "name": "n", "gauge": { "dataPoints": [{ "flags": 1 }] } }));
         assert_eq!(point.value, PointValue::End);
+    }
+
+    proptest! {
+        /// A counter must not be a bit less after a restart.
+        #[test]
+        fn an_amount_is_read_as_it_was_written(number in any::<f64>().prop_filter("finite", |number| number.is_finite())) {
+            let buckets = Buckets::new(vec![number], vec![1, u64::MAX], Some(number)).unwrap();
+            for amount in [Amount::Number(number), Amount::Histogram(buckets), Amount::Histogram(Buckets::new(vec![], vec![0], None).unwrap())] {
+                let written = serde_json::to_string(&amount).unwrap();
+                prop_assert_eq!(serde_json::from_str::<Amount>(&written).unwrap(), amount);
+            }
+        }
     }
 
     #[test]

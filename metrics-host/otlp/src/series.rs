@@ -184,6 +184,7 @@ impl OtlpSeries {
             uptime,
         };
         let (family, labels) = (point.family, point.labels);
+        let is_end = point.value == PointValue::End;
         let update = self.check_family(replacement, &family, limits);
         let update = update.and_then(|()| {
             self.update(replacement, &family, &labels, point.value, &report, limits)
@@ -198,11 +199,9 @@ impl OtlpSeries {
                 });
             }
         };
-        let folded = match update {
-            Update::Nothing(reason) => return Ok(Folded::Skipped(reason)),
-            Update::End => Folded::Skipped(NO_RECORDED_VALUE),
-            _ => Folded::Counted,
-        };
+        if let Update::Nothing(reason) = update {
+            return Ok(Folded::Skipped(reason));
+        }
         // Last, so that a metric whose points were all rejected is not created.
         let metric = ReplacedMetric::of(&mut replacement.metrics, &family);
         match metric.series.entry(labels) {
@@ -220,7 +219,11 @@ impl OtlpSeries {
                 vacant.insert(Series::updated(before, update, family.origin, uptime));
             }
         }
-        Ok(folded)
+        Ok(if is_end {
+            Folded::Skipped(NO_RECORDED_VALUE)
+        } else {
+            Folded::Counted
+        })
     }
 
     /// Returns the change of a series by a report, and records the report in the tracks.
