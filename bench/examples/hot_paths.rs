@@ -6,7 +6,7 @@ use edge_counts::EdgeCounts;
 use exposition::Sources;
 use journal::{Batch, Change, Journal, JournalLimits, JournalMetrics, Receipt};
 use metric::{Kind, Registry};
-use otlp::{Amount, Family, Point, PointValue, Rejections, SeriesLimits};
+use otlp::{Amount, Family, Point, PointValue, SeriesLimits, Stream, Uncounted};
 use request_counts::{Component, LabelSpace};
 use std::{
     env,
@@ -175,6 +175,7 @@ fn expose(scratch: &Path, times: u64) {
             name: format!("filled_{metric}_total"),
             kind: Kind::Counter,
             help: "Fills the page.".into(),
+            origin: 1,
         });
         let point = |index| Point {
             family: Arc::clone(&family),
@@ -182,6 +183,11 @@ fn expose(scratch: &Path, times: u64) {
                 ("http_request_method".into(), "GET".into()),
                 ("http_route".into(), format!("/filled/{index}/{{id}}")),
             ],
+            stream: Stream {
+                id: (index as u128).to_le_bytes(),
+                legacy_id: [0; 16],
+            },
+            start_unix_nanos: 0,
             time_unix_nanos: unix_nanos(),
             value: PointValue::More(Amount::Number(index as f64)),
         };
@@ -205,7 +211,7 @@ fn journal(scratch: &Path, registry: &Registry) -> Journal {
 fn commit(journal: &Journal, change: Change) {
     let counted = Receipt::Counted {
         missing: 0,
-        rejected: Rejections::new(),
+        uncounted: Uncounted::new(),
     };
     let receipt = futures::executor::block_on(journal.commit(change));
     assert_eq!(receipt, Ok(counted), "everything has its place");

@@ -96,7 +96,7 @@ impl Exposition {
     }
 
     /// Returns the family that would declare the sample `name`.
-    fn family<'a>(&self, name: &'a str) -> &'a str {
+    pub fn family<'a>(&self, name: &'a str) -> &'a str {
         let parts = ["_bucket", "_sum", "_count"];
         let mut families = parts.iter().filter_map(|part| name.strip_suffix(part));
         let composite = |kind| matches!(kind, "histogram" | "summary");

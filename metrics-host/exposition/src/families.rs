@@ -1,10 +1,7 @@
 //! Conversion of counters into metric families of the Prometheus client.
 
 use metric::{Family, Kind};
-use otlp::{Amount, Buckets, OtlpSeries, SeriesValue};
-use prometheus::proto::{
-    Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType,
-};
+use prometheus::proto::{Bucket, Counter, Histogram, LabelPair, Metric, MetricFamily, MetricType};
 use request_counts::{ApplicationCounts, Component, ComponentFailure, RequestCounts};
 use telemetry::histogram::BOUNDS_SECONDS;
 
@@ -72,52 +69,16 @@ pub(super) fn single(declared: Family, count: u64) -> MetricFamily {
     family(declared, vec![metric])
 }
 
-/// Returns the families of generic OTLP metrics.
-pub(super) fn of_otlp(series: &OtlpSeries) -> Vec<MetricFamily> {
-    let families = series.metrics().iter().map(|(name, metric)| {
-        let series = metric.series.iter().map(|(labels, value)| {
-            let mut shown = labelled(labels.iter().map(|(name, value)| (&**name, &**value)));
-            match (metric.kind, value) {
-                (
-                    _,
-                    SeriesValue::Sum(Amount::Histogram(Buckets {
-                        bounds,
-                        counts,
-                        sum,
-                    })),
-                ) => {
-                    shown.set_histogram(histogram(bounds, counts, *sum));
-                }
-                (Kind::Counter, SeriesValue::Sum(Amount::Number(number))) => {
-                    let mut counter = Counter::default();
-                    counter.set_value(*number);
-                    shown.set_counter(counter);
-                }
-                (_, SeriesValue::Sum(Amount::Number(value)) | SeriesValue::Now { value, .. }) => {
-                    let mut gauge = Gauge::default();
-                    gauge.set_value(*value);
-                    shown.set_gauge(gauge);
-                }
-            }
-            shown
-        });
-        named(name, &metric.help, metric.kind, series.collect())
-    });
-    families.collect()
-}
-
 fn family(declared: Family, metrics: Vec<Metric>) -> MetricFamily {
-    named(declared.name, declared.help, declared.kind, metrics)
-}
-
-fn named(name: &str, help: &str, kind: Kind, metrics: Vec<Metric>) -> MetricFamily {
     let mut family = MetricFamily::default();
-    family.set_name(name.into());
-    family.set_help(help.into());
-    family.set_field_type(match kind {
+    family.set_name(declared.name.into());
+    family.set_help(declared.help.into());
+    family.set_field_type(match declared.kind {
         Kind::Counter => MetricType::COUNTER,
         Kind::Gauge => MetricType::GAUGE,
         Kind::Histogram => MetricType::HISTOGRAM,
+        Kind::Summary => MetricType::SUMMARY,
+        Kind::Untyped => MetricType::UNTYPED,
     });
     family.set_metric(metrics);
     family

@@ -1,11 +1,13 @@
 //! The `/metrics` page in the Prometheus text format 0.0.4: request counters, generic OTLP metrics, and the host's
 //! metrics about itself.
 //!
-//! [`render`] turns [`Sources`] into a page, sorted by metric name. Request counters are on disk before they are shown,
+//! [`render`] turns [`Sources`] into a page: first the host's own metrics, then those of generic OTLP senders, each
+//! sorted by name. Request counters are on disk before they are shown,
 //! so no scraped counter decreases after a power loss. If the disk refuses the latest counts, the page shows the last
 //! ones on disk and `metrics_host_state_sync_failures_total` increases.
 
 mod families;
+mod text;
 
 use edge_counts::EdgeCounts;
 use flate2::{Compression, write::GzEncoder};
@@ -105,15 +107,16 @@ pub fn render(sources: &Sources) -> io::Result<Vec<u8>> {
     let mut families = families::of_applications(&counts);
     let overflowed = counts.sum(|counts| counts.overflowed);
     families.push(families::single(metric::OVERFLOWED, overflowed));
+    let mut foreign = String::new();
     {
         let state = sources.journal.state();
         families.extend(families::of_requests(
             [metric::HOST_REQUESTS, metric::HOST_DURATION],
             &state.host,
         ));
-        families.extend(families::of_otlp(&state.otlp));
+        text::write_otlp(&mut foreign, &state.otlp);
         metrics.otlp_series.set(gauge(state.otlp.series()));
-        metrics.otlp_streams.set(gauge(state.otlp.streams()));
+        metrics.otlp_streams.set(gauge(state.otlp.tracks()));
         metrics.senders.set(clamped(state.senders));
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
         let gap = state.host_gap(now.unwrap_or_default().as_secs());
@@ -128,6 +131,7 @@ pub fn render(sources: &Sources) -> io::Result<Vec<u8>> {
     TextEncoder::new()
         .encode(&families, &mut page)
         .map_err(io::Error::other)?;
+    page.extend_from_slice(foreign.as_bytes());
     Ok(page)
 }
 

@@ -9,6 +9,7 @@
 
 mod error;
 mod metrics;
+mod refused_streams;
 
 pub use error::IngestError;
 
@@ -29,6 +30,7 @@ use opentelemetry_proto::tonic::collector::{
     trace::v1::ExportTraceServiceRequest,
 };
 use otlp::{Decoded, Encoding, Export, MALFORMED, Rejections, Signal};
+use refused_streams::RefusedStreams;
 use request_counts::{Component, LabelSpace};
 use sha2::{Digest, Sha256};
 use std::{sync::Arc, time::Duration};
@@ -75,6 +77,7 @@ struct Inner {
     callers: Callers,
     limits: IngestLimits,
     bodies: Bodies,
+    refused_streams: RefusedStreams,
 }
 
 /// The parts of a message that were not counted.
@@ -116,6 +119,7 @@ impl Ingest {
                 read_timeout: limits.read_timeout,
                 memory: MEMORY,
             }),
+            refused_streams: RefusedStreams::default(),
         }))
     }
 
@@ -252,39 +256,37 @@ impl Ingest {
         drop(body);
         let otlp::Points {
             points,
-            mut rejected,
+            targets,
+            mut uncounted,
         } = otlp::points(decoded.message, self.0.limits.space);
         if decoded.malformed > 0 {
-            rejected.insert(MALFORMED, decoded.malformed);
+            uncounted.rejected.insert(MALFORMED, decoded.malformed);
         }
         let found = points.len();
         self.check_points(found)?;
         let change = Change {
             points,
+            targets,
             ..Change::default()
         };
         let metrics = &self.0.metrics;
         if found > 0
             && let Receipt::Counted {
-                rejected: no_room, ..
+                uncounted: in_journal,
+                ..
             } = self.0.journal.commit(change).await?
         {
-            metrics
-                .points
-                .inc_by(found as u64 - no_room.values().sum::<u64>());
-            metrics.telemetry_counted();
-            for (reason, count) in no_room {
-                *rejected.entry(reason).or_default() += count;
+            let counted = found as u64 - in_journal.points();
+            if counted > 0 {
+                metrics.points.inc_by(counted);
+                metrics.telemetry_counted();
             }
+            uncounted.merge(in_journal);
         }
-        for (reason, count) in &rejected {
-            metrics
-                .rejected_points
-                .with_label_values(&[*reason])
-                .inc_by(*count);
-        }
+        metrics.count_uncounted(&uncounted);
+        self.0.refused_streams.log(&uncounted.streams);
         Ok(Outcome {
-            rejected,
+            rejected: uncounted.rejected,
             fault: decoded.fault,
         })
     }

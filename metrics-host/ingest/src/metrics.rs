@@ -2,6 +2,7 @@
 
 use crate::IngestError;
 use metric::{Gauge, IntCounter, IntCounterVec, Registry};
+use otlp::Uncounted;
 use std::time::SystemTime;
 
 /// Reason of a request whose `Host` is not allowed.
@@ -21,7 +22,8 @@ pub(crate) struct IngestMetrics {
     pub(crate) duplicates: IntCounter,
     pub(crate) gaps: IntCounter,
     pub(crate) points: IntCounter,
-    pub(crate) rejected_points: IntCounterVec,
+    rejected_points: IntCounterVec,
+    skipped_points: IntCounterVec,
     pub(crate) log_records: IntCounter,
     pub(crate) repaired_strings: IntCounter,
     rejected: IntCounterVec,
@@ -38,6 +40,7 @@ impl IngestMetrics {
             gaps: registry.counter(metric::GAPS),
             points: registry.counter(metric::POINTS),
             rejected_points: registry.counter_vec(metric::REJECTED_POINTS),
+            skipped_points: registry.counter_vec(metric::SKIPPED_POINTS),
             log_records: registry.counter(metric::LOG_RECORDS),
             repaired_strings: registry.counter(metric::REPAIRED_STRINGS),
             rejected: registry.counter_vec(metric::REJECTED),
@@ -51,6 +54,9 @@ impl IngestMetrics {
         for reason in otlp::REJECTION_REASONS {
             metrics.rejected_points.with_label_values(&[reason]);
         }
+        for reason in otlp::SKIP_REASONS {
+            metrics.skipped_points.with_label_values(&[reason]);
+        }
         metrics.count_spans([0; SPAN_KINDS.len()]);
         metrics
     }
@@ -58,6 +64,18 @@ impl IngestMetrics {
     /// Counts a request that was refused.
     pub(crate) fn reject(&self, reason: &str) {
         self.rejected.with_label_values(&[reason]).inc();
+    }
+
+    /// Counts data points that are in no series.
+    pub(crate) fn count_uncounted(&self, uncounted: &Uncounted) {
+        for (counter, points) in [
+            (&self.rejected_points, &uncounted.rejected),
+            (&self.skipped_points, &uncounted.skipped),
+        ] {
+            for (reason, count) in points {
+                counter.with_label_values(&[*reason]).inc_by(*count);
+            }
+        }
     }
 
     /// Counts spans, in the order of [`SPAN_KINDS`].

@@ -22,7 +22,7 @@ pub use metrics::JournalMetrics;
 pub use state::State;
 pub use store::JournalError;
 
-use otlp::{Point, Rejections, SeriesLimits};
+use otlp::{Point, SeriesLimits, Target, Uncounted};
 use request_counts::Component;
 use std::{
     path::{Path, PathBuf},
@@ -64,6 +64,8 @@ pub struct Change {
     pub host_ends_unix_nanos: Vec<u64>,
     /// Data points of generic OTLP senders.
     pub points: Vec<Point>,
+    /// Their resources.
+    pub targets: Vec<Target>,
 }
 
 /// The identity of an idempotent batch.
@@ -84,8 +86,8 @@ pub enum Receipt {
     Counted {
         /// Number of batches that the sender skipped before this one.
         missing: u64,
-        /// Data points that did not fit.
-        rejected: Rejections,
+        /// Data points that did not fit or changed nothing.
+        uncounted: Uncounted,
     },
     /// The batch had been counted before.
     Duplicate,

@@ -2,14 +2,16 @@
 
 use super::state::State;
 use metric::Kind;
-use otlp::{Amount, MetricSeries, OtlpSeries, Replacement, SeriesValue, Stream, StreamId};
+use otlp::{
+    Amount, Expired, MetricSeries, OtlpSeries, Replacement, Series, SeriesValue, Track, TrackKey,
+};
 use request_counts::{
     ApplicationCounts, Component, ComponentFailure, RequestCounts, RequestLabels,
 };
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 use serde::{Serialize, de::DeserializeOwned};
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::BTreeMap,
     path::{Path, PathBuf},
 };
 use telemetry::{Histogram, histogram::BUCKETS};
@@ -17,10 +19,11 @@ use telemetry::{Histogram, histogram::BUCKETS};
 /// Marks the file as a journal: "mhjl".
 const APPLICATION_ID: i32 = 0x6d68_6a6c;
 /// Migrations in order; the n-th makes schema version n. A released migration never changes.
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 4] = [
     include_str!("migrations/0001_requests.sql"),
     include_str!("migrations/0002_otlp.sql"),
     include_str!("migrations/0003_components.sql"),
+    include_str!("migrations/0004_otlp_tracks.sql"),
 ];
 /// Largest write-ahead log kept after a checkpoint, in bytes.
 const WAL_SIZE: i64 = 16 << 20;
@@ -45,22 +48,30 @@ const PUT_TOTAL: &str = "INSERT INTO component_totals (component, name, count) V
     ON CONFLICT DO UPDATE SET count = excluded.count";
 const PUT_METRIC: &str = "INSERT INTO otlp_metrics (name, kind, help) VALUES (?, ?, ?) \
     ON CONFLICT DO UPDATE SET kind = excluded.kind, help = excluded.help";
-const PUT_SERIES: &str = "INSERT INTO otlp_series (metric, labels, amount) VALUES (?, ?, ?) \
-    ON CONFLICT DO UPDATE SET amount = excluded.amount";
-const PUT_STREAM: &str = "INSERT INTO otlp_streams (id, start_unix_nanos, time_unix_nanos, total, seen) \
-    VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET start_unix_nanos = excluded.start_unix_nanos, \
-    time_unix_nanos = excluded.time_unix_nanos, total = excluded.total, seen = excluded.seen";
-const FORGET_STREAM: &str = "DELETE FROM otlp_streams WHERE id = ?";
+const PUT_SERIES: &str = "INSERT INTO otlp_series (metric, labels, amount, ended, seen, origin) \
+    VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET amount = excluded.amount, ended = excluded.ended, \
+    seen = excluded.seen, origin = excluded.origin";
+const PUT_TRACK: &str = "INSERT INTO otlp_tracks (stream, start_unix_nanos, end_unix_nanos, time_unix_nanos, amount, \
+    seen, forgotten) VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET \
+    time_unix_nanos = excluded.time_unix_nanos, amount = excluded.amount, seen = excluded.seen, \
+    forgotten = excluded.forgotten";
+const FORGET_SERIES: &str = "DELETE FROM otlp_series WHERE metric = ? AND labels = ?";
+const FORGET_METRICS: &str =
+    "DELETE FROM otlp_metrics WHERE name NOT IN (SELECT metric FROM otlp_series)";
+const FORGET_TRACK: &str = "DELETE FROM otlp_tracks \
+    WHERE stream = ? AND start_unix_nanos = ? AND end_unix_nanos = ?";
 const ALL_COMPONENTS: &str = "SELECT id, application, component FROM components WHERE reporter = ?";
 const ALL_REQUESTS: &str =
     "SELECT endpoint, method, status, count FROM component_requests WHERE component = ?";
 const ALL_LATENCY: &str =
     "SELECT endpoint, buckets, sum_nanos FROM component_latency WHERE component = ?";
 const ALL_TOTALS: &str = "SELECT name, count FROM component_totals WHERE component = ?";
-const ALL_SERIES: &str = "SELECT metric, kind, help, labels, amount FROM otlp_series \
+const ALL_SERIES: &str = "SELECT metric, kind, help, labels, amount, ended, seen, origin FROM otlp_series \
     JOIN otlp_metrics ON otlp_metrics.name = otlp_series.metric";
-const ALL_STREAMS: &str =
-    "SELECT id, start_unix_nanos, time_unix_nanos, total, seen FROM otlp_streams";
+const ALL_TRACKS: &str = "SELECT stream, start_unix_nanos, end_unix_nanos, time_unix_nanos, amount, seen, forgotten \
+    FROM otlp_tracks";
+const OTLP_SEEN: &str = "SELECT max((SELECT coalesce(max(seen), 0) FROM otlp_series), \
+    (SELECT coalesce(max(seen), 0) FROM otlp_tracks))";
 
 /// Names in the table `component_totals`, beside the reasons of [`ComponentFailure`].
 const ERRORS: &str = "errors";
@@ -120,7 +131,7 @@ pub(super) struct LastBatch {
 #[derive(Debug)]
 pub(super) struct Store {
     connection: Connection,
-    /// Latest `seen` of all senders, in seconds of the host's uptime.
+    /// Latest `seen` in any table, in seconds of the host's uptime.
     pub(super) last_seen: u64,
 }
 
@@ -295,30 +306,61 @@ impl Store {
 
     pub(super) fn put_otlp(&self, replacement: &Replacement) -> rusqlite::Result<()> {
         for (name, metric) in &replacement.metrics {
-            self.put(PUT_METRIC, params![name, metric.kind.as_str(), metric.help])?;
-            for (labels, value) in &metric.series {
-                if let SeriesValue::Sum(amount) = value {
-                    self.put(PUT_SERIES, params![name, json(labels), json(amount)])?;
+            if metric.new > 0 {
+                self.put(PUT_METRIC, params![name, metric.kind.as_str(), metric.help])?;
+            }
+            for (labels, series) in &metric.series {
+                if let SeriesValue::Sum(sum) = &series.value {
+                    let values = params![
+                        name,
+                        json(labels),
+                        json(&sum.amount),
+                        series.ended,
+                        to_sql(series.seen),
+                        series.origin.cast_signed()
+                    ];
+                    self.put(PUT_SERIES, values)?;
                 }
             }
         }
-        for (id, stream) in &replacement.streams {
-            let values = params![
-                id,
-                to_sql(stream.start_unix_nanos),
-                to_sql(stream.time_unix_nanos),
-                json(&stream.total),
-                to_sql(stream.seen)
-            ];
-            self.put(PUT_STREAM, values)?;
+        for (key, track) in &replacement.tracks {
+            match track {
+                Some(track) => self.put_track(key, track)?,
+                None => self.forget_track(key)?,
+            }
         }
         Ok(())
     }
 
-    pub(super) fn forget_streams(&self, streams: &[StreamId]) -> rusqlite::Result<()> {
-        streams
+    fn put_track(&self, (stream, start, end): &TrackKey, track: &Track) -> rusqlite::Result<()> {
+        let values = params![
+            stream,
+            start.cast_signed(),
+            end.cast_signed(),
+            track.time_unix_nanos.cast_signed(),
+            json(&track.amount),
+            to_sql(track.seen),
+            track.forgotten.map(to_sql)
+        ];
+        self.put(PUT_TRACK, values)
+    }
+
+    fn forget_track(&self, (stream, start, end): &TrackKey) -> rusqlite::Result<()> {
+        let values = params![stream, start.cast_signed(), end.cast_signed()];
+        self.put(FORGET_TRACK, values)
+    }
+
+    pub(super) fn forget_otlp(&self, expired: &Expired) -> rusqlite::Result<()> {
+        for (metric, labels) in &expired.series {
+            self.put(FORGET_SERIES, params![metric, json(labels)])?;
+        }
+        if !expired.series.is_empty() {
+            self.put(FORGET_METRICS, params![])?;
+        }
+        expired
+            .tracks
             .iter()
-            .try_for_each(|id| self.put(FORGET_STREAM, params![id]))
+            .try_for_each(|key| self.forget_track(key))
     }
 
     fn put(&self, sql: &str, values: &[&dyn rusqlite::ToSql]) -> rusqlite::Result<()> {
@@ -330,7 +372,8 @@ impl Store {
         let (senders, last_seen): (i64, i64) =
             self.connection
                 .query_row(COUNT_SENDERS, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
-        self.last_seen = from_sql(last_seen);
+        let otlp_seen: i64 = self.connection.query_row(OTLP_SEEN, [], |row| row.get(0))?;
+        self.last_seen = from_sql(last_seen.max(otlp_seen));
         Ok(State {
             reported: self.read_requests(Reporter::Component)?,
             host: self.read_requests(Reporter::Host)?,
@@ -414,21 +457,25 @@ impl Store {
             });
             let amount: Amount = parse("otlp_series", &amount)?;
             let labels = parse("otlp_series", &labels)?;
-            metric.series.insert(labels, SeriesValue::Sum(amount));
+            let seen = from_sql(row.get(6)?);
+            let origin = row.get::<_, i64>(7)?.cast_unsigned();
+            let series = Series::restore(amount, row.get(5)?, seen, origin, self.last_seen);
+            metric.series.insert(labels, series);
         }
-        let mut streams = HashMap::new();
-        let mut statement = self.connection.prepare(ALL_STREAMS)?;
+        let mut tracks = BTreeMap::new();
+        let mut statement = self.connection.prepare(ALL_TRACKS)?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
-            let stream = Stream {
-                start_unix_nanos: from_sql(row.get(1)?),
-                time_unix_nanos: from_sql(row.get(2)?),
-                total: parse("otlp_streams", &row.get::<_, String>(3)?)?,
-                seen: from_sql(row.get(4)?),
+            let unsigned = |column| row.get::<_, i64>(column).map(i64::cast_unsigned);
+            let track = Track {
+                time_unix_nanos: unsigned(3)?,
+                amount: parse("otlp_tracks", &row.get::<_, String>(4)?)?,
+                seen: from_sql(row.get(5)?),
+                forgotten: row.get::<_, Option<i64>>(6)?.map(from_sql),
             };
-            streams.insert(row.get(0)?, stream);
+            tracks.insert((row.get(0)?, unsigned(1)?, unsigned(2)?), track);
         }
-        Ok(OtlpSeries::restore(metrics, streams))
+        Ok(OtlpSeries::restore(metrics, tracks))
     }
 }
 
@@ -493,7 +540,9 @@ fn parse<T: DeserializeOwned>(table: &str, text: &str) -> Result<T, Reason> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::{fs, os::unix::fs::FileExt};
+    use otlp::{Family, Folded, Point, PointValue, SeriesLimits, Stream};
+    use request_counts::LabelSpace;
+    use std::{fs, os::unix::fs::FileExt, sync::Arc};
 
     fn failure(path: &Path) -> String {
         let error = anyhow::Error::new(Store::open(path).unwrap_err());
@@ -527,6 +576,113 @@ mod tests {
         );
         assert_eq!((store.last_seen, state.senders), (12, 1));
         assert!(state.otlp.metrics().is_empty());
+    }
+
+    #[test]
+    fn the_series_of_schema_2_keep_what_was_counted_under_the_new_labels() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("journal.sqlite");
+        let mut connection = Connection::open(&path).unwrap();
+        migrate(&mut connection, 2).unwrap();
+        connection
+            .execute_batch(
+                r#"INSERT INTO senders VALUES ('i', 3, x'00', 12);
+                 INSERT INTO otlp_metrics VALUES ('n_total', 'counter', 'Help.'), ('h', 'histogram', 'Help.');
+                 INSERT INTO otlp_series VALUES
+                     ('n_total', '[["kind","\"é\n"],["service_name","shop"]]', '{"number":109.5}'),
+                     ('n_total', '[["job","own"],["service_name","shop"]]', '{"number":1.0}'),
+                     ('h', '[["service_instance_id","i"],["service_name","shop"],["z","1"]]',
+                      '{"histogram":{"bounds":[1.0],"counts":[2,3],"sum":9.5}}');
+                 INSERT INTO otlp_streams VALUES (x'01010101010101010101010101010101', 7, 9, '{"number":100.0}', 34);"#,
+            )
+            .unwrap();
+        drop(connection);
+        let (store, state) = Store::open(&path).unwrap();
+        assert_eq!(store.last_seen, 34);
+        assert_eq!(state.otlp.tracks(), 1);
+        let series = |metric: &str| {
+            let series = state.otlp.metrics()[metric].series.iter();
+            let series = series.map(|(labels, series)| match &series.value {
+                SeriesValue::Sum(sum) => {
+                    assert_eq!((series.ended, series.seen, series.origin), (false, 34, 0));
+                    (json(labels), json(&sum.amount))
+                }
+                other => panic!("{other:?}"),
+            });
+            series.collect::<Vec<_>>()
+        };
+        let shown = |labels: &str, amount: &str| (labels.to_owned(), amount.to_owned());
+        assert_eq!(
+            series("n_total"),
+            [
+                shown(
+                    r#"[["job","own"],["service_name","shop"]]"#,
+                    r#"{"number":1.0}"#
+                ),
+                shown(
+                    r#"[["job","shop"],["kind","\"é\n"]]"#,
+                    r#"{"number":109.5}"#
+                ),
+            ]
+        );
+        assert_eq!(
+            series("h"),
+            [shown(
+                r#"[["instance","i"],["job","shop"],["z","1"]]"#,
+                r#"{"histogram":{"bounds":[1.0],"counts":[2,3],"sum":9.5}}"#
+            )]
+        );
+    }
+
+    #[test]
+    fn forgotten_series_are_not_on_disk() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("journal.sqlite");
+        let (store, mut state) = Store::open(&path).unwrap();
+        let limits = SeriesLimits {
+            space: LabelSpace {
+                max_series: 1,
+                max_label_len: 10,
+            },
+            max_metrics: 1,
+        };
+        let point = Point {
+            family: Arc::new(Family {
+                name: "n_total".into(),
+                kind: Kind::Counter,
+                help: "Help.".into(),
+                origin: 1,
+            }),
+            labels: vec![("a".into(), "b".into())],
+            stream: Stream {
+                id: [1; 16],
+                legacy_id: [0; 16],
+            },
+            start_unix_nanos: 1,
+            time_unix_nanos: 2,
+            value: PointValue::Total(Amount::Number(1.0)),
+        };
+        let mut replacement = Replacement::default();
+        let folded = state.otlp.fold(&mut replacement, point, &limits, 5);
+        assert_eq!(folded, Ok(Folded::Counted));
+        store.put_otlp(&replacement).unwrap();
+        state.otlp.replace(replacement);
+        let (again, read) = Store::open(&path).unwrap();
+        assert_eq!(
+            (again.last_seen, read.otlp.tracks(), read.otlp.series()),
+            (5, 1, 1)
+        );
+        store.forget_otlp(&state.otlp.expire(100_000)).unwrap();
+        let (again, read) = Store::open(&path).unwrap();
+        assert_eq!(
+            (again.last_seen, read.otlp.tracks(), read.otlp.series()),
+            (0, 0, 0)
+        );
+        let metrics = "SELECT count(*) FROM otlp_metrics";
+        let metrics = again
+            .connection
+            .query_row(metrics, [], |row| row.get::<_, i64>(0));
+        assert_eq!(metrics, Ok(0));
     }
 
     #[test]

@@ -1,8 +1,8 @@
 use super::*;
 use metric::{Kind, Registry};
-use otlp::{Amount, Family, PointValue, SeriesValue};
+use otlp::{Amount, Buckets, Family, PointValue, SeriesValue, Stream};
 use request_counts::{LabelSpace, RequestCounts};
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 use telemetry::{Observation, Series};
 
 const LIMITS: JournalLimits = JournalLimits {
@@ -55,7 +55,7 @@ fn requests(journal: &Journal) -> u64 {
 
 const COUNTED: Receipt = Receipt::Counted {
     missing: 0,
-    rejected: Rejections::new(),
+    uncounted: Uncounted::new(),
 };
 
 #[tokio::test]
@@ -144,32 +144,96 @@ async fn memory_of_senders_is_bounded_and_the_oldest_are_forgotten() {
     assert_eq!(open(&dir).state().senders, senders);
 }
 
-#[tokio::test]
-async fn generic_metrics_survive_a_restart_with_their_senders_totals() {
-    let dir = tempfile::tempdir().unwrap();
-    let total = |number| Change {
-        points: vec![Point {
-            family: Arc::new(Family {
-                name: "n_total".into(),
-                kind: Kind::Counter,
-                help: "Help.".into(),
-            }),
-            labels: vec![("a".into(), "\"b\"".into())],
-            time_unix_nanos: 1,
-            value: PointValue::Total {
-                stream: [1; 16],
-                start_unix_nanos: 0,
-                amount: Amount::Number(number),
-            },
-        }],
-        ..Change::default()
+fn point(start_unix_nanos: u64, time_unix_nanos: u64, value: PointValue) -> Change {
+    let kind = match value {
+        PointValue::Total(Amount::Histogram(_)) => Kind::Histogram,
+        _ => Kind::Counter,
     };
+    let point = Point {
+        family: Arc::new(Family {
+            name: format!("n_{}", kind.as_str()),
+            kind,
+            help: "Help.".into(),
+            origin: u64::MAX,
+        }),
+        labels: vec![("a".into(), "\"b\"".into())],
+        stream: Stream {
+            id: [1; 16],
+            legacy_id: [0; 16],
+        },
+        start_unix_nanos,
+        time_unix_nanos,
+        value,
+    };
+    Change {
+        points: vec![point],
+        ..Change::default()
+    }
+}
+
+fn shown(journal: &Journal) -> Vec<Amount> {
+    let state = journal.state();
+    let metrics = state.otlp.metrics().values();
+    let series = metrics.flat_map(|metric| metric.series.values());
+    let amount = series
+        .filter(|series| !series.ended)
+        .map(|series| match &series.value {
+            SeriesValue::Sum(sum) => sum.amount.clone(),
+            other => panic!("{other:?}"),
+        });
+    amount.collect()
+}
+
+#[tokio::test]
+async fn generic_metrics_survive_a_restart_with_what_is_known_of_their_senders() {
+    let dir = tempfile::tempdir().unwrap();
+    let total = |number| PointValue::Total(Amount::Number(number));
+    let more = |number| PointValue::More(Amount::Number(number));
+    let histogram = |bounds: &[f64], counts: &[u64]| {
+        Buckets::new(bounds.to_vec(), counts.to_vec(), Some(1.0)).unwrap()
+    };
+    // A start may be larger than any signed integer.
+    for (change, expected) in [
+        (point(u64::MAX, 1, total(5.0)), 5.0),
+        (point(u64::MAX, 2, total(7.0)), 7.0),
+        (point(1, 2, more(3.0)), 10.0),
+        (point(1, 2, more(3.0)), 10.0),
+        (point(2, 3, more(3.0)), 13.0),
+        (point(1, 2, more(3.0)), 13.0),
+        (point(2, 3, more(3.0)), 13.0),
+    ] {
+        let journal = open(&dir);
+        journal.commit(change).await.unwrap();
+        assert_eq!(shown(&journal), [Amount::Number(expected)]);
+    }
     let journal = open(&dir);
-    journal.commit(total(5.0)).await.unwrap();
+    journal.commit(point(1, 2, PointValue::End)).await.unwrap();
     drop(journal);
     let journal = open(&dir);
-    journal.commit(total(7.0)).await.unwrap();
-    let state = journal.state();
-    let shown: Vec<_> = state.otlp.metrics()["n_total"].series.values().collect();
-    assert_eq!(shown, [&SeriesValue::Sum(Amount::Number(7.0))]);
+    assert_eq!(shown(&journal), []);
+    for (start, buckets) in [
+        (1, histogram(&[1.0], &[1, 2])),
+        (2, histogram(&[2.0], &[3, 4])),
+    ] {
+        let total = PointValue::Total(Amount::Histogram(buckets));
+        journal.commit(point(start, 9, total)).await.unwrap();
+    }
+    drop(journal);
+    let sum = Buckets::new(vec![1.0, 2.0], vec![1, 3, 6], Some(2.0)).unwrap();
+    assert_eq!(shown(&open(&dir)), [Amount::Histogram(sum)]);
+}
+
+#[tokio::test]
+async fn a_refused_point_is_told_with_its_series() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = open(&dir);
+    let total = |number| PointValue::Total(Amount::Number(number));
+    journal.commit(point(1, 2, total(5.0))).await.unwrap();
+    let Receipt::Counted { uncounted, .. } = journal.commit(point(1, 3, total(4.0))).await.unwrap()
+    else {
+        panic!()
+    };
+    assert_eq!(uncounted.rejected["decreased"], 1);
+    let series = r#"n_counter{a="\"b\""}"#.to_owned();
+    assert_eq!(uncounted.streams, [("decreased", series)]);
 }

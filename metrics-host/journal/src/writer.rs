@@ -8,7 +8,7 @@ use super::{
 };
 use foldhash::quality::RandomState;
 use indexmap::IndexMap;
-use otlp::{Rejections, Replacement};
+use otlp::{Expired, Folded, Replacement, Uncounted};
 use request_counts::Component;
 use std::{
     sync::{
@@ -22,7 +22,7 @@ use tokio::sync::oneshot;
 
 /// Maximum number of changes in one transaction.
 const GROUP: usize = 1024;
-/// Longest wait for a change before the thread probes a failing disk and expires streams.
+/// Longest wait for a change before the thread probes a failing disk and expires series.
 const IDLE: Duration = Duration::from_secs(1);
 /// Interval between expirations.
 const EXPIRY: Duration = Duration::from_secs(30);
@@ -208,20 +208,25 @@ impl Writer {
         group
             .host_ends_unix_nanos
             .extend(change.host_ends_unix_nanos);
-        let mut rejected = Rejections::new();
+        let mut uncounted = Uncounted::new();
         if !change.points.is_empty() {
             let state = lock(&self.state);
+            let (limits, uptime) = (&self.limits.series, self.uptime());
+            for target in change.targets {
+                let otlp = &mut group.otlp;
+                state.otlp.fold_target(otlp, target, limits, uptime);
+            }
             for point in change.points {
-                let folded =
-                    state
-                        .otlp
-                        .fold(&mut group.otlp, point, &self.limits.series, self.uptime());
-                if let Err(reason) = folded {
-                    *rejected.entry(reason).or_default() += 1;
+                match state.otlp.fold(&mut group.otlp, point, limits, uptime) {
+                    Ok(Folded::Counted) => {}
+                    Ok(Folded::Skipped(reason)) => uncounted.skip(reason),
+                    Err(refused) => {
+                        uncounted.reject(refused.reason, 1, || refused.to_string());
+                    }
                 }
             }
         }
-        Ok(Ok(Receipt::Counted { missing, rejected }))
+        Ok(Ok(Receipt::Counted { missing, uncounted }))
     }
 
     /// Compares a batch with the last one of its sender; remembers it if it is new.
@@ -256,16 +261,16 @@ impl Writer {
             .forget_oldest(senders - max + max / FORGET_AT_ONCE)
     }
 
-    /// Forgets series and streams that senders stopped reporting.
+    /// Forgets series and tracks that senders stopped reporting.
     fn expire(&mut self) {
         let expired = lock(&self.state).otlp.expire(self.uptime());
-        if expired.is_empty() {
+        if expired == Expired::default() {
             return;
         }
         let forgotten = self
             .store
             .begin()
-            .and_then(|()| self.store.forget_streams(&expired))
+            .and_then(|()| self.store.forget_otlp(&expired))
             .and_then(|()| self.store.commit());
         if forgotten.is_err() {
             // They are still on disk, so the next start reads them and expires them again.

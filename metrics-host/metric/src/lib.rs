@@ -23,11 +23,21 @@ pub enum Kind {
     Gauge,
     /// Counts per bucket, and the sum of the values.
     Histogram,
+    /// Quantiles as the sender calculated them, and the number and sum of the values.
+    Summary,
+    /// A value of an unknown type.
+    Untyped,
 }
 
 impl Kind {
     /// All types.
-    pub const ALL: [Self; 3] = [Self::Counter, Self::Gauge, Self::Histogram];
+    pub const ALL: [Self; 5] = [
+        Self::Counter,
+        Self::Gauge,
+        Self::Histogram,
+        Self::Summary,
+        Self::Untyped,
+    ];
 
     /// Returns the name in the exposition format.
     pub fn as_str(self) -> &'static str {
@@ -35,6 +45,8 @@ impl Kind {
             Self::Counter => "counter",
             Self::Gauge => "gauge",
             Self::Histogram => "histogram",
+            Self::Summary => "summary",
+            Self::Untyped => "untyped",
         }
     }
 }
@@ -95,6 +107,8 @@ families! {
     REJECTED = Counter "metrics_host_ingest_rejected_total" ["reason"] "OTLP requests that were refused.";
     /// From senders without an idempotency key. Reasons: `otlp::REJECTION_REASONS`.
     REJECTED_POINTS = Counter "metrics_host_ingest_rejected_points_total" ["reason"] "Data points that were not counted.";
+    /// Reasons: `otlp::SKIP_REASONS`.
+    SKIPPED_POINTS = Counter "metrics_host_ingest_skipped_points_total" ["reason"] "Data points that were accepted and change no series: repetitions, late values, ends of series.";
     /// From senders without an idempotency key.
     POINTS = Counter "metrics_host_ingest_points_total" [] "Data points that were counted.";
     /// An emoji that the sender cut in half, for example; the replacement is U+FFFD.
@@ -124,8 +138,8 @@ families! {
     JOURNAL_SIZE = Gauge "metrics_host_journal_size_bytes" [] "Size of the journal on disk.";
     /// See `--max-series-per-metric` and `--max-metrics`.
     OTLP_SERIES = Gauge "metrics_host_otlp_series" [] "Series from OTLP senders without an idempotency key.";
-    /// A stream is one sender's series.
-    OTLP_STREAMS = Gauge "metrics_host_otlp_streams" [] "Cumulative OTLP streams whose last total is remembered.";
+    /// A stream is one sender's series. A repetition of what is remembered is recognised.
+    OTLP_STREAMS = Gauge "metrics_host_otlp_streams" [] "Totals and intervals of OTLP streams that are remembered.";
     /// By the state of the alert: firing or resolved.
     NOTIFICATIONS = Counter "metrics_host_notifications_total" ["status"] "Alerts in notifications delivered by Alertmanager.";
     /// Reasons: `operations::WebhookError::reason`.

@@ -7,26 +7,36 @@
 //! ```
 //!
 //! The ingest decodes and translates, the journal folds and stores, the exposition shows the series. No part of a
-//! message is lost silently: each part that cannot be counted has a reason in [`Rejections`], which the ingest counts
+//! message is lost silently: each part that cannot be counted has a reason in [`Uncounted`], which the ingest counts
 //! and returns to the sender. Metric names and units follow the OpenTelemetry rules for Prometheus. Sums follow the
 //! OpenTelemetry data model: deltas are added, and a cumulative total adds its increase since the stream's last total.
 //!
 //! Source: <https://opentelemetry.io/docs/specs/otlp/>
 
+mod attribute;
 mod buckets;
 mod decode;
+mod exact;
 mod metrics;
 mod name;
 mod reply;
+mod resource;
 mod series;
 mod spans;
+mod tracks;
+mod uncounted;
+mod value;
 
-pub use buckets::Buckets;
+pub use buckets::{Buckets, Zero};
 pub use decode::{DecodeError, Decoded, Export, MALFORMED, decode};
-pub use metrics::{Amount, Family, Labels, Point, PointValue, Points, StreamId, points};
+pub use metrics::{Amount, Family, Labels, Point, PointValue, Points, Stream, points};
 pub use reply::{Signal, reply};
-pub use series::{MetricSeries, OtlpSeries, Replacement, SeriesLimits, SeriesValue, Stream};
+pub use resource::Target;
+pub use series::{Expired, Folded, MetricSeries, OtlpSeries, Refused, Replacement, SeriesLimits};
 pub use spans::{Spans, requests};
+pub use tracks::{Track, TrackKey};
+pub use uncounted::{REJECTION_REASONS, Rejections, SKIP_REASONS, Uncounted};
+pub use value::{Gauge, Level, Series, SeriesValue, Sum};
 
 /// The encoding of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,21 +63,3 @@ impl Encoding {
         }
     }
 }
-
-/// Number of parts of a message that are not counted, by the value of the label `reason`.
-pub type Rejections = std::collections::BTreeMap<&'static str, u64>;
-
-/// All reasons: first those of unreadable points, then those of points that do not fit into the journal.
-pub const REJECTION_REASONS: [&str; 11] = [
-    MALFORMED,
-    "no_data",
-    "summary",
-    "value",
-    "name",
-    "labels",
-    "temporality",
-    "series",
-    "metrics",
-    "streams",
-    "type",
-];

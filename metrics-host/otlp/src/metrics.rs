@@ -1,29 +1,39 @@
-//! `/v1/metrics`: a message → data points, each with its series.
+//! `/v1/metrics`: a message → data points, each with its series and its stream.
+//!
+//! Sources: <https://opentelemetry.io/docs/specs/otel/metrics/data-model/>,
+//! <https://opentelemetry.io/docs/specs/otel/compatibility/prometheus_and_openmetrics/>
 
 use super::{
-    Buckets, Rejections,
+    Buckets, Uncounted,
+    attribute::{self, Labelled, text},
+    buckets::Zero,
+    exact,
     name::{self, Suffix},
+    resource::{Sender, Target},
 };
 use metric::Kind;
 use opentelemetry_proto::tonic::{
     collector::metrics::v1::ExportMetricsServiceRequest,
-    common::v1::{AnyValue, KeyValue, any_value},
+    common::v1::{InstrumentationScope, KeyValue},
     metrics::v1::{
         AggregationTemporality, ExponentialHistogramDataPoint, HistogramDataPoint, Metric,
-        NumberDataPoint, metric::Data, number_data_point,
+        NumberDataPoint, SummaryDataPoint, metric::Data, number_data_point,
     },
-    resource::v1::Resource,
 };
 use request_counts::LabelSpace;
 use sha2::{Digest, Sha256};
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 /// Maximum number of attributes per point.
 const MAX_LABELS: usize = 64;
 /// Bit of a point's flags: the point has no value.
 const NO_RECORDED_VALUE: u32 = 1;
-/// Prefixes of the host's own metrics.
-const RESERVED: [&str; 4] = ["app_", "metrics_host_", "process_", "spin_http_request"];
+/// Labels of a scope that its attributes cannot replace.
+const SCOPE_LABELS: [&str; 3] = [
+    "otel_scope_name",
+    "otel_scope_version",
+    "otel_scope_schema_url",
+];
 
 /// A Prometheus metric.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,43 +44,54 @@ pub struct Family {
     pub kind: Kind,
     /// Help text, never empty.
     pub help: String,
+    /// Hash of the OpenTelemetry name and unit. Two metrics may get the same Prometheus name, but never the same series.
+    pub origin: u64,
 }
 
-/// Labels as (name, value), sorted by name.
+/// Labels as (name, value), sorted by name; no value is empty.
 pub type Labels = Vec<(String, String)>;
 
-/// Identity of a stream: a hash of resource, scope, metric and attributes.
-pub type StreamId = [u8; 16];
+/// Identity of a stream: resource, scope, name, unit, type, temporality, monotonicity and attributes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Stream {
+    /// Hash of all of it.
+    pub id: [u8; 16],
+    /// The same stream in a journal of schema 2, which knew neither unit nor type.
+    pub legacy_id: [u8; 16],
+}
 
 /// One data point.
 #[derive(Clone, Debug)]
 pub struct Point {
     /// The metric of the series.
     pub family: Arc<Family>,
-    /// The labels of the series. Only gauges keep the labels of the instance; other series add up over instances.
+    /// The labels of the series.
     pub labels: Labels,
-    /// Time of the measurement, in nanoseconds since the Unix epoch.
+    /// The stream that reports it. Several may share a series, such as the processes of an instance.
+    pub stream: Stream,
+    /// Start of the stream or of the delta's interval, in nanoseconds since the Unix epoch; 0 if unknown.
+    pub start_unix_nanos: u64,
+    /// Time of the measurement, in nanoseconds since the Unix epoch; 0 if unknown.
     pub time_unix_nanos: u64,
     /// The measured value.
     pub value: PointValue,
 }
 
 /// The value of a point.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum PointValue {
     /// Delta temporality: an increment.
     More(Amount),
-    /// Cumulative temporality: the total since the sender's start.
-    Total {
-        /// The stream of the total.
-        stream: StreamId,
-        /// Start of the stream, in nanoseconds since the Unix epoch; 0 if unknown.
-        start_unix_nanos: u64,
-        /// The total.
-        amount: Amount,
-    },
+    /// Cumulative temporality: the total since the start.
+    Total(Amount),
+    /// Count and sum since the start, as a histogram without bounds, and the current quantiles with their values.
+    Summary(Amount, Vec<(f64, f64)>),
+    /// A cumulative sum that may decrease: the process's part of the series.
+    Level(f64),
     /// A gauge: the current value.
     Now(f64),
+    /// The series ended.
+    End,
 }
 
 /// The amount of a sum or histogram.
@@ -78,7 +99,7 @@ pub enum PointValue {
 #[serde(rename_all = "snake_case")]
 pub enum Amount {
     /// The value of a sum.
-    Number(f64),
+    Number(#[serde(deserialize_with = "exact::number")] f64),
     /// The buckets of a histogram.
     Histogram(Buckets),
 }
@@ -88,67 +109,78 @@ pub enum Amount {
 pub struct Points {
     /// Data points to count.
     pub points: Vec<Point>,
+    /// The resources that sent them.
+    pub targets: Vec<Target>,
     /// Data points that cannot be counted. A metric with missing or unreadable data counts as one.
-    pub rejected: Rejections,
+    pub uncounted: Uncounted,
 }
 
 /// Translates the data points of `message`.
 pub fn points(message: ExportMetricsServiceRequest, space: LabelSpace) -> Points {
     let mut read = Points::default();
     for resource_metrics in message.resource_metrics {
-        let sender = Sender::of(resource_metrics.resource.unwrap_or_default());
+        let resource = resource_metrics.resource.unwrap_or_default();
+        let mut sender = Sender::of(&resource, space);
+        read.targets.extend(sender.target.take());
         for scope_metrics in resource_metrics.scope_metrics {
-            let scope = scope_metrics.scope.unwrap_or_default();
-            for metric in scope_metrics.metrics {
-                Reader {
+            let scope = Scope::of(
+                &sender,
+                &scope_metrics.scope.unwrap_or_default(),
+                &scope_metrics.schema_url,
+            );
+            for metric in &scope_metrics.metrics {
+                let reader = Reader {
                     sender: &sender,
-                    scope: &scope.name,
+                    scope: &scope,
+                    name: &metric.name,
                     space,
                     read: &mut read,
-                }
-                .metric(metric);
+                };
+                reader.metric(metric);
             }
         }
     }
     read
 }
 
-/// The reporting resource: its labels, and its part of a stream's identity.
-struct Sender {
-    service: Option<String>,
-    instance: Option<String>,
+/// The labels that all points of a scope have in common, and its part of a stream's identity.
+struct Scope {
+    labels: Vec<Labelled>,
     identity: Sha256,
+    /// What the identity has had only since schema 3 of the journal.
+    details: Sha256,
 }
 
-impl Sender {
-    fn of(resource: Resource) -> Self {
-        let attributes: BTreeMap<_, _> = resource
-            .attributes
-            .into_iter()
-            .map(|attribute| (attribute.key, text(attribute.value.as_ref())))
-            .collect();
-        let mut identity = Sha256::new();
-        for (key, value) in &attributes {
-            hash(&mut identity, key);
-            hash(&mut identity, value);
-        }
-        let find = |key| attributes.get(key).cloned();
-        let service =
-            find(telemetry::attribute::SERVICE_NAME).map(|name| match find("service.namespace") {
-                Some(namespace) => format!("{namespace}/{name}"),
-                None => name,
-            });
+impl Scope {
+    fn of(sender: &Sender, scope: &InstrumentationScope, schema_url: &str) -> Self {
+        let own = [&*scope.name, &*scope.version, schema_url];
+        let own = SCOPE_LABELS.into_iter().zip(own);
+        let own = own.map(|(name, value)| Labelled::new(name, name, value));
+        let mut labels: Vec<_> = sender.labels().chain(own).collect();
+        let given = scope.attributes.iter();
+        let given = given.filter(|attribute| !attribute.key.is_empty());
+        let given = given.map(|attribute| Labelled::of(attribute, "otel_scope_"));
+        labels.extend(given.filter(|label| !SCOPE_LABELS.contains(&&*label.name)));
+        labels.retain(|label| !label.value.is_empty());
+        let mut identity = sender.identity.clone();
+        hash(&mut identity, &scope.name);
+        let mut details = Sha256::new();
+        hash(&mut details, &scope.version);
+        hash(&mut details, schema_url);
+        hash_attributes(&mut details, &scope.attributes);
         Self {
-            service,
-            instance: find(telemetry::attribute::SERVICE_INSTANCE_ID),
+            labels,
             identity,
+            details,
         }
     }
 }
 
+/// Reads one metric.
 struct Reader<'a> {
     sender: &'a Sender,
-    scope: &'a str,
+    scope: &'a Scope,
+    name: &'a str,
     space: LabelSpace,
     read: &'a mut Points,
 }
@@ -156,164 +188,210 @@ struct Reader<'a> {
 /// The common properties of a metric's points.
 struct Context {
     family: Arc<Family>,
-    temporality: AggregationTemporality,
     identity: Sha256,
+    details: [u8; 16],
+}
+
+/// The common fields of a data point.
+struct Common<'a> {
+    attributes: &'a [KeyValue],
+    start_unix_nanos: u64,
+    time_unix_nanos: u64,
+    flags: u32,
+}
+
+macro_rules! common {
+    ($point:expr) => {
+        Common {
+            attributes: &$point.attributes,
+            start_unix_nanos: $point.start_time_unix_nano,
+            time_unix_nanos: $point.time_unix_nano,
+            flags: $point.flags,
+        }
+    };
 }
 
 impl Reader<'_> {
-    fn metric(&mut self, metric: Metric) {
-        let mut identity = self.sender.identity.clone();
-        hash(&mut identity, self.scope);
-        hash(&mut identity, &metric.name);
-        let temporality = |number| {
-            AggregationTemporality::try_from(number).unwrap_or(AggregationTemporality::Unspecified)
-        };
-        let context = |kind, suffix, temporality| Context {
-            family: Arc::new(family(&metric, kind, suffix)),
-            temporality,
-            identity,
-        };
-        use AggregationTemporality::Cumulative;
-        match metric.data {
+    fn metric(mut self, metric: &Metric) {
+        match &metric.data {
             None => self.reject("no_data", 1),
-            Some(Data::Summary(ref summary)) => {
-                self.reject("summary", summary.data_points.len());
+            Some(Data::Gauge(gauge)) => {
+                let (kind, suffix) = gauge_kind(metric);
+                let context = self.context(metric, kind, suffix, "gauge");
+                self.numbers(&context, &gauge.data_points, PointValue::Now);
             }
-            Some(Data::Gauge(ref gauge)) => {
-                let context = context(Kind::Gauge, Suffix::Gauge, Cumulative);
-                self.numbers(&context, &gauge.data_points);
-            }
-            Some(Data::Sum(ref sum)) => {
-                let temporality = temporality(sum.aggregation_temporality);
-                let context = if sum.is_monotonic {
-                    context(Kind::Counter, Suffix::Counter, temporality)
-                } else {
-                    context(Kind::Gauge, Suffix::None, temporality)
-                };
-                self.numbers(&context, &sum.data_points);
-            }
-            Some(Data::Histogram(ref histogram)) => {
-                let temporality = temporality(histogram.aggregation_temporality);
-                let context = context(Kind::Histogram, Suffix::None, temporality);
-                for point in &histogram.data_points {
-                    let amount = explicit(point);
-                    let times = (point.start_time_unix_nano, point.time_unix_nano);
-                    self.point(&context, &point.attributes, times, point.flags, amount);
+            Some(Data::Sum(sum)) => match (sum.aggregation_temporality(), sum.is_monotonic) {
+                (AggregationTemporality::Unspecified, _) => {
+                    self.reject("temporality", sum.data_points.len());
                 }
+                (AggregationTemporality::Cumulative, true) => {
+                    let context = self.context(metric, Kind::Counter, Suffix::Counter, "total");
+                    let total = |number| PointValue::Total(Amount::Number(number));
+                    self.numbers(&context, &sum.data_points, total);
+                }
+                (AggregationTemporality::Delta, true) => {
+                    let context = self.context(metric, Kind::Counter, Suffix::Counter, "delta");
+                    let more = |number| PointValue::More(Amount::Number(number));
+                    self.numbers(&context, &sum.data_points, more);
+                }
+                (AggregationTemporality::Cumulative, false) => {
+                    let (kind, _) = gauge_kind(metric);
+                    let context = self.context(metric, kind, Suffix::None, "level");
+                    self.numbers(&context, &sum.data_points, PointValue::Level);
+                }
+                (AggregationTemporality::Delta, false) => {
+                    let (kind, _) = gauge_kind(metric);
+                    let context = self.context(metric, kind, Suffix::None, "level delta");
+                    let more = |number| PointValue::More(Amount::Number(number));
+                    self.numbers(&context, &sum.data_points, more);
+                }
+            },
+            Some(Data::Histogram(histogram)) => {
+                let temporality = histogram.aggregation_temporality();
+                self.histograms(metric, temporality, &histogram.data_points, |point| {
+                    (common!(point), explicit(point))
+                });
             }
-            Some(Data::ExponentialHistogram(ref histogram)) => {
-                let temporality = temporality(histogram.aggregation_temporality);
-                let context = context(Kind::Histogram, Suffix::None, temporality);
-                for point in &histogram.data_points {
-                    let amount = exponential(point);
-                    let times = (point.start_time_unix_nano, point.time_unix_nano);
-                    self.point(&context, &point.attributes, times, point.flags, amount);
+            Some(Data::ExponentialHistogram(histogram)) => {
+                let temporality = histogram.aggregation_temporality();
+                self.histograms(metric, temporality, &histogram.data_points, |point| {
+                    (common!(point), exponential(point))
+                });
+            }
+            Some(Data::Summary(summary)) => {
+                let context = self.context(metric, Kind::Summary, Suffix::None, "summary");
+                for point in &summary.data_points {
+                    self.point(&context, &common!(point), quantiles(point));
                 }
             }
         }
     }
 
-    fn numbers(&mut self, context: &Context, points: &[NumberDataPoint]) {
-        for point in points {
-            let number = match point.value {
-                Some(number_data_point::Value::AsDouble(number)) => Some(number),
-                Some(number_data_point::Value::AsInt(number)) => Some(number as f64),
-                None => None,
-            };
-            let usable = |number: &f64| {
-                number.is_finite() && (context.family.kind != Kind::Counter || *number >= 0.0)
-            };
-            let amount = number.filter(usable).map(Amount::Number);
-            let times = (point.start_time_unix_nano, point.time_unix_nano);
-            self.point(context, &point.attributes, times, point.flags, amount);
+    fn context(&self, metric: &Metric, kind: Kind, suffix: Suffix, data: &str) -> Context {
+        let mut identity = self.scope.identity.clone();
+        hash(&mut identity, &metric.name);
+        let mut details = self.scope.details.clone();
+        hash(&mut details, &metric.unit);
+        hash(&mut details, data);
+        let mut origin = Sha256::new();
+        hash(&mut origin, &metric.name);
+        hash(&mut origin, &metric.unit);
+        Context {
+            family: Arc::new(Family {
+                name: name::metric(&metric.name, &metric.unit, suffix),
+                kind,
+                help: match metric.description.trim() {
+                    "" => format!("OpenTelemetry metric {}.", metric.name),
+                    description => description.to_owned(),
+                },
+                origin: u64::from_le_bytes(first(origin)),
+            }),
+            identity,
+            details: first(details),
         }
     }
 
-    fn point(
+    fn numbers(
         &mut self,
         context: &Context,
-        attributes: &[KeyValue],
-        (start_unix_nanos, time_unix_nanos): (u64, u64),
-        flags: u32,
-        amount: Option<Amount>,
+        points: &[NumberDataPoint],
+        value: fn(f64) -> PointValue,
     ) {
-        if flags & NO_RECORDED_VALUE != 0 {
-            return;
+        for point in points {
+            let number = point.value.map(|value| match value {
+                number_data_point::Value::AsDouble(number) => number,
+                number_data_point::Value::AsInt(number) => number as f64,
+            });
+            let is_usable = |value: &PointValue| match value {
+                PointValue::Now(_) | PointValue::Level(_) => true,
+                PointValue::More(Amount::Number(number))
+                | PointValue::Total(Amount::Number(number)) => {
+                    number.is_finite() && (context.family.kind != Kind::Counter || *number >= 0.0)
+                }
+                _ => false,
+            };
+            let value = number.map(value).filter(is_usable);
+            self.point(context, &common!(point), value);
         }
-        let family = &context.family;
-        let Some(amount) = amount else {
+    }
+
+    fn histograms<P>(
+        &mut self,
+        metric: &Metric,
+        temporality: AggregationTemporality,
+        points: &[P],
+        read: fn(&P) -> (Common<'_>, Option<Amount>),
+    ) {
+        let (data, value): (_, fn(Amount) -> PointValue) = match temporality {
+            AggregationTemporality::Unspecified => {
+                return self.reject("temporality", points.len());
+            }
+            AggregationTemporality::Cumulative => ("histogram", PointValue::Total),
+            AggregationTemporality::Delta => ("histogram delta", PointValue::More),
+        };
+        let context = self.context(metric, Kind::Histogram, Suffix::None, data);
+        for point in points {
+            let (common, amount) = read(point);
+            self.point(&context, &common, amount.map(value));
+        }
+    }
+
+    fn point(&mut self, context: &Context, common: &Common<'_>, value: Option<PointValue>) {
+        let value = if common.flags & NO_RECORDED_VALUE == 0 {
+            value
+        } else {
+            Some(PointValue::End)
+        };
+        let Some(value) = value else {
             return self.reject("value", 1);
         };
-        if family.name.is_empty()
-            || RESERVED
-                .iter()
-                .any(|prefix| family.name.starts_with(prefix))
-        {
+        let family = &context.family;
+        if family.name.is_empty() {
             return self.reject("name", 1);
         }
-        // Gauges do not add up over instances, so each instance has a series of its own.
-        let gauge =
-            family.kind == Kind::Gauge && context.temporality == AggregationTemporality::Cumulative;
-        let Some(labels) = self.labels(attributes, gauge) else {
+        let labels = self.labels(common.attributes, family.kind);
+        let Some(labels) = labels.filter(|_| family.name.len() <= self.space.max_label_len) else {
             return self.reject("labels", 1);
         };
-        if family.name.len() > self.space.max_label_len {
-            return self.reject("labels", 1);
-        }
-        let value = match (context.temporality, amount) {
-            (AggregationTemporality::Unspecified, _) => return self.reject("temporality", 1),
-            (AggregationTemporality::Cumulative, Amount::Number(number)) if gauge => {
-                PointValue::Now(number)
-            }
-            (AggregationTemporality::Cumulative, amount) => PointValue::Total {
-                stream: stream(context.identity.clone(), attributes),
-                start_unix_nanos,
-                amount,
-            },
-            (AggregationTemporality::Delta, amount) => PointValue::More(amount),
-        };
+        let mut identity = context.identity.clone();
+        hash_attributes(&mut identity, common.attributes);
+        let legacy_id: [u8; 16] = first(identity);
+        let details = context.details;
         self.read.points.push(Point {
             family: Arc::clone(family),
             labels,
-            time_unix_nanos,
+            stream: Stream {
+                // Both parts are hashes, so all bits of their combination depend on each.
+                id: std::array::from_fn(|index| legacy_id[index] ^ details[index]),
+                legacy_id,
+            },
+            start_unix_nanos: common.start_unix_nanos,
+            time_unix_nanos: common.time_unix_nanos,
             value,
         });
     }
 
     /// Returns the sorted labels; `None` if there are too many or one is too long.
-    fn labels(&self, attributes: &[KeyValue], with_instance: bool) -> Option<Labels> {
+    fn labels(&self, attributes: &[KeyValue], kind: Kind) -> Option<Labels> {
         if attributes.len() > MAX_LABELS {
             return None;
         }
-        let own = [
-            ("service_name", self.sender.service.as_deref()),
-            (
-                "service_instance_id",
-                self.sender.instance.as_deref().filter(|_| with_instance),
-            ),
-            (
-                "otel_scope_name",
-                Some(self.scope).filter(|name| !name.is_empty()),
-            ),
-        ];
-        let own = own
-            .into_iter()
-            .filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned())));
+        let taken = match kind {
+            Kind::Histogram => "le",
+            Kind::Summary => "quantile",
+            Kind::Counter | Kind::Gauge | Kind::Untyped => "",
+        };
         let given = attributes
             .iter()
-            // `le` is reserved for the bounds of buckets.
-            .filter(|attribute| !attribute.key.is_empty() && attribute.key != "le")
-            .map(|attribute| (name::label(&attribute.key), text(attribute.value.as_ref())));
-        let mut labels: Labels = own.chain(given).collect();
-        labels.sort_unstable();
-        // Keys that map to the same name share one label, as the specification says.
-        labels.dedup_by(|next, kept| {
-            let same = next.0 == kept.0;
-            if same {
-                kept.1 = format!("{};{}", kept.1, next.1);
-            }
-            same
-        });
+            .filter(|attribute| !attribute.key.is_empty())
+            .map(|attribute| {
+                let mut label = Labelled::of(attribute, "");
+                if label.name == taken {
+                    label.name.insert_str(0, "exported_");
+                }
+                label
+            });
+        let labels = attribute::labels(self.scope.labels.iter().cloned().chain(given).collect());
         let longest = self.space.max_label_len;
         labels
             .iter()
@@ -322,89 +400,100 @@ impl Reader<'_> {
     }
 
     fn reject(&mut self, reason: &'static str, points: usize) {
-        *self.read.rejected.entry(reason).or_default() += points as u64;
+        let Self {
+            sender, name, read, ..
+        } = self;
+        let stream = || {
+            format!(
+                "{name:?} of job {:?}, instance {:?}",
+                sender.job, sender.instance
+            )
+        };
+        read.uncounted.reject(reason, points as u64, stream);
     }
 }
 
-fn family(metric: &Metric, kind: Kind, suffix: Suffix) -> Family {
-    Family {
-        name: name::metric(&metric.name, &metric.unit, suffix),
-        kind,
-        help: match metric.description.trim() {
-            "" => format!("OpenTelemetry metric {}.", metric.name),
-            description => description.to_owned(),
-        },
+/// Returns type and suffix of a gauge, which may have been something else in Prometheus.
+fn gauge_kind(metric: &Metric) -> (Kind, Suffix) {
+    let is_original = |key: &&KeyValue| key.key == "prometheus.type";
+    let original = metric.metadata.iter().find(is_original);
+    match &*original.map_or_else(String::new, |original| text(original.value.as_ref())) {
+        "unknown" => (Kind::Untyped, Suffix::Gauge),
+        "info" => (Kind::Gauge, Suffix::Info),
+        _ => (Kind::Gauge, Suffix::Gauge),
     }
 }
 
 fn explicit(point: &HistogramDataPoint) -> Option<Amount> {
-    let counts = match &*point.bucket_counts {
+    let (bounds, counts) = match &*point.bucket_counts {
         // No buckets means a single one without a bound.
-        [] => vec![point.count],
-        counts => counts.to_vec(),
+        [] => (vec![], vec![point.count]),
+        counts => (point.explicit_bounds.clone(), counts.to_vec()),
     };
-    let buckets = Buckets::new(
-        point.explicit_bounds.clone(),
-        counts,
-        point.sum.unwrap_or_default(),
-    )?;
+    let buckets = Buckets::new(bounds, counts, point.sum)?;
     (buckets.count() == point.count).then_some(Amount::Histogram(buckets))
 }
 
 fn exponential(point: &ExponentialHistogramDataPoint) -> Option<Amount> {
     let (positive, negative) = (point.positive.as_ref(), point.negative.as_ref());
     let negative = negative.map_or(&[][..], |buckets| &buckets.bucket_counts);
-    let not_positive = negative
-        .iter()
-        .fold(point.zero_count, |sum, count| sum.saturating_add(*count));
     let buckets = Buckets::exponential(
         point.scale,
         positive.map_or(0, |buckets| buckets.offset),
         positive.map_or(&[][..], |buckets| &buckets.bucket_counts),
-        not_positive,
-        point.sum.unwrap_or_default(),
+        negative
+            .iter()
+            .fold(0, |sum, count| sum.saturating_add(*count)),
+        Zero {
+            count: point.zero_count,
+            threshold: point.zero_threshold,
+        },
+        point.sum,
     )?;
     (buckets.count() == point.count).then_some(Amount::Histogram(buckets))
 }
 
-fn stream(mut identity: Sha256, attributes: &[KeyValue]) -> StreamId {
+fn quantiles(point: &SummaryDataPoint) -> Option<PointValue> {
+    let quantiles = point.quantile_values.iter();
+    let mut quantiles: Vec<_> = quantiles.map(|at| (at.quantile, at.value)).collect();
+    quantiles.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
+    let are_valid = quantiles.iter().all(|(at, _)| (0.0..=1.0).contains(at))
+        && quantiles.is_sorted_by(|a, b| a.0 < b.0);
+    let total = Buckets::new(vec![], vec![point.count], Some(point.sum))?;
+    are_valid.then_some(PointValue::Summary(Amount::Histogram(total), quantiles))
+}
+
+/// Hashes a text with its length, so that adjacent texts cannot be confused.
+pub(super) fn hash(identity: &mut Sha256, text: &str) {
+    identity.update(text.len().to_le_bytes());
+    identity.update(text);
+}
+
+fn hash_attributes(identity: &mut Sha256, attributes: &[KeyValue]) {
     let mut sorted: Vec<_> = attributes
         .iter()
         .map(|attribute| (&*attribute.key, text(attribute.value.as_ref())))
         .collect();
     sorted.sort_unstable();
     for (key, value) in sorted {
-        hash(&mut identity, key);
-        hash(&mut identity, &value);
+        hash(identity, key);
+        hash(identity, &value);
     }
-    *identity
+}
+
+/// Returns the first bytes of a hash.
+fn first<const N: usize>(hash: Sha256) -> [u8; N] {
+    *hash
         .finalize()
         .first_chunk()
         .expect("a SHA-256 has 32 bytes")
 }
 
-/// Hashes a text with its length, so that adjacent texts cannot be confused.
-fn hash(identity: &mut Sha256, text: &str) {
-    identity.update(text.len().to_le_bytes());
-    identity.update(text);
-}
-
-fn text(value: Option<&AnyValue>) -> String {
-    use any_value::Value;
-    match value.and_then(|value| value.value.as_ref()) {
-        None => String::new(),
-        Some(Value::StringValue(text)) => text.clone(),
-        Some(Value::BoolValue(flag)) => flag.to_string(),
-        Some(Value::IntValue(number)) => number.to_string(),
-        Some(Value::DoubleValue(number)) => number.to_string(),
-        Some(composite) => serde_json::to_string(composite).unwrap_or_default(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Encoding, decode};
+    use crate::{Encoding, Rejections, decode};
+    use proptest::prelude::*;
     use prost::Message;
     use serde_json::{Value, json};
 
@@ -419,7 +508,14 @@ mod tests {
                 { "key": "service.name", "value": { "stringValue": "shop" } },
                 { "key": "service.instance.id", "value": { "stringValue": "i1" } },
             ] },
-            "scopeMetrics": [{ "scope": { "name": "lib" }, "metrics": metrics }],
+            "scopeMetrics": [{
+                "scope": { "name": "lib", "version": "1", "attributes": [
+                    { "key": "tier", "value": { "stringValue": "gold" } },
+                    { "key": "name", "value": { "stringValue": "imitated" } },
+                ] },
+                "schemaUrl": "https://schema",
+                "metrics": metrics,
+            }],
         }] })
     }
 
@@ -432,71 +528,189 @@ mod tests {
         points(again.message, SPACE)
     }
 
-    #[test]
-    fn a_sum_becomes_a_counter_without_its_instance() {
-        let read = read(&json!([{ "name": "cart.items", "unit": "{item}", "sum": {
-            "isMonotonic": true, "aggregationTemporality": "AGGREGATION_TEMPORALITY_CUMULATIVE",
-            "dataPoints": [{ "attributes": [{ "key": "user.kind", "value": { "intValue": 7 } }],
-                             "startTimeUnixNano": 5, "timeUnixNano": "9", "asInt": 3 }] } }]));
-        let [point] = &read.points[..] else {
-            panic!("{read:?}")
-        };
-        assert_eq!(
-            *point.family,
-            Family {
-                name: "cart_items_total".into(),
-                kind: Kind::Counter,
-                help: "OpenTelemetry metric cart.items.".into()
-            }
-        );
-        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
-        assert_eq!(
-            point.labels,
-            [
-                pair("otel_scope_name", "lib"),
-                pair("service_name", "shop"),
-                pair("user_kind", "7")
-            ]
-        );
-        let PointValue::Total {
-            start_unix_nanos: 5,
-            amount: Amount::Number(3.0),
-            ..
-        } = point.value
-        else {
-            panic!("{point:?}")
-        };
-        assert_eq!(point.time_unix_nanos, 9);
+    fn read_one(metric: &Value) -> Point {
+        let mut read = read(&json!([metric]));
+        assert_eq!(read.points.len(), 1, "{read:?}");
+        read.points.remove(0)
     }
 
     #[test]
-    fn a_gauge_keeps_its_instance() {
-        let read = read(&json!([
-            { "name": "queue", "gauge": { "dataPoints": [{ "asDouble": "2.5" }] } },
-            { "name": "active", "sum": { "aggregationTemporality": 2, "dataPoints": [{ "asInt": "-4" }] } },
-        ]));
-        assert_eq!(read.points.len(), 2, "{read:?}");
-        for point in &read.points {
-            assert_eq!(point.family.kind, Kind::Gauge);
-            assert!(
-                point
-                    .labels
-                    .contains(&("service_instance_id".into(), "i1".into()))
+    fn a_sum_becomes_a_counter_of_its_scope_and_instance() {
+        let point = read_one(&json!({ "name": "cart.items", "unit": "{item}", "sum": {
+            "isMonotonic": true, "aggregationTemporality": "AGGREGATION_TEMPORALITY_CUMULATIVE",
+            "dataPoints": [{ "attributes": [{ "key": "user.kind", "value": { "intValue": 7 } }],
+                             "startTimeUnixNano": 5, "timeUnixNano": "9", "asInt": 3 }] } }));
+        let Family {
+            name, kind, help, ..
+        } = &*point.family;
+        assert_eq!(
+            (&**name, *kind, &**help),
+            (
+                "cart_items_total",
+                Kind::Counter,
+                "OpenTelemetry metric cart.items."
+            )
+        );
+        let expected = [
+            ("instance", "i1"),
+            ("job", "shop"),
+            ("otel_scope_name", "lib"),
+            ("otel_scope_schema_url", "https://schema"),
+            ("otel_scope_tier", "gold"),
+            ("otel_scope_version", "1"),
+            ("user_kind", "7"),
+        ];
+        assert_eq!(
+            point.labels,
+            expected.map(|(name, value)| (name.to_owned(), value.to_owned()))
+        );
+        assert_eq!(point.value, PointValue::Total(Amount::Number(3.0)));
+        assert_eq!((point.start_unix_nanos, point.time_unix_nanos), (5, 9));
+    }
+
+    #[test]
+    fn whatever_tells_two_streams_apart_is_in_their_identity() {
+        let sum = |unit: &str, temporality: u8, is_monotonic: bool, attribute: &str| {
+            json!({ "name": "n", "unit": unit, "sum": {
+                "aggregationTemporality": temporality, "isMonotonic": is_monotonic, "dataPoints": [
+                    { "asInt": 1, "attributes": [{ "key": attribute, "value": { "intValue": 1 } }] }] } })
+        };
+        let histogram = json!({ "name": "n", "histogram": { "aggregationTemporality": 2, "dataPoints": [{ "count": 1 }] } });
+        let metrics = [
+            sum("ms", 2, true, "a"),
+            sum("s", 2, true, "a"),
+            sum("s", 1, true, "a"),
+            sum("s", 2, false, "a"),
+            sum("s", 1, false, "a"),
+            sum("s", 1, false, "b"),
+            json!({ "name": "n", "unit": "s", "gauge": { "dataPoints": [{ "asInt": 1 }] } }),
+            json!({ "name": "n", "summary": { "dataPoints": [{ "count": 1 }] } }),
+            json!({ "name": "n", "unit": "s", "histogram": histogram["histogram"] }),
+            histogram,
+        ];
+        let mut streams: Vec<_> = metrics
+            .iter()
+            .map(|metric| read_one(metric).stream.id)
+            .collect();
+        streams.sort_unstable();
+        streams.dedup();
+        assert_eq!(streams.len(), metrics.len());
+        assert_eq!(read_one(&metrics[0]).stream, read_one(&metrics[0]).stream);
+    }
+
+    #[test]
+    fn each_kind_of_data_has_its_type() {
+        let point = json!({ "asDouble": "-2.5" });
+        let hint =
+            |kind: &str| json!([{ "key": "prometheus.type", "value": { "stringValue": kind } }]);
+        let gauge = |metadata| json!({ "name": "n", "unit": "1", "metadata": metadata, "gauge": { "dataPoints": [point] } });
+        let sum = |temporality: u8| json!({ "name": "n", "sum": { "aggregationTemporality": temporality, "dataPoints": [point] } });
+        for (metric, name, kind, value) in [
+            (
+                gauge(json!([])),
+                "n_ratio",
+                Kind::Gauge,
+                PointValue::Now(-2.5),
+            ),
+            (
+                gauge(hint("gauge")),
+                "n_ratio",
+                Kind::Gauge,
+                PointValue::Now(-2.5),
+            ),
+            (
+                gauge(hint("stateset")),
+                "n_ratio",
+                Kind::Gauge,
+                PointValue::Now(-2.5),
+            ),
+            (
+                gauge(hint("unknown")),
+                "n_ratio",
+                Kind::Untyped,
+                PointValue::Now(-2.5),
+            ),
+            (
+                gauge(hint("info")),
+                "n_info",
+                Kind::Gauge,
+                PointValue::Now(-2.5),
+            ),
+            (sum(2), "n", Kind::Gauge, PointValue::Level(-2.5)),
+            (
+                sum(1),
+                "n",
+                Kind::Gauge,
+                PointValue::More(Amount::Number(-2.5)),
+            ),
+        ] {
+            let read = read_one(&metric);
+            assert_eq!(
+                (&*read.family.name, read.family.kind),
+                (name, kind),
+                "{metric}"
             );
-            assert!(matches!(point.value, PointValue::Now(_)));
+            assert_eq!(read.value, value, "{metric}");
         }
     }
 
     #[test]
-    fn an_invalid_point_is_rejected_with_its_reason() {
+    fn values_that_json_cannot_write_are_read_from_a_gauge_only() {
+        for number in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+            let gauge = json!([{ "name": "n", "gauge": { "dataPoints": [{ "asDouble": 1 }] } },
+                { "name": "n", "sum": { "isMonotonic": true, "aggregationTemporality": 1, "dataPoints": [{ "asDouble": 1 }] } }]);
+            let mut decoded: ExportMetricsServiceRequest =
+                serde_json::from_value(message(&gauge)).unwrap();
+            for metric in &mut decoded.resource_metrics[0].scope_metrics[0].metrics {
+                let points = match metric.data.as_mut().unwrap() {
+                    Data::Gauge(gauge) => &mut gauge.data_points,
+                    Data::Sum(sum) => &mut sum.data_points,
+                    other => panic!("{other:?}"),
+                };
+                points[0].value = Some(number_data_point::Value::AsDouble(number));
+            }
+            let read = points(decoded, SPACE);
+            let [point] = &read.points[..] else {
+                panic!("{read:?}")
+            };
+            assert!(
+                matches!(point.value, PointValue::Now(read) if read.to_bits() == number.to_bits())
+            );
+            assert_eq!(read.uncounted.rejected, Rejections::from([("value", 1)]));
+        }
+    }
+
+    #[test]
+    fn a_label_that_the_format_needs_gets_another_name() {
+        let attributes = json!([{ "key": "le", "value": { "stringValue": "x" } }, { "key": "quantile", "value": { "stringValue": "y" } }]);
+        let names = |data: &str, point: &Value| {
+            let metric = json!({ "name": "n", data: { "aggregationTemporality": 2, "dataPoints": [point] } });
+            let labels = read_one(&metric).labels;
+            let given = labels
+                .iter()
+                .filter(|(_, value)| ["x", "y"].contains(&&**value));
+            given.map(|(name, _)| name.clone()).collect::<Vec<_>>()
+        };
+        let counted = json!({ "count": 1, "attributes": attributes });
+        assert_eq!(names("histogram", &counted), ["exported_le", "quantile"]);
+        assert_eq!(names("summary", &counted), ["exported_quantile", "le"]);
+        assert_eq!(
+            names("gauge", &json!({ "asInt": 1, "attributes": attributes })),
+            ["le", "quantile"]
+        );
+    }
+
+    #[test]
+    fn an_invalid_point_is_rejected_with_its_reason_and_stream() {
         let counter = |point: Value| json!([{ "name": "n", "sum": { "isMonotonic": true, "aggregationTemporality": 1, "dataPoints": [point] } }]);
         let histogram = |point: Value| json!([{ "name": "n", "histogram": { "aggregationTemporality": 1, "dataPoints": [point] } }]);
+        let summary = |point: Value| json!([{ "name": "n", "summary": { "dataPoints": [point] } }]);
         let long = "x".repeat(51);
         for (metrics, reason) in [
             (json!([{ "name": "n" }]), "no_data"),
             (
-                json!([{ "name": "n", "summary": { "dataPoints": [{}] } }]),
-                "summary",
+                summary(json!({ "quantileValues": [{ "quantile": 1.5, "value": 1.0 }] })),
+                "value",
             ),
             (counter(json!({})), "value"),
             (counter(json!({ "asDouble": -1.0 })), "value"),
@@ -519,20 +733,52 @@ mod tests {
                 "temporality",
             ),
             (
-                json!([{ "name": "app_requests", "gauge": { "dataPoints": [{ "asInt": 1 }] } }]),
+                json!([{ "name": "...", "gauge": { "dataPoints": [{ "asInt": 1 }] } }]),
                 "name",
             ),
         ] {
             let read = read(&metrics);
             assert!(read.points.is_empty(), "{metrics}");
-            assert_eq!(read.rejected, Rejections::from([(reason, 1)]), "{metrics}");
+            let Uncounted {
+                rejected, streams, ..
+            } = read.uncounted;
+            assert_eq!(rejected, Rejections::from([(reason, 1)]), "{metrics}");
             assert!(crate::REJECTION_REASONS.contains(&reason));
+            let name = &metrics[0]["name"];
+            let stream = format!("{name} of job \"shop\", instance \"i1\"");
+            assert_eq!(streams, [(reason, stream)]);
         }
     }
 
     #[test]
-    fn a_point_without_a_recorded_value_is_skipped() {
-        let read = read(&json!([{ "name": "n", "gauge": { "dataPoints": [{ "flags": 1 }] } }]));
-        assert!(read.points.is_empty() && read.rejected.is_empty());
+    fn a_point_without_a_recorded_value_ends_its_series() {
+        let point = read_one(&json!({ "name": "n", "gauge": { "dataPoints": [{ "flags": 1 }] } }));
+        assert_eq!(point.value, PointValue::End);
+    }
+
+    proptest! {
+        /// A counter must not be a bit less after a restart.
+        #[test]
+        fn an_amount_is_read_as_it_was_written(number in any::<f64>().prop_filter("finite", |number| number.is_finite())) {
+            let buckets = Buckets::new(vec![number], vec![1, u64::MAX], Some(number)).unwrap();
+            for amount in [Amount::Number(number), Amount::Histogram(buckets), Amount::Histogram(Buckets::new(vec![], vec![0], None).unwrap())] {
+                let written = serde_json::to_string(&amount).unwrap();
+                prop_assert_eq!(serde_json::from_str::<Amount>(&written).unwrap(), amount);
+            }
+        }
+    }
+
+    #[test]
+    fn a_histogram_may_have_neither_sum_nor_buckets() {
+        let read = |point| {
+            let metric = json!({ "name": "n", "histogram": { "aggregationTemporality": 2, "dataPoints": [point] } });
+            match read_one(&metric).value {
+                PointValue::Total(Amount::Histogram(buckets)) => buckets,
+                other => panic!("{other:?}"),
+            }
+        };
+        let bare = read(json!({ "count": 3, "explicitBounds": [1.0, 2.0] }));
+        assert_eq!(bare, Buckets::new(vec![], vec![3], None).unwrap());
+        assert_eq!(read(json!({ "count": 3, "sum": 0.0 })).sum, Some(0.0));
     }
 }

@@ -45,6 +45,22 @@ const PER_UNITS: [(&str, &str); 8] = [
     ("m", "meter"),
 ];
 
+/// Prefixes of names that mean something to Prometheus, its rules or this host.
+const RESERVED_PREFIXES: [&str; 8] = [
+    "ALERTS",
+    "alertmanager_",
+    "app_",
+    "metrics_host_",
+    "process_",
+    "prometheus_",
+    "scrape_",
+    "spin_http_request",
+];
+/// Such names.
+const RESERVED: [&str; 3] = ["otel_scope_info", "target_info", "up"];
+/// What a reserved name gets in front.
+const FOREIGN: &str = "otlp_";
+
 /// The suffix that follows the unit in a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Suffix {
@@ -52,12 +68,19 @@ pub(super) enum Suffix {
     Counter,
     /// `_ratio` if the unit is 1.
     Gauge,
+    /// `_info`
+    Info,
     None,
 }
 
-/// Returns the Prometheus name of the metric `name` with `unit`.
+/// Returns the Prometheus name of the metric `name` with `unit`. A reserved name gets the prefix `otlp_`.
+///
+/// Prometheus allows colons, but they are for the names of recording rules, which no sender may imitate.
 pub(super) fn metric(name: &str, unit: &str, suffix: Suffix) -> String {
-    let mut full = sanitized(name, |c| c.is_ascii_alphanumeric() || c == ':');
+    let mut full = sanitized(name);
+    if full.is_empty() {
+        return full;
+    }
     if full.starts_with(|first: char| first.is_ascii_digit()) {
         full.insert(0, '_');
     }
@@ -66,49 +89,55 @@ pub(super) fn metric(name: &str, unit: &str, suffix: Suffix) -> String {
     } else {
         unit_words(unit)
     };
-    if suffix == Suffix::Counter {
-        let bare = full.strip_suffix("_total").unwrap_or(&full);
+    let word = match suffix {
+        Suffix::Counter => "_total",
+        Suffix::Info => "_info",
+        Suffix::Gauge | Suffix::None => "",
+    };
+    if let Some(bare) = full.strip_suffix(word) {
         full.truncate(bare.len());
     }
-    for word in [
-        &*unit,
-        if suffix == Suffix::Counter {
-            "total"
-        } else {
-            ""
-        },
-    ] {
-        if !word.is_empty() && !full.ends_with(&format!("_{word}")) && full != word {
-            full = format!("{full}_{word}");
-        }
+    // The unit is not repeated if the name has it anywhere: `storage.bytes.used` in bytes.
+    if !unit.is_empty() && !format!("_{full}_").contains(&format!("_{unit}_")) {
+        full = format!("{full}_{unit}");
+    }
+    full.push_str(word);
+    if is_reserved(&full) {
+        full.insert_str(0, FOREIGN);
     }
     full
 }
 
-/// Returns the label name of the attribute `key`.
-pub(super) fn label(key: &str) -> String {
-    let name: String = key
-        .chars()
-        .map(|c| {
-            if c.is_ascii_alphanumeric() || c == '_' {
-                c
-            } else {
-                '_'
-            }
-        })
-        .collect();
-    if name.starts_with(|first: char| first.is_ascii_digit()) || name.starts_with("__") {
-        format!("key_{}", name.trim_start_matches('_'))
-    } else {
-        name
-    }
+/// Returns whether a metric of this name, or a sample of its histogram, would have a reserved name.
+fn is_reserved(name: &str) -> bool {
+    let has = |prefix: &&str| {
+        let stem = prefix.trim_end_matches('_');
+        name.starts_with(prefix) || name == stem
+    };
+    RESERVED.contains(&name) || RESERVED_PREFIXES.iter().any(has)
 }
 
-/// Replaces each run of characters that are not `allowed` with one underscore.
-fn sanitized(text: &str, allowed: fn(char) -> bool) -> String {
+/// Returns the label name of the attribute `key`.
+pub(super) fn label(key: &str) -> String {
+    let mut name = String::with_capacity(key.len());
+    for c in key.chars() {
+        if c.is_ascii_alphanumeric() {
+            name.push(c);
+        } else if !name.ends_with('_') {
+            name.push('_');
+        }
+    }
+    if name.starts_with(|first: char| first.is_ascii_digit()) {
+        name.insert_str(0, "key_");
+    }
+    name
+}
+
+/// Replaces each run of characters that are neither letters nor digits with one underscore, but at the end.
+fn sanitized(text: &str) -> String {
     let mut name = String::with_capacity(text.len());
     for c in text.chars() {
-        if allowed(c) {
+        if c.is_ascii_alphanumeric() {
             name.push(c);
         } else if !name.ends_with('_') {
             name.push('_');
@@ -132,11 +161,7 @@ fn unit_words(unit: &str) -> String {
     let word = |table: &[(&str, &str)], unit: &str| {
         let known = table.iter().find(|(known, _)| *known == unit);
         known.map_or_else(
-            || {
-                sanitized(unit, |c| c.is_ascii_alphanumeric())
-                    .trim_matches('_')
-                    .to_owned()
-            },
+            || sanitized(unit).trim_matches('_').to_owned(),
             |(_, word)| (*word).to_owned(),
         )
     };
@@ -197,6 +222,47 @@ mod tests {
             ("5xx--rate", "", Suffix::Gauge, "_5xx_rate"),
             ("température", "Cel", Suffix::Gauge, "temp_rature_celsius"),
             ("odd", "foo·bar", Suffix::None, "odd_foo_bar"),
+            (
+                "storage.bytes.used",
+                "By",
+                Suffix::Gauge,
+                "storage_bytes_used",
+            ),
+            ("megabytes", "By", Suffix::Gauge, "megabytes_bytes"),
+            ("speed", "m/s", Suffix::None, "speed_meters_per_second"),
+            ("a__b..c_", "{x}/{y}", Suffix::None, "a_b_c"),
+            ("total", "", Suffix::Counter, "total_total"),
+            ("build", "", Suffix::Info, "build_info"),
+            (
+                "level:metric:rate5m",
+                "",
+                Suffix::Gauge,
+                "level_metric_rate5m",
+            ),
+            ("...", "By", Suffix::Counter, ""),
+            ("up", "", Suffix::Gauge, "otlp_up"),
+            ("up", "s", Suffix::Gauge, "up_seconds"),
+            (
+                "ALERTS.for.state",
+                "",
+                Suffix::None,
+                "otlp_ALERTS_for_state",
+            ),
+            (
+                "scrape.duration",
+                "s",
+                Suffix::None,
+                "otlp_scrape_duration_seconds",
+            ),
+            ("target", "", Suffix::Info, "otlp_target_info"),
+            (
+                "process.cpu.time",
+                "s",
+                Suffix::Counter,
+                "otlp_process_cpu_time_seconds_total",
+            ),
+            ("app", "", Suffix::None, "otlp_app"),
+            ("apps", "", Suffix::None, "apps"),
         ] {
             assert_eq!(metric(name, unit, suffix), expected, "{name} {unit}");
         }
@@ -208,7 +274,9 @@ mod tests {
             ("http.route", "http_route"),
             ("already_there", "already_there"),
             ("9lives", "key_9lives"),
-            ("__name__", "key_name__"),
+            ("__name__", "_name_"),
+            ("a..b", "a_b"),
+            ("é", "_"),
         ] {
             assert_eq!(label(key), expected);
         }

@@ -1,20 +1,20 @@
-//! Series of generic OTLP metrics, folded by the rules of OpenTelemetry's data model: a delta is added, a cumulative
-//! total adds its increase since the last total of the same stream.
-//!
-//! Source: <https://opentelemetry.io/docs/specs/otel/metrics/data-model/#sums>
+//! The series of generic OTLP metrics, and the transaction that changes them.
 
-use crate::{Amount, Family, Labels, Point, PointValue, StreamId};
+use crate::{
+    Family, Labels, Point, PointValue, Target,
+    tracks::{self, Gain, Report, Track, TrackKey, Tracks},
+    value::{self, NO_RECORDED_VALUE, Series, SeriesValue, Update},
+};
 use metric::Kind;
 use request_counts::LabelSpace;
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap, hash_map::Entry},
+    fmt,
+    sync::Arc,
+};
 
-/// Maximum number of streams whose last total is remembered.
-const MAX_STREAMS: usize = 100_000;
-/// Time for which a stream's last total is remembered, in seconds of the host's uptime. An unknown stream that started
-/// longer ago may be a forgotten one, so its first total adds nothing.
-const STREAM_MEMORY: u64 = 24 * 3600;
-/// Time for which a gauge is shown after its last report, in seconds; the same as Prometheus' staleness.
-const GAUGE_MEMORY: u64 = 300;
+/// Time for which a series belongs to the metric that reported it, in seconds of the host's uptime.
+const ORIGIN_MEMORY: u64 = 600;
 
 /// Bounds on generic OTLP metrics.
 #[derive(Clone, Copy, Debug)]
@@ -25,11 +25,12 @@ pub struct SeriesLimits {
     pub max_metrics: usize,
 }
 
-/// Metrics with their series, and the last totals of cumulative streams.
+/// Metrics with their series, and what is remembered of their senders.
 #[derive(Debug, Default)]
 pub struct OtlpSeries {
     metrics: BTreeMap<String, MetricSeries>,
-    streams: HashMap<StreamId, Stream>,
+    tracks: BTreeMap<TrackKey, Track>,
+    targets: BTreeMap<[String; 2], SeenTarget>,
 }
 
 /// A metric and its series.
@@ -39,37 +40,14 @@ pub struct MetricSeries {
     pub kind: Kind,
     /// Help text.
     pub help: String,
-    /// Values by labels.
-    pub series: BTreeMap<Labels, SeriesValue>,
+    /// Series by labels.
+    pub series: BTreeMap<Labels, Series>,
 }
 
-/// The value of a series.
-#[derive(Clone, Debug, PartialEq)]
-pub enum SeriesValue {
-    /// The sum of all amounts; survives a restart.
-    Sum(Amount),
-    /// The last value of a gauge; after a restart, missing until the next report.
-    Now {
-        /// The value.
-        value: f64,
-        /// Time of the measurement, in nanoseconds since the Unix epoch.
-        time_unix_nanos: u64,
-        /// Time of the report, in seconds of the host's uptime.
-        seen: u64,
-    },
-}
-
-/// The last total of a cumulative stream.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Stream {
-    /// Start of the stream, in nanoseconds since the Unix epoch; 0 if unknown.
-    pub start_unix_nanos: u64,
-    /// Time of the total, in nanoseconds since the Unix epoch.
-    pub time_unix_nanos: u64,
-    /// The total.
-    pub total: Amount,
-    /// Time of the report, in seconds of the host's uptime.
-    pub seen: u64,
+#[derive(Clone, Debug)]
+struct SeenTarget {
+    target: Target,
+    seen: u64,
 }
 
 /// The parts of an [`OtlpSeries`] that a transaction replaces. Hash maps, because a transaction looks up the same
@@ -78,8 +56,9 @@ pub struct Stream {
 pub struct Replacement {
     /// Metrics by name.
     pub metrics: HashMap<String, ReplacedMetric>,
-    /// Streams that reported a total.
-    pub streams: HashMap<StreamId, Stream>,
+    /// Tracks that are new, changed or, with `None`, removed.
+    pub tracks: BTreeMap<TrackKey, Option<Track>>,
+    targets: HashMap<[String; 2], SeenTarget>,
 }
 
 /// The replaced series of a metric.
@@ -89,24 +68,70 @@ pub struct ReplacedMetric {
     pub kind: Kind,
     /// Help text.
     pub help: String,
-    /// Series with their new values.
-    pub series: HashMap<Labels, SeriesValue>,
+    /// Changed series.
+    pub series: HashMap<Labels, Series>,
     /// Number of series that are new.
-    new: usize,
+    pub new: usize,
+}
+
+/// The result of a point that was accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Folded {
+    /// A series contains it.
+    Counted,
+    /// It changes no series, for a reason.
+    Skipped(&'static str),
+}
+
+/// A point that was refused.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Refused {
+    /// The value of the label `reason`.
+    pub reason: &'static str,
+    family: Arc<Family>,
+    labels: Labels,
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.family.name)?;
+        for (index, (name, value)) in self.labels.iter().enumerate() {
+            write!(f, "{}{name}={value:?}", if index == 0 { '{' } else { ',' })?;
+        }
+        f.write_str(if self.labels.is_empty() { "" } else { "}" })
+    }
+}
+
+/// Parts of an [`OtlpSeries`] that were forgotten and may be on disk.
+#[derive(Debug, Default, PartialEq)]
+pub struct Expired {
+    /// Series by metric and labels.
+    pub series: Vec<(String, Labels)>,
+    /// Tracks.
+    pub tracks: Vec<TrackKey>,
 }
 
 impl OtlpSeries {
-    /// Restores the committed metrics and streams.
+    /// Restores the committed metrics and tracks.
     pub fn restore(
         metrics: BTreeMap<String, MetricSeries>,
-        streams: HashMap<StreamId, Stream>,
+        tracks: BTreeMap<TrackKey, Track>,
     ) -> Self {
-        Self { metrics, streams }
+        Self {
+            metrics,
+            tracks,
+            targets: BTreeMap::new(),
+        }
     }
 
     /// Returns the metrics by name.
     pub fn metrics(&self) -> &BTreeMap<String, MetricSeries> {
         &self.metrics
+    }
+
+    /// Returns the targets, one for each `job` and `instance`.
+    pub fn targets(&self) -> impl Iterator<Item = &Target> {
+        self.targets.values().map(|seen| &seen.target)
     }
 
     /// Returns the number of series; a histogram counts as one.
@@ -117,77 +142,133 @@ impl OtlpSeries {
             .sum()
     }
 
-    /// Returns the number of streams whose last total is remembered.
-    pub fn streams(&self) -> usize {
-        self.streams.len()
+    /// Returns the number of tracks.
+    pub fn tracks(&self) -> usize {
+        self.tracks.len()
+    }
+
+    /// Folds `target` into `replacement`.
+    pub fn fold_target(
+        &self,
+        replacement: &mut Replacement,
+        target: Target,
+        limits: &SeriesLimits,
+        uptime: u64,
+    ) {
+        let key = target.key();
+        let known = self.targets.len() + replacement.targets.len();
+        if known < limits.space.max_series || self.targets.contains_key(&key) {
+            let seen = SeenTarget {
+                target,
+                seen: uptime,
+            };
+            replacement.targets.insert(key, seen);
+        }
     }
 
     /// Folds `point` into `replacement`, on top of the committed series. `uptime` is in seconds.
     ///
     /// # Errors
-    /// The value of the label `reason`, if the point does not fit or its metric has another type.
+    /// If the point does not fit or contradicts an earlier one.
     pub fn fold(
         &self,
         replacement: &mut Replacement,
         point: Point,
         limits: &SeriesLimits,
         uptime: u64,
-    ) -> Result<(), &'static str> {
-        let Point {
-            family,
-            labels,
-            time_unix_nanos,
-            value,
-        } = point;
-        self.check_family(replacement, &family, limits)?;
+    ) -> Result<Folded, Refused> {
+        let report = Report {
+            stream: point.stream,
+            start_unix_nanos: point.start_unix_nanos,
+            time_unix_nanos: point.time_unix_nanos,
+            uptime,
+        };
+        let (family, labels) = (point.family, point.labels);
+        let is_end = point.value == PointValue::End;
+        let update = self.check_family(replacement, &family, limits);
+        let update = update.and_then(|()| {
+            self.update(replacement, &family, &labels, point.value, &report, limits)
+        });
+        let update = match update {
+            Ok(update) => update,
+            Err(reason) => {
+                return Err(Refused {
+                    reason,
+                    family,
+                    labels,
+                });
+            }
+        };
+        if let Update::Nothing(reason) = update {
+            return Ok(Folded::Skipped(reason));
+        }
+        // Last, so that a metric whose points were all rejected is not created.
+        let metric = ReplacedMetric::of(&mut replacement.metrics, &family);
+        match metric.series.entry(labels) {
+            Entry::Occupied(mut known) => {
+                let series = known.get_mut();
+                // Moved out and in again: a histogram is not copied.
+                let before = std::mem::replace(series, Series::EMPTY);
+                *series = Series::updated(Some(before), update, family.origin, uptime);
+            }
+            Entry::Vacant(vacant) => {
+                let committed = self.metrics.get(&family.name);
+                let before = committed.and_then(|metric| metric.series.get(vacant.key()));
+                metric.new += usize::from(before.is_none());
+                let before = before.cloned();
+                vacant.insert(Series::updated(before, update, family.origin, uptime));
+            }
+        }
+        Ok(if is_end {
+            Folded::Skipped(NO_RECORDED_VALUE)
+        } else {
+            Folded::Counted
+        })
+    }
+
+    /// Returns the change of a series by a report, and records the report in the tracks.
+    fn update(
+        &self,
+        replacement: &mut Replacement,
+        family: &Family,
+        labels: &Labels,
+        value: PointValue,
+        report: &Report,
+        limits: &SeriesLimits,
+    ) -> Result<Update, &'static str> {
         let committed = self.metrics.get(&family.name);
         let replaced = replacement.metrics.get(&family.name);
         let before = replaced
-            .and_then(|metric| metric.series.get(&labels))
-            .or_else(|| committed?.series.get(&labels));
-        let new = before.is_none();
-        let series = committed.map_or(0, |metric| metric.series.len())
-            + replaced.map_or(0, |metric| metric.new);
-        if new && series >= limits.space.max_series {
-            return Err("series");
-        }
-        let is_late = |known: &SeriesValue| matches!(known, SeriesValue::Now { time_unix_nanos: known, .. } if *known > time_unix_nanos);
-        let after = match value {
-            PointValue::Now(_) if before.is_some_and(is_late) => return Ok(()),
-            PointValue::Now(value) => SeriesValue::Now {
-                value,
-                time_unix_nanos,
-                seen: uptime,
-            },
-            PointValue::More(amount) => add(before.cloned(), &amount),
-            PointValue::Total {
-                stream,
-                start_unix_nanos,
-                amount,
-            } => {
-                let now = Stream {
-                    start_unix_nanos,
-                    time_unix_nanos,
-                    total: amount,
-                    seen: uptime,
-                };
-                let streams = &mut replacement.streams;
-                let known = streams.get(&stream).or_else(|| self.streams.get(&stream));
-                if known.is_none() && self.streams.len() + streams.len() >= MAX_STREAMS {
-                    return Err("streams");
-                }
-                let Some(gain) = gain(known, &now) else {
-                    return Ok(());
-                };
-                streams.insert(stream, now);
-                add(before.cloned(), &gain)
+            .and_then(|metric| metric.series.get(labels))
+            .or_else(|| committed?.series.get(labels));
+        if let Some(before) = before {
+            let is_other = ![0, family.origin].contains(&before.origin);
+            if is_other && before.seen + ORIGIN_MEMORY > report.uptime {
+                return Err("collision");
             }
+        } else if value != PointValue::End {
+            let series = committed.map_or(0, |metric| metric.series.len())
+                + replaced.map_or(0, |metric| metric.new);
+            if series >= limits.space.max_series {
+                return Err("series");
+            }
+        }
+        let is_new = before.is_none();
+        let mut tracks = Tracks {
+            committed: &self.tracks,
+            replaced: &mut replacement.tracks,
         };
-        // Last, so that a metric whose points were all rejected is not created.
-        let metric = replacement.metric(&family);
-        metric.new += usize::from(new);
-        metric.series.insert(labels, after);
-        Ok(())
+        Ok(match value {
+            PointValue::More(amount) => tracks.delta(report, amount)?.into(),
+            PointValue::Total(amount) => tracks.total(report, amount, is_new)?.into(),
+            PointValue::Summary(total, quantiles) => match tracks.total(report, total, is_new)? {
+                Gain::Amount(gain) => Update::Summary(gain, quantiles),
+                nothing => nothing.into(),
+            },
+            PointValue::Level(number) => value::level(before, report, number),
+            PointValue::Now(number) => value::gauge(before, report, number)?,
+            PointValue::End => value::end(before, report),
+        })
     }
 
     /// Checks that a known metric keeps its type and that a new one fits.
@@ -197,11 +278,14 @@ impl OtlpSeries {
         family: &Family,
         limits: &SeriesLimits,
     ) -> Result<(), &'static str> {
-        let committed = self.metrics.get(&family.name).map(|metric| metric.kind);
-        let replaced = || Some(replacement.metrics.get(&family.name)?.kind);
-        match committed.or_else(replaced) {
+        let kind_of = |name: &str| {
+            let committed = self.metrics.get(name).map(|metric| metric.kind);
+            committed.or_else(|| Some(replacement.metrics.get(name)?.kind))
+        };
+        match kind_of(&family.name) {
             Some(kind) if kind == family.kind => Ok(()),
             Some(_) => Err("type"),
+            None if has_colliding_sample(&family.name, family.kind, kind_of) => Err("type"),
             None => {
                 let new = replacement.metrics.keys();
                 let new = new.filter(|name| !self.metrics.contains_key(*name)).count();
@@ -227,105 +311,82 @@ impl OtlpSeries {
             });
             metric.series.extend(series);
         }
-        self.streams.extend(replacement.streams);
+        for (key, track) in replacement.tracks {
+            match track {
+                Some(track) => _ = self.tracks.insert(key, track),
+                None => _ = self.tracks.remove(&key),
+            }
+        }
+        self.targets.extend(replacement.targets);
     }
 
-    /// Forgets gauges and streams that were not reported for long; returns the streams.
-    pub fn expire(&mut self, uptime: u64) -> Vec<StreamId> {
-        for metric in self.metrics.values_mut() {
-            metric.series.retain(|_, value| match value {
-                SeriesValue::Sum(_) => true,
-                SeriesValue::Now { seen, .. } => *seen + GAUGE_MEMORY > uptime,
-            });
+    /// Forgets what was not reported for long. A series is forgotten with its tracks: if its sender returns, it starts
+    /// again with the sender's total.
+    pub fn expire(&mut self, uptime: u64) -> Expired {
+        let mut expired = Expired::default();
+        for (name, metric) in &mut self.metrics {
+            let forgotten = metric
+                .series
+                .extract_if(.., |_, series| !series.refresh(uptime));
+            let on_disk =
+                forgotten.filter(|(_, series)| matches!(series.value, SeriesValue::Sum(_)));
+            expired
+                .series
+                .extend(on_disk.map(|(labels, _)| (name.clone(), labels)));
         }
         self.metrics.retain(|_, metric| !metric.series.is_empty());
-        let expired = self
-            .streams
-            .extract_if(|_, stream| stream.seen + STREAM_MEMORY < uptime);
-        expired.map(|(id, _)| id).collect()
+        let is_old = |seen: u64| seen + tracks::MEMORY < uptime;
+        let tracks = self.tracks.extract_if(.., |_, track| is_old(track.seen));
+        expired.tracks.extend(tracks.map(|(key, _)| key));
+        self.targets.retain(|_, target| !is_old(target.seen));
+        expired
     }
 }
 
-impl Replacement {
-    fn metric(&mut self, family: &Family) -> &mut ReplacedMetric {
+impl ReplacedMetric {
+    fn of<'a>(metrics: &'a mut HashMap<String, Self>, family: &Family) -> &'a mut Self {
         // Looks the name up first, so that only a new one is copied.
-        if !self.metrics.contains_key(&family.name) {
-            let metric = ReplacedMetric {
+        if !metrics.contains_key(&family.name) {
+            let metric = Self {
                 kind: family.kind,
                 help: family.help.clone(),
                 series: HashMap::new(),
                 new: 0,
             };
-            self.metrics.insert(family.name.clone(), metric);
+            metrics.insert(family.name.clone(), metric);
         }
-        self.metrics
+        metrics
             .get_mut(&family.name)
             .expect("it was inserted if it was missing")
     }
 }
 
-/// Returns the increase from the `known` total of a stream to `now`; `None` if `now` is out of date.
-fn gain(known: Option<&Stream>, now: &Stream) -> Option<Amount> {
-    let Some(known) = known else {
-        let running = now.time_unix_nanos.saturating_sub(now.start_unix_nanos);
-        let maybe_forgotten = now.start_unix_nanos > 0 && running > STREAM_MEMORY * 1_000_000_000;
-        return Some(if maybe_forgotten {
-            zero(&now.total)
-        } else {
-            now.total.clone()
-        });
-    };
-    let starts = (known.start_unix_nanos, now.start_unix_nanos);
-    let same_start = starts.0 == starts.1 || starts.0 == 0 || starts.1 == 0;
-    if now.time_unix_nanos < known.time_unix_nanos || !same_start && starts.1 < starts.0 {
-        return None;
-    }
-    let since = match (&known.total, &now.total) {
-        (Amount::Number(then), Amount::Number(now)) if now >= then => {
-            Some(Amount::Number(now - then))
-        }
-        (Amount::Histogram(then), Amount::Histogram(now)) => now.since(then).map(Amount::Histogram),
-        _ => None,
-    };
-    // A decreased total is a restart, even if the start time does not say so.
-    Some(
-        since
-            .filter(|_| same_start)
-            .unwrap_or_else(|| now.total.clone()),
-    )
-}
-
-fn zero(total: &Amount) -> Amount {
-    match total {
-        Amount::Number(_) => Amount::Number(0.0),
-        Amount::Histogram(buckets) => {
-            let mut zero = buckets.clone();
-            zero.counts.fill(0);
-            zero.sum = 0.0;
-            Amount::Histogram(zero)
-        }
+/// Returns the suffixes of a metric's samples other than its name.
+fn sample_suffixes(kind: Kind) -> &'static [&'static str] {
+    match kind {
+        Kind::Histogram => &["_bucket", "_sum", "_count"],
+        Kind::Summary => &["_sum", "_count"],
+        Kind::Counter | Kind::Gauge | Kind::Untyped => &[],
     }
 }
 
-fn add(series: Option<SeriesValue>, gain: &Amount) -> SeriesValue {
-    SeriesValue::Sum(match (series, gain) {
-        (Some(SeriesValue::Sum(Amount::Number(sum))), Amount::Number(gain)) => {
-            Amount::Number((sum + gain).clamp(f64::MIN, f64::MAX))
-        }
-        (Some(SeriesValue::Sum(Amount::Histogram(mut sum))), Amount::Histogram(gain)) => {
-            sum.merge(gain);
-            Amount::Histogram(sum)
-        }
-        // A metric keeps its type, so this is the first amount, or the first delta after gauge values.
-        (_, gain) => gain.clone(),
-    })
+/// Returns whether a sample of a new metric would have the name of another metric's sample, such as `h_count` beside
+/// the histogram `h`.
+fn has_colliding_sample(name: &str, kind: Kind, kind_of: impl Fn(&str) -> Option<Kind>) -> bool {
+    let mut own = sample_suffixes(kind).iter();
+    let mut all = sample_suffixes(Kind::Histogram).iter();
+    own.any(|suffix| kind_of(&format!("{name}{suffix}")).is_some())
+        || all.any(|suffix| {
+            let stem = name.strip_suffix(suffix);
+            let kind = stem.and_then(&kind_of);
+            kind.is_some_and(|kind| sample_suffixes(kind).contains(suffix))
+        })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Buckets;
-    use std::sync::Arc;
+    use crate::{Amount, Stream};
 
     const LIMITS: SeriesLimits = SeriesLimits {
         space: LabelSpace {
@@ -335,119 +396,121 @@ mod tests {
         max_metrics: 2,
     };
 
-    fn point(name: &str, kind: Kind, label: &str, time: u64, value: PointValue) -> Point {
+    fn point(name: &str, kind: Kind, label: &str, value: PointValue) -> Point {
         Point {
             family: Arc::new(Family {
                 name: name.into(),
                 kind,
                 help: "Help.".into(),
+                origin: 1,
             }),
             labels: vec![("l".into(), label.into())],
-            time_unix_nanos: time,
+            stream: Stream {
+                id: [1; 16],
+                legacy_id: [0; 16],
+            },
+            start_unix_nanos: 1,
+            time_unix_nanos: 0,
             value,
         }
     }
 
-    fn total(stream: u8, start: u64, time: u64, amount: Amount) -> Point {
-        let value = PointValue::Total {
-            stream: [stream; 16],
-            start_unix_nanos: start,
-            amount,
-        };
-        point("n_total", Kind::Counter, "a", time, value)
+    fn more(name: &str, kind: Kind, label: &str) -> Point {
+        point(name, kind, label, PointValue::More(Amount::Number(1.0)))
     }
 
-    fn fold(series: &mut OtlpSeries, point: Point) -> Result<(), &'static str> {
+    fn total(time: u64, number: f64) -> Point {
+        Point {
+            time_unix_nanos: time,
+            ..point(
+                "n_total",
+                Kind::Counter,
+                "a",
+                PointValue::Total(Amount::Number(number)),
+            )
+        }
+    }
+
+    fn fold_at(series: &mut OtlpSeries, point: Point, uptime: u64) -> Result<Folded, &'static str> {
         let mut replacement = Replacement::default();
-        let folded = series.fold(&mut replacement, point, &LIMITS, 0);
+        let folded = series.fold(&mut replacement, point, &LIMITS, uptime);
         series.replace(replacement);
-        folded
+        folded.map_err(|refused| refused.reason)
     }
 
-    fn sum(series: &OtlpSeries) -> f64 {
-        match series.metrics["n_total"].series.values().next() {
-            Some(SeriesValue::Sum(Amount::Number(sum))) => *sum,
+    fn fold(series: &mut OtlpSeries, point: Point) -> Result<Folded, &'static str> {
+        fold_at(series, point, 0)
+    }
+
+    fn shown(series: &OtlpSeries) -> (f64, bool) {
+        let series = series.metrics["n_total"].series.values().next().unwrap();
+        match &series.value {
+            SeriesValue::Sum(sum) => match sum.amount {
+                Amount::Number(number) => (number, !series.ended),
+                Amount::Histogram(_) => panic!("{sum:?}"),
+            },
             other => panic!("{other:?}"),
         }
     }
 
     #[test]
-    fn totals_of_several_senders_are_added_through_their_restarts() {
-        let mut series = OtlpSeries::default();
-        for (sender, start, time, number, expected) in [
-            (1, 10, 11, 5.0, 5.0),
-            (1, 10, 12, 7.0, 7.0),
-            (2, 10, 12, 100.0, 107.0),
-            (1, 10, 12, 7.0, 107.0),                           // a repetition
-            (1, 10, 11, 5.0, 107.0),                           // late
-            (1, 20, 21, 3.0, 110.0),                           // a restart with a new start time
-            (1, 10, 22, 8.0, 110.0),                           // from before the restart
-            (1, 20, 23, 1.0, 111.0),                           // a decrease
-            (2, 0, 13, 101.0, 112.0),                          // the start time is missing
-            (3, 1, 2 + 25 * 3600 * 1_000_000_000, 1e9, 112.0), // may be a forgotten stream
-            (3, 1, 3 + 25 * 3600 * 1_000_000_000, 1e9 + 1.0, 113.0),
-        ] {
-            fold(
-                &mut series,
-                total(sender, start, time, Amount::Number(number)),
-            )
-            .unwrap();
-            assert_eq!(sum(&series), expected, "sender {sender} at {time}");
-        }
-    }
-
-    #[test]
-    fn deltas_and_histograms_are_added() {
-        let buckets = |counts: &[u64], sum| {
-            Amount::Histogram(Buckets::new(vec![1.0], counts.to_vec(), sum).unwrap())
-        };
-        let mut series = OtlpSeries::default();
-        let histogram = |value| point("h", Kind::Histogram, "a", 1, value);
-        fold(
-            &mut series,
-            histogram(PointValue::More(buckets(&[1, 2], 9.0))),
-        )
-        .unwrap();
-        fold(
-            &mut series,
-            histogram(PointValue::More(buckets(&[1, 0], 1.0))),
-        )
-        .unwrap();
-        let cumulative = |counts: &[u64], sum| PointValue::Total {
-            stream: [0; 16],
-            start_unix_nanos: 1,
-            amount: buckets(counts, sum),
-        };
-        fold(&mut series, histogram(cumulative(&[5, 5], 10.0))).unwrap();
-        fold(&mut series, histogram(cumulative(&[6, 5], 10.5))).unwrap();
-        let shown = series.metrics["h"].series.values().next();
-        assert_eq!(shown, Some(&SeriesValue::Sum(buckets(&[8, 7], 20.5))));
-    }
-
-    #[test]
     fn a_point_that_does_not_fit_is_refused_with_its_reason() {
         let mut series = OtlpSeries::default();
-        let more =
-            |name, kind, label| point(name, kind, label, 1, PointValue::More(Amount::Number(1.0)));
-        assert_eq!(fold(&mut series, more("a", Kind::Counter, "1")), Ok(()));
-        assert_eq!(fold(&mut series, more("a", Kind::Counter, "2")), Ok(()));
-        assert_eq!(
-            fold(&mut series, more("a", Kind::Counter, "3")),
-            Err("series")
-        );
-        assert_eq!(fold(&mut series, more("a", Kind::Counter, "2")), Ok(()));
-        assert_eq!(fold(&mut series, more("a", Kind::Gauge, "2")), Err("type"));
-        assert_eq!(fold(&mut series, more("b", Kind::Gauge, "2")), Ok(()));
-        assert_eq!(
-            fold(&mut series, more("c", Kind::Gauge, "2")),
-            Err("metrics")
-        );
+        let counted = Ok(Folded::Counted);
+        for (name, kind, label, expected) in [
+            ("a", Kind::Counter, "1", counted),
+            ("a", Kind::Counter, "2", counted),
+            ("a", Kind::Counter, "3", Err("series")),
+            ("a", Kind::Counter, "2", counted),
+            ("a", Kind::Gauge, "2", Err("type")),
+            ("b", Kind::Gauge, "2", counted),
+            ("c", Kind::Gauge, "2", Err("metrics")),
+        ] {
+            let folded = fold(&mut series, more(name, kind, label));
+            assert_eq!(folded, expected, "{name} {label}");
+        }
         // The limits hold within one transaction, too.
         let mut replacement = Replacement::default();
         for label in ["2", "3", "4"] {
-            let folded = series.fold(&mut replacement, more("b", Kind::Gauge, label), &LIMITS, 0);
+            let more = more("b", Kind::Gauge, label);
+            let folded = series.fold(&mut replacement, more, &LIMITS, 0);
             assert_eq!(folded.is_ok(), label != "4");
         }
+    }
+
+    #[test]
+    fn no_two_metrics_have_samples_of_the_same_name() {
+        use Kind::{Counter, Gauge, Histogram, Summary};
+        for ((first, first_kind), (second, second_kind), is_taken) in [
+            (("h", Histogram), ("h_count", Gauge), true),
+            (("h_sum", Gauge), ("h", Histogram), true),
+            (("h_bucket", Counter), ("h", Histogram), true),
+            (("h", Histogram), ("h_count", Histogram), true),
+            (("s", Summary), ("s_count", Gauge), true),
+            (("s", Summary), ("s_bucket", Gauge), false),
+            (("g", Gauge), ("g_count", Gauge), false),
+            (("x_total", Counter), ("x_total", Gauge), true),
+        ] {
+            let mut series = OtlpSeries::default();
+            fold(&mut series, more(first, first_kind, "a")).unwrap();
+            let folded = fold(&mut series, more(second, second_kind, "a"));
+            assert_eq!(folded == Err("type"), is_taken, "{first}, {second}");
+        }
+    }
+
+    #[test]
+    fn a_series_belongs_to_one_metric_at_a_time() {
+        let mut series = OtlpSeries::default();
+        let other = |uptime: u64| {
+            let mut other = more("a", Kind::Counter, "1");
+            Arc::get_mut(&mut other.family).unwrap().origin = 2;
+            (other, uptime)
+        };
+        fold(&mut series, more("a", Kind::Counter, "1")).unwrap();
+        let (point, uptime) = other(ORIGIN_MEMORY - 1);
+        assert_eq!(fold_at(&mut series, point, uptime), Err("collision"));
+        let (point, uptime) = other(ORIGIN_MEMORY);
+        assert_eq!(fold_at(&mut series, point, uptime), Ok(Folded::Counted));
     }
 
     #[test]
@@ -455,25 +518,68 @@ mod tests {
         let mut limits = LIMITS;
         limits.space.max_series = 0;
         let mut replacement = Replacement::default();
-        let more = PointValue::More(Amount::Number(1.0));
-        let point = point("a", Kind::Counter, "1", 1, more);
+        let point = more("a", Kind::Counter, "1");
         let folded = OtlpSeries::default().fold(&mut replacement, point, &limits, 0);
-        assert_eq!(folded, Err("series"));
+        let refused = folded.unwrap_err();
+        assert_eq!(
+            (refused.reason, &*refused.to_string()),
+            ("series", "a{l=\"1\"}")
+        );
         assert!(replacement.metrics.is_empty());
     }
 
     #[test]
-    fn a_gauge_shows_the_latest_until_it_is_forgotten() {
+    fn a_series_ends_until_its_sender_returns() {
         let mut series = OtlpSeries::default();
-        let gauge = |time, value| point("g", Kind::Gauge, "a", time, PointValue::Now(value));
-        fold(&mut series, gauge(5, 1.0)).unwrap();
-        fold(&mut series, gauge(4, 2.0)).unwrap();
-        let shown = series.metrics["g"].series.values().next();
-        assert!(matches!(shown, Some(SeriesValue::Now { value: 1.0, .. })));
-        fold(&mut series, total(1, 1, 1, Amount::Number(1.0))).unwrap();
-        assert!(series.expire(GAUGE_MEMORY + 1).is_empty());
-        assert_eq!(series.series(), 1);
-        assert_eq!(series.expire(STREAM_MEMORY + 1), [[1; 16]]);
-        assert_eq!((series.series(), series.streams()), (1, 0));
+        let end = || point("n_total", Kind::Counter, "a", PointValue::End);
+        let skipped = Ok(Folded::Skipped("no_recorded_value"));
+        assert_eq!(fold(&mut series, end()), skipped);
+        assert!(series.metrics.is_empty());
+        fold(&mut series, total(2, 5.0)).unwrap();
+        assert_eq!(fold(&mut series, end()), skipped);
+        assert_eq!(shown(&series), (5.0, false));
+        fold(&mut series, total(3, 6.0)).unwrap();
+        assert_eq!(shown(&series), (6.0, true));
+    }
+
+    #[test]
+    fn a_series_is_forgotten_with_its_tracks_and_starts_again_with_the_whole_total() {
+        let mut series = OtlpSeries::default();
+        fold(&mut series, total(2, 5.0)).unwrap();
+        assert_eq!(series.expire(tracks::MEMORY), Expired::default());
+        let expired = series.expire(tracks::MEMORY + 1);
+        assert_eq!((expired.series.len(), expired.tracks.len()), (1, 1));
+        assert!(series.metrics.is_empty() && series.tracks.is_empty());
+        let day = 24 * 3600 * 1_000_000_000;
+        let folded = fold_at(&mut series, total(2 * day, 7.0), tracks::MEMORY + 2);
+        assert_eq!((folded, shown(&series)), (Ok(Folded::Counted), (7.0, true)));
+        // A process that has run for long may have been counted, if the series has others.
+        let mut old = total(3 * day, 9.0);
+        old.stream.id = [2; 16];
+        let folded = fold_at(&mut series, old.clone(), tracks::MEMORY + 3);
+        assert_eq!((folded, shown(&series)), (Err("forgotten"), (7.0, true)));
+        old.time_unix_nanos += 1;
+        old.value = PointValue::Total(Amount::Number(10.0));
+        let folded = fold_at(&mut series, old, tracks::MEMORY + 4);
+        assert_eq!((folded, shown(&series)), (Ok(Folded::Counted), (8.0, true)));
+    }
+
+    #[test]
+    fn there_is_one_target_for_each_instance() {
+        let mut series = OtlpSeries::default();
+        for (instance, version) in [("1", "a"), ("1", "b"), ("2", "a"), ("3", "a")] {
+            let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+            let labels = vec![pair("instance", instance), pair("version", version)];
+            let mut replacement = Replacement::default();
+            series.fold_target(&mut replacement, Target { labels }, &LIMITS, 0);
+            series.replace(replacement);
+        }
+        let shown: Vec<_> = series
+            .targets()
+            .map(|target| &*target.labels[1].1)
+            .collect();
+        assert_eq!(shown, ["b", "a"], "two fit");
+        series.expire(tracks::MEMORY + 1);
+        assert_eq!(series.targets().count(), 0);
     }
 }

@@ -19,6 +19,7 @@ mod items;
 mod limits;
 mod notifications;
 mod otlp;
+mod otlp_streams;
 mod outbound;
 mod proxy;
 mod scrape;

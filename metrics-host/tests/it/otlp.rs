@@ -75,7 +75,7 @@ async fn totals_of_instances_are_added_up_and_survive_a_restart() {
         let reply = post_json(&host, &counter(instance, temporality, &points)).await;
         assert_eq!((reply.status.as_u16(), reply.text()), (200, "{}"));
     }
-    let labels = [("service_name", "shop")];
+    let labels = [("job", "shop")];
     let scrape = Scrape::of(host.metrics()).await;
     assert_eq!(scrape.sum("cart_added_total", &labels), 109.0);
     assert_eq!(scrape.kind("cart_added_total"), Some("counter"));
@@ -91,7 +91,7 @@ async fn totals_of_instances_are_added_up_and_survive_a_restart() {
 #[tokio::test]
 async fn protobuf_and_gzip_say_the_same() {
     let host = stack::sidecar().start().await.unwrap();
-    let histogram = ExponentialHistogramDataPoint {
+    let histogram = |time_unix_nano| ExponentialHistogramDataPoint {
         count: 5,
         sum: Some(12.0),
         scale: 1,
@@ -101,17 +101,17 @@ async fn protobuf_and_gzip_say_the_same() {
             offset: 2,
             bucket_counts: vec![3, 1],
         }),
-        time_unix_nano: 1,
+        time_unix_nano,
         ..Default::default()
     };
-    let message = ExportMetricsServiceRequest {
+    let message = |time| ExportMetricsServiceRequest {
         resource_metrics: vec![ResourceMetrics {
             scope_metrics: vec![ScopeMetrics {
                 metrics: vec![Metric {
                     name: "job.duration".into(),
                     unit: "s".into(),
                     data: Some(Data::ExponentialHistogram(ExponentialHistogram {
-                        data_points: vec![histogram],
+                        data_points: vec![histogram(time)],
                         aggregation_temporality: 1,
                     })),
                     ..Default::default()
@@ -121,13 +121,15 @@ async fn protobuf_and_gzip_say_the_same() {
             ..Default::default()
         }],
     };
-    let bytes = message.encode_to_vec();
     for (headers, body) in [
-        (vec![PROTOBUF], bytes.clone()),
-        (vec![PROTOBUF, ("content-encoding", "gzip")], gzip(&bytes)),
+        (vec![PROTOBUF], message(1).encode_to_vec()),
+        (
+            vec![PROTOBUF, ("content-encoding", "gzip")],
+            gzip(&message(2).encode_to_vec()),
+        ),
         (
             vec![JSON, ("content-encoding", "gzip")],
-            gzip(&serde_json::to_vec(&message).unwrap()),
+            gzip(&serde_json::to_vec(&message(3)).unwrap()),
         ),
     ] {
         let reply = post(&host, "/v1/metrics", &headers, body).await;
@@ -156,6 +158,11 @@ async fn what_is_not_counted_is_told_to_its_sender_and_in_a_metric() {
             "metrics_host_ingest_rejected_points_total",
             "reason",
             &otlp::REJECTION_REASONS[..],
+        ),
+        (
+            "metrics_host_ingest_skipped_points_total",
+            "reason",
+            &otlp::SKIP_REASONS[..],
         ),
         (
             "metrics_host_ingest_spans_total",
