@@ -57,8 +57,11 @@ pub(super) fn json(text: &[u8]) -> (String, u64) {
 /// Returns the length of the first character, and the character if it is valid. Half of a surrogate pair has three bytes.
 fn character(text: &[u8]) -> (usize, Option<&str>) {
     let head = &text[..text.len().min(4)];
-    if let [0xed, 0xa0..=0xbf, 0x80..=0xbf, ..] = head {
-        return (3, None);
+    match head {
+        // The usual one, without a search.
+        [0..0x80, ..] => return (1, str::from_utf8(&head[..1]).ok()),
+        [0xed, 0xa0..=0xbf, 0x80..=0xbf, ..] => return (3, None),
+        _ => {}
     }
     let Some(chunk) = head.utf8_chunks().next() else {
         return (0, None);
