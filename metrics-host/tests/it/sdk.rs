@@ -3,6 +3,8 @@
 //! The scripts in the folder `sdk` record known values with every instrument, export several times, and print the samples
 //! that the page has to show.
 
+mod streams;
+
 use crate::{
     proxy::{Fault, Proxy},
     scrape::Scrape,
