@@ -202,8 +202,8 @@ mod tests {
     #[test]
     fn a_trap_is_counted_once_for_all_requests_it_ends() {
         let victims = delta(&[
-            ("unreported", 500, Some(attribute::ERROR_PANIC)),
-            ("unreported", 500, Some(attribute::ERROR_NEIGHBOUR)),
+            ("/", 500, Some(attribute::ERROR_PANIC)),
+            ("/", 500, Some(attribute::ERROR_NEIGHBOUR)),
             ("/", 500, Some("store")),
         ]);
         let change = RequestCounts::default().change(victims.iter(), SPACE);
