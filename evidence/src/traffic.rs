@@ -18,6 +18,8 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
+/// Route of the service's trigger, under which requests count that the component did not answer.
+const TRIGGER: &str = "/...";
 /// How long an answer may take.
 const ANSWER: Duration = Duration::from_secs(30);
 
@@ -174,7 +176,7 @@ async fn send(client: Client, traffic: Traffic, sent: SharedSent, stopped: Recei
             match reply {
                 Ok(reply) => {
                     let is_hosts = is_hosts(&reply);
-                    let endpoint = if is_hosts { "unreported" } else { endpoint };
+                    let endpoint = if is_hosts { TRIGGER } else { endpoint };
                     let kind = Kind::new(method, endpoint, reply.status.as_str());
                     sent.answered.add(kind, 1);
                 }

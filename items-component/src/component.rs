@@ -42,7 +42,10 @@ impl Guest for Component {
 /// Returns the reply and, if this component counts the request itself, the guard that counts it.
 async fn respond(request: WasiRequest) -> (Reply, Option<InFlight>) {
     // Before the first await: if another request panics meanwhile, the panic hook must know this one.
-    let in_flight = may_send_batches().then(|| InFlight::begin(request.method().as_str()));
+    let in_flight = may_send_batches().then(|| {
+        let path = request.target().split('?').next().unwrap_or_default();
+        InFlight::begin(request.method(), path)
+    });
     let settings = match settings().await {
         Ok(settings) => settings,
         Err(error) => return (misconfigured(error), None),

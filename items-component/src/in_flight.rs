@@ -1,6 +1,7 @@
 //! The requests in flight in an instance. Each is counted once, also when its client leaves or a panic ends it.
 
-use crate::{emit, service::Outcome};
+use crate::{emit, route, service::Outcome};
+use http::Method;
 use std::{cell::RefCell, collections::BTreeMap, time::Instant};
 use telemetry::{Observation, Series, attribute, method};
 
@@ -20,6 +21,8 @@ struct Requests {
 
 struct Pending {
     method: &'static str,
+    /// Route template, known before the handler runs.
+    template: &'static str,
     arrived: Instant,
 }
 
@@ -32,11 +35,12 @@ pub(crate) struct InFlight {
 
 impl InFlight {
     /// Registers a request that has just arrived.
-    pub(crate) fn begin(method: &str) -> Self {
+    pub(crate) fn begin(method: &Method, path: &str) -> Self {
         IN_FLIGHT.with_borrow_mut(|requests| {
             requests.last_id += 1;
             let pending = Pending {
-                method: method::normalize(method),
+                method: method::normalize(method.as_str()),
+                template: route::find(method, path).template,
                 arrived: Instant::now(),
             };
             requests.pending.insert(requests.last_id, pending);
@@ -69,7 +73,7 @@ impl InFlight {
 impl Drop for InFlight {
     fn drop(&mut self) {
         let pending = IN_FLIGHT.with_borrow_mut(|requests| requests.pending.remove(&self.id));
-        let abandoned = || Some(unreported(&pending?, CLIENT_CLOSED_REQUEST, None));
+        let abandoned = || Some(unanswered(&pending?, CLIENT_CLOSED_REQUEST, None));
         if let Some(observation) = self.observation.take().or_else(abandoned) {
             emit::record(observation);
         }
@@ -88,13 +92,13 @@ pub(crate) fn take_interrupted() -> Vec<Observation> {
     pending
         .values()
         .zip(classes)
-        .map(|(pending, class)| unreported(pending, INTERNAL_SERVER_ERROR, Some(class)))
+        .map(|(pending, class)| unanswered(pending, INTERNAL_SERVER_ERROR, Some(class)))
         .collect()
 }
 
-fn unreported(pending: &Pending, status: u16, class: Option<&str>) -> Observation {
+fn unanswered(pending: &Pending, status: u16, class: Option<&str>) -> Observation {
     Observation {
-        series: Series::new(pending.method, attribute::UNREPORTED, status, class),
+        series: Series::new(pending.method, pending.template, status, class),
         duration: pending.arrived.elapsed(),
     }
 }

@@ -5,7 +5,7 @@ use anyhow::Result;
 use edge::{Edge, EdgeCounts, EdgeLimits, EdgeMetrics, Outcome, RequestBodyError, Upstream};
 use edge_counts::MAX_NAME_LEN;
 use http::Request;
-use http_body_util::BodyExt;
+use http_body_util::{BodyExt, Either, combinators::MapErr};
 use metric::{ApplicationInfo, IntCounter, IntGauge, Registry};
 use request_counts::{Component, ComponentFailure};
 use spin_host::{Application, HostLimits, HttpError, Observer, Responded, Stopper, Trigger};
@@ -149,7 +149,7 @@ pub(crate) struct SpinUpstream {
 
 impl Upstream for SpinUpstream {
     type Target = Trigger;
-    type Body = spin_host::ResponseBody;
+    type Body = MapErr<spin_host::Streamed, fn(spin_host::Failure) -> edge::Failure>;
 
     fn target(&self, path: &str) -> Option<&Trigger> {
         self.application.trigger(path)
@@ -180,7 +180,7 @@ impl Upstream for SpinUpstream {
         trigger: &Trigger,
         request: Request<edge::RequestBody>,
         permit: OwnedSemaphorePermit,
-    ) -> Outcome<spin_host::ResponseBody> {
+    ) -> Outcome<Self::Body> {
         let request = request.map(|body| {
             body.map_err(|error| match error {
                 RequestBodyError::TooLarge(limit) => {
@@ -190,17 +190,31 @@ impl Upstream for SpinUpstream {
             })
             .boxed_unsync()
         });
-        let Responded { response, instance } =
-            self.application.respond(trigger, request, permit).await;
+        let Responded {
+            response,
+            instance,
+            unsent_head,
+        } = self.application.respond(trigger, request, permit).await;
         Outcome {
-            response: response.map_err(|failure| match failure {
-                spin_host::Failure::Timeout => edge::Failure::Timeout,
-                spin_host::Failure::Instantiation(reason) => edge::Failure::Instantiation(reason),
-                spin_host::Failure::Trap { backtrace } => edge::Failure::Trap { backtrace },
-                spin_host::Failure::Handler(reason) => edge::Failure::Handler(reason),
+            response: response.map_err(failure).map(|response| {
+                response.map(|body| match body {
+                    Either::Left(body) => Either::Left(body),
+                    Either::Right(body) => Either::Right(body.map_err(failure as fn(_) -> _)),
+                })
             }),
             instance,
+            unsent_head,
         }
+    }
+}
+
+fn failure(failure: spin_host::Failure) -> edge::Failure {
+    match failure {
+        spin_host::Failure::Timeout => edge::Failure::Timeout,
+        spin_host::Failure::Instantiation(reason) => edge::Failure::Instantiation(reason),
+        spin_host::Failure::Trap { backtrace } => edge::Failure::Trap { backtrace },
+        spin_host::Failure::Handler(reason) => edge::Failure::Handler(reason),
+        spin_host::Failure::Truncated(reason) => edge::Failure::Truncated(reason),
     }
 }
 

@@ -2,23 +2,24 @@
 
 use crate::{
     Observer,
+    body::ResponseBody,
     database::Database,
     engine,
     instance::Component,
     limits::HostLimits,
-    message::{RequestBody, ResponseBody},
+    message::RequestBody,
     outcome::InstanceOutcome,
     pool::{NoResponse, Pool},
-    queue::RequestContext,
+    queue::{Progress, RequestContext},
 };
 use anyhow::{Context, Result};
-use http::{Request, Response};
+use http::{HeaderMap, Request, Response};
 use sha2::{Digest, Sha256};
 use spin_manifest::{Manifest, TriggerRoute};
 use std::{
     collections::{BTreeMap, HashMap, btree_map::Entry},
     path::{Path, PathBuf},
-    sync::{Arc, OnceLock},
+    sync::Arc,
     time::Duration,
 };
 use tokio::sync::{OwnedSemaphorePermit, watch};
@@ -60,13 +61,15 @@ impl Trigger {
 
 /// Outcome of a request.
 pub struct Responded {
-    /// The response, complete unless it is too long to buffer, or the failure.
+    /// The response, complete unless it streams, or the failure.
     pub response: Result<Response<ResponseBody>, Failure>,
     /// Name of the instance that took the request.
     pub instance: Option<Arc<str>>,
+    /// Headers of the response that the component began before it failed.
+    pub unsent_head: Option<HeaderMap>,
 }
 
-/// The reason why a component returned no response.
+/// The reason why a component returned no response, or did not complete its body.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
     /// The component took too long.
@@ -84,6 +87,9 @@ pub enum Failure {
     /// The component returned an error.
     #[error("the component returned an error instead of a response: {0}")]
     Handler(String),
+    /// The component ended a body with an error, or too early.
+    #[error("the component did not complete the body: {0}")]
+    Truncated(String),
 }
 
 impl Application {
@@ -178,28 +184,30 @@ impl Application {
     }
 
     /// Sends `request` to the component of `trigger` and returns the outcome. The permit is released once the guest has
-    /// answered or timed out, even if the caller left earlier.
+    /// answered or timed out, even if the caller left earlier. A response that streams keeps it until its end.
     pub async fn respond(
         &self,
         trigger: &Trigger,
         request: Request<RequestBody>,
         permit: OwnedSemaphorePermit,
     ) -> Responded {
-        let taken_by = Arc::new(OnceLock::new());
+        let progress = Arc::new(Progress::default());
         let context = RequestContext {
             permit,
-            taken_by: Arc::clone(&taken_by),
+            progress: Arc::clone(&progress),
         };
         let handled = trigger.instances.handle(context, request);
         let handled = tokio::time::timeout(self.request_timeout + GRACE, handled).await;
-        let taken_by = taken_by.get();
+        let taken_by = progress.taken_by.get();
+        let response = match handled {
+            Ok(Ok(response)) => Ok(response),
+            Ok(Err(error)) => Err(Failure::of(error, taken_by).await),
+            Err(_) => Err(Failure::Timeout),
+        };
         Responded {
-            response: match handled {
-                Ok(Ok(response)) => Ok(response),
-                Ok(Err(error)) => Err(Failure::of(error, taken_by).await),
-                Err(_) => Err(Failure::Timeout),
-            },
+            response,
             instance: taken_by.map(|outcome| Arc::clone(&outcome.instance)),
+            unsent_head: progress.unsent_head.get().cloned(),
         }
     }
 
@@ -219,6 +227,7 @@ impl Failure {
         }
         match error.downcast_ref::<NoResponse>() {
             Some(NoResponse::NoInstance(reason)) => Self::Instantiation(reason.clone()),
+            Some(NoResponse::Truncated(reason)) => Self::Truncated(reason.clone()),
             Some(NoResponse::InstanceFailed) => Self::of_instance(taken_by).await,
             None if error.is::<wasmtime::Trap>() => Self::of_instance(taken_by).await,
             None => Self::Handler(format!("{error:#}")),

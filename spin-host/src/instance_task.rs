@@ -2,19 +2,19 @@
 //!
 //! Requests are accepted inside the store's event loop. A guest that computes, or blocks in a synchronous call, stalls
 //! this loop. The task therefore takes requests and enforces deadlines outside of the loop, and hands requests over
-//! through the [`Mailbox`].
+//! through the [`Mailbox`]. It also delivers the responses outside of the loop.
 
 use crate::{
+    delivery::{Begun, deliver},
     instance::HostState,
     limits::HostLimits,
     message,
     outcome::{End, InstanceOutcome},
-    pool::{Live, NewInstance, NoResponse, Pool},
+    pool::{Live, NewInstance, Pool},
     queue::{InstanceId, Pending},
 };
 use futures::{
     channel::oneshot,
-    future::Either,
     stream::{FuturesUnordered, StreamExt},
 };
 use std::{
@@ -22,6 +22,7 @@ use std::{
     pin::{Pin, pin},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll},
+    thread,
     time::{Duration, Instant},
 };
 use tokio::{sync::watch, time::Sleep};
@@ -45,6 +46,7 @@ const MIN_BACKGROUND_TIME: Duration = Duration::from_secs(10);
 pub(crate) async fn run(pool: Arc<Pool>, instance: NewInstance, first: Option<Pending>) {
     let limits = pool.component.limits;
     let mailbox = Mailbox::new(first);
+    let mut activity = Activity::new();
     let mut expiration = Expiration::new(limits.request_timeout, pool.stopping.clone());
     let mut ending = EndGuard {
         pool: &pool,
@@ -52,20 +54,22 @@ pub(crate) async fn run(pool: Arc<Pool>, instance: NewInstance, first: Option<Pe
         mailbox: &mailbox,
         outcome: &instance.outcome,
         store: instance.store,
-        result: Err(wasmtime::format_err!("the host panicked")),
+        result: None,
         _live: instance.live,
     };
     let (proxy, outcome) = (&instance.proxy, &instance.outcome);
+    let mut deliveries = FuturesUnordered::new();
     let mut event_loop = pin!(ending.store.run_concurrent(async |accessor| {
         serve(accessor, proxy, &mailbox, outcome, limits).await
     }));
     let result = poll_fn(|cx| {
         // The guest's ready work comes first: a trap in it would lose a request taken before.
-        let was_busy = mailbox.is_busy();
-        if was_busy && let Poll::Ready(result) = event_loop.as_mut().poll(cx) {
-            return Poll::Ready(result.flatten());
+        let was_busy = activity.status != Status::Idle;
+        if was_busy && let Poll::Ready(error) = event_loop.as_mut().poll(cx) {
+            return Poll::Ready(error.flatten());
         }
-        let has_room = mailbox.has_room();
+        let open = deliveries.len() + outcome.watch_streams(cx.waker());
+        let has_room = mailbox.has_room(open, limits.instance_concurrency);
         let taken = has_room
             .then(|| pool.take_or_wait(instance.id, cx.waker()))
             .flatten();
@@ -74,24 +78,37 @@ pub(crate) async fn run(pool: Arc<Pool>, instance: NewInstance, first: Option<Pe
             mailbox.put(pending);
         }
         if (has_taken || !was_busy)
-            && let Poll::Ready(result) = event_loop.as_mut().poll(cx)
+            && let Poll::Ready(error) = event_loop.as_mut().poll(cx)
         {
-            return Poll::Ready(result.flatten());
+            return Poll::Ready(error.flatten());
         }
         if let Some(pending) = mailbox.take_back() {
             pool.put_back(pending);
         }
-        let (status, since) = mailbox.status();
-        if expiration.poll(cx, status, since).is_ready() {
-            return Poll::Ready(match status {
+        if let Some(begun) = mailbox.take_begun() {
+            activity.request_began();
+            deliveries.push(deliver(begun, Arc::clone(outcome), limits.request_timeout));
+        }
+        while let Poll::Ready(Some(())) = deliveries.poll_next_unpin(cx) {}
+        let streams = outcome.watch_streams(cx.waker());
+        activity.update(match mailbox.guest() {
+            _ if !deliveries.is_empty() => Status::Requests,
+            _ if streams > 0 => Status::Streams,
+            Guest { works: true, .. } => Status::Background,
+            Guest { accepts: true, .. } => Status::Idle,
+            // The instance is used up, and has nothing left to do.
+            Guest { .. } => return Poll::Ready(Ok(())),
+        });
+        if expiration.poll(cx, &activity).is_ready() {
+            return Poll::Ready(match activity.status {
                 Status::Idle => Ok(()),
-                Status::Requests | Status::Background => {
+                Status::Requests | Status::Streams | Status::Background => {
                     outcome.expire();
                     Err(wasmtime::format_err!("guest timed out"))
                 }
             });
         }
-        if !mailbox.has_room() {
+        if !mailbox.has_room(deliveries.len() + streams, limits.instance_concurrency) {
             pool.withdraw(instance.id);
         } else if (has_taken || !has_room) && !pool.wait(instance.id, cx.waker()) {
             // Yield to other instances before taking the next request.
@@ -100,10 +117,10 @@ pub(crate) async fn run(pool: Arc<Pool>, instance: NewInstance, first: Option<Pe
         Poll::Pending
     })
     .await;
-    ending.result = result;
+    ending.result = Some(result);
 }
 
-/// Accepts requests inside the event loop and passes them to the guest.
+/// Passes requests to the guest inside the event loop, until the guest fails.
 async fn serve(
     accessor: &Accessor<HostState>,
     proxy: &Proxy,
@@ -116,7 +133,7 @@ async fn serve(
         Proxy::P3(guest) => *guest.wasi_http_handler().func_handle().func(),
     };
     let mut requests = FuturesUnordered::new();
-    let mut accepted = 0;
+    let mut begun = 0;
     // After an expired request the guest may be stuck. It finishes what it has and gets no more.
     let mut expired = false;
     poll_fn(|cx| {
@@ -127,55 +144,50 @@ async fn serve(
                     Ok(in_time) => expired |= !in_time,
                     Err(error) => return Poll::Ready(Err(error)),
                 }
-                if requests.is_empty() {
-                    mailbox.enter(Status::Background);
-                }
             }
-            let Some(pending) = mailbox.accept() else {
+            let Some(pending) = mailbox.take() else {
                 break;
             };
-            accepted += 1;
+            begun += 1;
             requests.push(handle(
                 accessor,
                 proxy,
                 pending,
+                mailbox,
                 outcome,
                 limits.request_timeout,
             ));
         }
-        let used_up = expired || accepted >= limits.instance_reuse;
+        let used_up = expired || begun >= limits.instance_reuse;
         let is_ready = accessor
             .poll_ready_for_concurrent_call(export, cx)
             .is_ready();
-        let room = !used_up && is_ready && requests.len() < limits.instance_concurrency;
-        mailbox.set_room(room);
-        if !requests.is_empty() || accessor.poll_no_interesting_tasks(cx).is_pending() {
-            return Poll::Pending;
-        }
-        if used_up || !is_ready {
-            return Poll::Ready(Ok(()));
-        }
-        mailbox.enter(Status::Idle);
+        mailbox.report(Guest {
+            accepts: !used_up && is_ready,
+            requests: requests.len(),
+            works: !requests.is_empty() || accessor.poll_no_interesting_tasks(cx).is_pending(),
+        });
         Poll::Pending
     })
     .await
 }
 
-/// Passes a request to the guest and sends the response to the caller. Returns whether the guest met the deadline.
+/// Passes a request to the guest. Returns whether the guest met the deadline for the head of its response.
 fn handle<'a>(
     accessor: &'a Accessor<HostState>,
     proxy: &'a Proxy,
     pending: Pending,
-    outcome: &'a Arc<InstanceOutcome>,
+    mailbox: &Mailbox,
+    outcome: &Arc<InstanceOutcome>,
     timeout: Duration,
-) -> impl Future<Output = wasmtime::Result<bool>> + 'a {
+) -> impl Future<Output = wasmtime::Result<bool>> + use<'a> {
     let Pending {
         context,
         request,
-        response: mut caller,
+        response: caller,
     } = pending;
-    // A request is accepted once, so the cell is still empty.
-    _ = context.taken_by.set(Arc::clone(outcome));
+    // A request is begun once, so the cell is still empty.
+    _ = context.progress.taken_by.set(Arc::clone(outcome));
     let (sender, response) = oneshot::channel();
     let prepared = accessor.with(|mut store| {
         Prepared::new(
@@ -186,55 +198,89 @@ fn handle<'a>(
             sender,
         )
     });
-    let permit = context.permit;
-    async move {
-        let time_is_up = async move {
-            let _permit = permit;
-            tokio::time::sleep(timeout).await;
-        };
-        let in_time = prepared?.run(accessor, time_is_up).await?;
-        let complete = pin!(async {
-            let response = response.await.map_err(|_| NoResponse::InstanceFailed)??;
-            message::from_guest(response, outcome).await
-        });
-        let left = caller.cancellation();
-        if let Either::Left((complete, _)) = futures::future::select(complete, left).await {
-            _ = caller.send(complete);
-        }
-        Ok(in_time)
-    }
+    mailbox.begin(Begun {
+        response,
+        caller,
+        permit: context.permit,
+        progress: context.progress,
+    });
+    async move { prepared?.run(accessor, tokio::time::sleep(timeout)).await }
 }
 
 /// The activity of an instance.
+struct Activity {
+    status: Status,
+    /// Start of the status, or of the last request while there are any.
+    since: Instant,
+}
+
 #[derive(Clone, Copy, PartialEq)]
 enum Status {
     Idle,
     /// Requests await a response.
     Requests,
+    /// All requests are answered, and clients still read bodies.
+    Streams,
     /// All responses are sent, and the guest still works, such as on telemetry.
     Background,
+}
+
+impl Activity {
+    fn new() -> Self {
+        Self {
+            status: Status::Idle,
+            since: Instant::now(),
+        }
+    }
+
+    fn request_began(&mut self) {
+        self.status = Status::Requests;
+        self.since = Instant::now();
+    }
+
+    fn update(&mut self, status: Status) {
+        if self.status != status {
+            self.status = status;
+            self.since = Instant::now();
+        }
+    }
 }
 
 /// Shared state of the task and the event loop inside it. Both run on the same task, so the lock is never contended.
 struct Mailbox(Mutex<Content>);
 
 struct Content {
-    /// A request that the event loop has not accepted yet.
+    /// A request that the event loop has not taken yet.
     request: Option<Pending>,
+    /// The request that the event loop has just passed to the guest.
+    begun: Option<Begun>,
+    guest: Guest,
+    /// Set if the event loop did not take a request, until it runs again.
+    stalled: bool,
+}
+
+/// State of the guest, as its event loop reports it.
+#[derive(Clone, Copy)]
+struct Guest {
     /// Whether the guest can take another request.
-    room: bool,
-    status: Status,
-    /// Start of the status, or of the last request while there are any.
-    since: Instant,
+    accepts: bool,
+    /// Requests in the guest, also those whose clients have left.
+    requests: usize,
+    /// Whether the guest has work to do.
+    works: bool,
 }
 
 impl Mailbox {
     fn new(first: Option<Pending>) -> Self {
         Self(Mutex::new(Content {
             request: first,
-            room: false,
-            status: Status::Idle,
-            since: Instant::now(),
+            begun: None,
+            guest: Guest {
+                accepts: false,
+                requests: 0,
+                works: true,
+            },
+            stalled: false,
         }))
     }
 
@@ -242,48 +288,44 @@ impl Mailbox {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn is_busy(&self) -> bool {
-        self.content().status != Status::Idle
-    }
-
-    fn has_room(&self) -> bool {
-        self.content().room
-    }
-
-    fn set_room(&self, room: bool) {
-        self.content().room = room;
-    }
-
-    fn status(&self) -> (Status, Instant) {
+    /// Returns whether the guest can take another request while `open` responses are not complete.
+    fn has_room(&self, open: usize, concurrency: usize) -> bool {
         let content = self.content();
-        (content.status, content.since)
+        let requests = content.guest.requests.max(open);
+        !content.stalled && content.guest.accepts && requests < concurrency
     }
 
-    fn enter(&self, status: Status) {
+    fn guest(&self) -> Guest {
+        self.content().guest
+    }
+
+    fn report(&self, guest: Guest) {
         let mut content = self.content();
-        if content.status != status {
-            content.status = status;
-            content.since = Instant::now();
-        }
+        content.guest = guest;
+        content.stalled = false;
     }
 
     fn put(&self, pending: Pending) {
         self.content().request = Some(pending);
     }
 
-    fn accept(&self) -> Option<Pending> {
-        let mut content = self.content();
-        let pending = content.request.take()?;
-        content.status = Status::Requests;
-        content.since = Instant::now();
-        Some(pending)
+    fn take(&self) -> Option<Pending> {
+        self.content().request.take()
     }
 
-    /// Removes the request that the event loop did not accept, and notes that the guest is full.
+    fn begin(&self, begun: Begun) {
+        self.content().begun = Some(begun);
+    }
+
+    fn take_begun(&self) -> Option<Begun> {
+        self.content().begun.take()
+    }
+
+    /// Removes the request that the event loop did not take, and notes that it stalls.
     fn take_back(&self) -> Option<Pending> {
         let mut content = self.content();
         let pending = content.request.take()?;
-        content.room = false;
+        content.stalled = true;
         Some(pending)
     }
 }
@@ -309,21 +351,21 @@ impl Expiration {
         }
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>, status: Status, since: Instant) -> Poll<()> {
+    fn poll(&mut self, cx: &mut Context<'_>, activity: &Activity) -> Poll<()> {
         if let Some(stop) = &mut self.stop
             && stop.as_mut().poll(cx).is_ready()
         {
             self.stop = None;
         }
-        let deadline = since
-            + match status {
-                Status::Idle if self.stop.is_none() => Duration::ZERO,
-                Status::Idle => IDLE_TIMEOUT,
-                Status::Requests => self.request_timeout + WATCHDOG_DELAY,
-                Status::Background => {
-                    self.request_timeout.max(MIN_BACKGROUND_TIME) + WATCHDOG_DELAY
-                }
-            };
+        let time = match activity.status {
+            Status::Idle if self.stop.is_none() => Duration::ZERO,
+            Status::Idle => IDLE_TIMEOUT,
+            Status::Requests => self.request_timeout + WATCHDOG_DELAY,
+            // A client may read as slowly, and a declared stream be silent as long, as it likes.
+            Status::Streams => return Poll::Pending,
+            Status::Background => self.request_timeout.max(MIN_BACKGROUND_TIME) + WATCHDOG_DELAY,
+        };
+        let deadline = activity.since + time;
         // A later deadline is checked when the timer fires. Setting the timer for every request would cost more.
         if deadline < self.timer.deadline().into_std() {
             self.timer.as_mut().reset(deadline.into());
@@ -346,7 +388,8 @@ struct EndGuard<'a> {
     outcome: &'a InstanceOutcome,
     /// Dropped after the outcome is set.
     store: Store<HostState>,
-    result: wasmtime::Result<()>,
+    /// `None` if the task does not come to its end: it panics, or the host exits.
+    result: Option<wasmtime::Result<()>>,
     _live: Live,
 }
 
@@ -357,18 +400,22 @@ impl Drop for EndGuard<'_> {
         }
         self.pool.withdraw(self.id);
         let end = match &self.result {
-            Ok(()) => End::Done,
-            Err(_) if self.outcome.is_expired() => {
+            Some(Ok(())) => End::Done,
+            Some(Err(_)) if self.outcome.is_expired() => {
                 tracing::warn!(
                     instance = &*self.outcome.instance,
                     "instance stopped: its work took too long"
                 );
                 End::Failed("its work took too long".into())
             }
-            Err(error) => {
+            None if !thread::panicking() => End::Failed("the host stopped".into()),
+            trapped => {
                 self.pool.observer.instance_trapped(&self.pool.component.id);
-                // The chain holds the guest's backtrace; `Debug` would add the host's.
-                End::Failed(format!("{error:#}").into())
+                End::Failed(match trapped {
+                    // The chain holds the guest's backtrace; `Debug` would add the host's.
+                    Some(Err(error)) => format!("{error:#}").into(),
+                    Some(Ok(())) | None => "the host panicked".into(),
+                })
             }
         };
         self.outcome.set(end);

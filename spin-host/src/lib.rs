@@ -9,8 +9,9 @@
 //! - Requests queue for the component of their trigger until one of its instances takes them. An instance handles at
 //!   most [`HostLimits::instance_concurrency`] requests at one time.
 //! - A request goes to another instance if its first one fails before the request begins.
-//! - A body of up to 64 KiB is complete before the response is returned. A trap in the middle of it is a [`Failure`],
-//!   never a truncated response.
+//! - A body of up to 64 KiB is complete before the response is returned, unless the guest pauses for 50 ms. A trap in
+//!   the middle of it is a [`Failure`], never a truncated response.
+//! - Any other body streams. If the guest does not complete it, it ends with an error.
 //! - Components can use only what their manifest allows; the crate `spin-manifest` reads it.
 //!
 //! This crate knows nothing of metrics. [`Application::respond`] returns the outcome of each request, and an
@@ -18,7 +19,9 @@
 
 mod application;
 mod bindings;
+mod body;
 mod database;
+mod delivery;
 mod engine;
 mod instance;
 mod instance_task;
@@ -34,7 +37,8 @@ mod stdio;
 mod variables;
 
 pub use application::{Application, Failure, Responded, Stopper, Trigger};
+pub use body::{ResponseBody, Streamed};
 pub use limits::HostLimits;
-pub use message::{RequestBody, ResponseBody};
+pub use message::RequestBody;
 pub use observer::Observer;
 pub use wasmtime_wasi_http::Error as HttpError;

@@ -5,7 +5,8 @@ use std::time::Duration;
 /// Limits on the resources of components.
 #[derive(Clone, Copy, Debug)]
 pub struct HostLimits {
-    /// Longest time from the arrival of a request to its response.
+    /// Longest time from the arrival of a request to the head of its response, and longest pause of the guest in a
+    /// body that it does not declare as a stream.
     pub request_timeout: Duration,
     /// Requests inside components at one time. The caller enforces it; the engine reserves slots for that many.
     pub max_concurrent_requests: usize,

@@ -1,58 +1,13 @@
-//! Translation of requests into a guest and of responses out of it.
+//! Translation of requests into a guest.
 
-use crate::outcome::InstanceOutcome;
-use bytes::{Bytes, BytesMut};
 use http::{
-    HeaderMap, Request, Response, Uri, header,
+    HeaderMap, Request, Uri, header,
     uri::{Authority, Parts, Scheme},
 };
-use http_body::{Body, Frame};
-use http_body_util::{BodyExt, Either, Full};
-use std::{
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll},
-};
-use wasmtime_wasi_http::{Error, WasiBody};
-
-/// Longest body, in bytes, that is buffered whole before the response is returned. A trap before its end can then
-/// become a 500 instead of a truncated 200. A longer body streams.
-const MAX_BUFFERED: usize = 64 << 10;
+use wasmtime_wasi_http::WasiBody;
 
 /// Body of a request. The guest sees its errors.
 pub type RequestBody = WasiBody;
-
-/// Body of a response. It ends with an error if the instance fails before the body is complete.
-pub type ResponseBody = Either<Full<Bytes>, Streamed>;
-
-/// A long body: the buffered start and the stream of the rest.
-pub struct Streamed {
-    start: Option<Bytes>,
-    rest: WasiBody,
-    /// Outcome of the instance that produces the body.
-    outcome: Arc<InstanceOutcome>,
-}
-
-impl Body for Streamed {
-    type Data = Bytes;
-    type Error = Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        match self.start.take() {
-            Some(start) => Poll::Ready(Some(Ok(Frame::data(start)))),
-            None => Pin::new(&mut self.rest)
-                .poll_frame(cx)
-                .map(|frame| match frame {
-                    // The body looks complete but is truncated. The client has to see an error.
-                    None if self.outcome.has_failed() => Some(Err(Error::HttpResponseIncomplete)),
-                    frame => frame,
-                }),
-        }
-    }
-}
 
 /// Makes the URI of a request absolute: clients send only a path, and the host in a header.
 pub(crate) fn to_guest(request: Request<RequestBody>) -> Request<WasiBody> {
@@ -74,70 +29,4 @@ fn absolute(uri: Uri, headers: &HeaderMap) -> Uri {
     parts.authority = Some(host.unwrap_or(Authority::from_static("localhost")));
     parts.path_and_query = path_and_query;
     Uri::from_parts(parts).expect("a URI with scheme, authority and path is complete")
-}
-
-/// Waits until a response is complete or too long to buffer. A body that a trap truncates looks complete, so the caller
-/// must drop this future when the instance fails.
-///
-/// # Errors
-/// Fails if the guest ends the body with an error.
-pub(crate) async fn from_guest(
-    response: Response<WasiBody>,
-    outcome: &Arc<InstanceOutcome>,
-) -> wasmtime::Result<Response<ResponseBody>> {
-    let (mut head, mut body) = response.into_parts();
-    // The host decides about the framing.
-    head.headers.remove(header::TRANSFER_ENCODING);
-    head.headers.remove(header::CONNECTION);
-    let mut collected = Collected::default();
-    while let Some(frame) = body.frame().await {
-        if let Ok(data) = frame?.into_data() {
-            collected.push(data);
-        }
-        if collected.len() > MAX_BUFFERED {
-            let streamed = Streamed {
-                start: Some(collected.into_bytes()),
-                rest: body,
-                outcome: Arc::clone(outcome),
-            };
-            return Ok(Response::from_parts(head, Either::Right(streamed)));
-        }
-    }
-    let content = collected.into_bytes();
-    if !content.is_empty() {
-        head.headers.remove(header::CONTENT_LENGTH);
-    }
-    Ok(Response::from_parts(head, Either::Left(Full::new(content))))
-}
-
-/// A body in memory. Most bodies come in one piece, which is not copied.
-#[derive(Default)]
-struct Collected {
-    first: Bytes,
-    all: BytesMut,
-}
-
-impl Collected {
-    fn push(&mut self, data: Bytes) {
-        if self.first.is_empty() {
-            self.first = data;
-        } else {
-            if self.all.is_empty() {
-                self.all.extend_from_slice(&self.first);
-            }
-            self.all.extend_from_slice(&data);
-        }
-    }
-
-    fn len(&self) -> usize {
-        self.all.len().max(self.first.len())
-    }
-
-    fn into_bytes(self) -> Bytes {
-        if self.all.is_empty() {
-            self.first
-        } else {
-            self.all.freeze()
-        }
-    }
 }

@@ -1,10 +1,15 @@
-//! The outcome of an instance, shared with the requests it handled.
+//! The outcome of an instance and its open streams, shared with the requests that it handles.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering::Relaxed},
+use crate::Failure;
+use futures::task::AtomicWaker;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst},
+    },
+    task::Waker,
 };
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, watch};
 
 /// The outcome of an instance, unset while it runs.
 #[derive(Debug)]
@@ -15,6 +20,10 @@ pub(crate) struct InstanceOutcome {
     expired: AtomicBool,
     /// Set before the store is dropped. The drop ends unfinished bodies as if they were complete.
     end: watch::Sender<Option<End>>,
+    /// Streams that their clients have not read to the end.
+    streams: AtomicUsize,
+    /// The task of the instance, which waits for the end of the streams.
+    task: AtomicWaker,
 }
 
 /// The end of an instance.
@@ -33,6 +42,8 @@ impl InstanceOutcome {
             instance,
             expired: AtomicBool::new(false),
             end: watch::Sender::new(None),
+            streams: AtomicUsize::new(0),
+            task: AtomicWaker::new(),
         }
     }
 
@@ -51,9 +62,13 @@ impl InstanceOutcome {
         self.expired.load(Relaxed)
     }
 
-    /// Returns whether the instance has failed.
-    pub(crate) fn has_failed(&self) -> bool {
-        matches!(*self.end.borrow(), Some(End::Failed(_)))
+    /// Returns the number of open streams, and wakes `waker` when one of them ends.
+    pub(crate) fn watch_streams(&self, waker: &Waker) -> usize {
+        // The task itself opens streams, so none can open between here and its next poll.
+        if self.streams.load(SeqCst) > 0 {
+            self.task.register(waker);
+        }
+        self.streams.load(SeqCst)
     }
 
     /// Waits until the instance ends and returns the reason if it failed.
@@ -63,5 +78,39 @@ impl InstanceOutcome {
             Some(End::Failed(reason)) => Some(Arc::clone(reason)),
             Some(End::Done) | None => None,
         }
+    }
+}
+
+/// Keeps an instance alive, and a request's permit taken, while the body of its response streams.
+pub(crate) struct OpenStream {
+    outcome: Arc<InstanceOutcome>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl OpenStream {
+    pub(crate) fn new(outcome: Arc<InstanceOutcome>, permit: OwnedSemaphorePermit) -> Self {
+        outcome.streams.fetch_add(1, SeqCst);
+        Self {
+            outcome,
+            _permit: permit,
+        }
+    }
+
+    /// Returns the reason if the instance has failed.
+    pub(crate) fn failure(&self) -> Option<Failure> {
+        match &*self.outcome.end.borrow() {
+            Some(End::Failed(_)) if self.outcome.is_expired() => Some(Failure::Timeout),
+            Some(End::Failed(reason)) => Some(Failure::Trap {
+                backtrace: Some(Arc::clone(reason)),
+            }),
+            Some(End::Done) | None => None,
+        }
+    }
+}
+
+impl Drop for OpenStream {
+    fn drop(&mut self) {
+        self.outcome.streams.fetch_sub(1, SeqCst);
+        self.outcome.task.wake();
     }
 }

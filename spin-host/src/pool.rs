@@ -2,9 +2,10 @@
 
 use crate::{
     Observer,
+    body::ResponseBody,
     instance::{Component, HostState},
     instance_task,
-    message::{RequestBody, ResponseBody},
+    message::RequestBody,
     outcome::InstanceOutcome,
     queue::{InstanceId, Pending, Queue, RequestContext, StartInstance},
 };
@@ -71,6 +72,8 @@ pub(crate) enum NoResponse {
     NoInstance(String),
     #[error("the instance failed")]
     InstanceFailed,
+    #[error("the body is not complete: {0}")]
+    Truncated(String),
 }
 
 impl Pool {
@@ -97,8 +100,8 @@ impl Pool {
         }
     }
 
-    /// Queues `request` and awaits its response, which is complete unless it is too long to buffer. Dropping the future
-    /// cancels the request.
+    /// Queues `request` and awaits its response, which is complete unless it streams. Dropping the future cancels the
+    /// request.
     ///
     /// # Errors
     /// Returns [`NoResponse`], an `ExpirationError` of `wasmtime_wasi_http` on a timeout, or the error that the guest

@@ -12,12 +12,9 @@
 //! more than one. Every operation that may lower it ends with [`State::dispatch`], which restores the invariant with a
 //! single wake or start.
 
-use crate::{
-    message::{RequestBody, ResponseBody},
-    outcome::InstanceOutcome,
-};
+use crate::{body::ResponseBody, message::RequestBody, outcome::InstanceOutcome};
 use futures::channel::oneshot;
-use http::{Request, Response};
+use http::{HeaderMap, Request, Response};
 use std::{
     collections::VecDeque,
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
@@ -35,10 +32,19 @@ pub(crate) struct Pending {
 /// Data that travels with a request to its instance.
 #[derive(Debug)]
 pub(crate) struct RequestContext {
-    /// Released once the guest has answered or timed out, even if the client left earlier.
+    /// Released once the guest has answered or timed out, even if the client left earlier. A stream keeps it until its
+    /// end.
     pub permit: OwnedSemaphorePermit,
-    /// Tells the caller which instance took the request.
-    pub taken_by: Arc<OnceLock<Arc<InstanceOutcome>>>,
+    pub progress: Arc<Progress>,
+}
+
+/// Progress of a request, for its caller.
+#[derive(Debug, Default)]
+pub(crate) struct Progress {
+    /// The instance that took the request.
+    pub taken_by: OnceLock<Arc<InstanceOutcome>>,
+    /// Headers of a response that the guest began and that was not sent.
+    pub unsent_head: OnceLock<HeaderMap>,
 }
 
 /// Names an instance in the list of idle handles.

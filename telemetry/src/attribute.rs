@@ -31,7 +31,7 @@ pub const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
 /// Route of a request that no route of the component matches.
 pub const UNMATCHED: &str = "unmatched";
-/// Route of a request that the component did not answer itself.
+/// Route of a request that has no component: it is malformed, or no trigger matches.
 pub const UNREPORTED: &str = "unreported";
 
 /// Value of [`ERROR_TYPE`]: the request during which an instance trapped, one per instance lost.

@@ -6,13 +6,24 @@ use http::{Request, StatusCode, header};
 use http_body_util::{BodyExt, Limited};
 use request_counts::Component;
 use std::{error::Error, sync::Arc, time::Duration};
-use telemetry::{Route, RouteCatalogue, attribute, inline};
+use telemetry::{Route, RouteCatalogue, attribute, inline, method};
 use tokio::sync::Semaphore;
 
 /// Longest catalogue, in bytes.
 const MAX_CATALOGUE: usize = 256 << 10;
-/// Statuses of the host's own responses.
+/// Statuses of requests that a component did not answer.
 const HOST_STATUSES: [u16; 4] = [499, 500, 503, 504];
+/// Methods and statuses of requests that have no component.
+const UNROUTED: [(&str, u16); 6] = [
+    ("GET", 400),
+    ("GET", 404),
+    ("POST", 400),
+    ("POST", 404),
+    (method::OTHER, 400),
+    (method::OTHER, 431),
+];
+/// Methods whose series exist from the start, also for applications that list no routes.
+const METHODS: [&str; 2] = ["GET", "POST"];
 
 /// Creates every series known in advance, at 0: one per route that a target lists, or else one for the target's own
 /// route. Only applications that count inline are asked. `no_component` has the requests that reach none.
@@ -42,11 +53,14 @@ pub(crate) async fn declare_series<U: Upstream>(
         for series in catalogue.series() {
             counts.declare(component, series.method, &series.route, series.status);
         }
-    }
-    for method in ["GET", "POST"] {
-        for status in HOST_STATUSES {
-            counts.declare(no_component, method, attribute::UNREPORTED, status);
+        for method in METHODS {
+            for status in HOST_STATUSES {
+                counts.declare(component, method, upstream.route(target), status);
+            }
         }
+    }
+    for (method, status) in UNROUTED {
+        counts.declare(no_component, method, attribute::UNREPORTED, status);
     }
 }
 

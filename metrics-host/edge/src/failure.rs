@@ -3,19 +3,26 @@
 use bytes::Bytes;
 use http::{Response, StatusCode};
 use http_body_util::Full;
-use http_server::reply;
+use http_server::{listener, reply};
 use request_counts::ComponentFailure;
 use serde_json::json;
 use std::sync::Arc;
 
-/// The reason why a request has no response from the application.
+/// Status that counts for a request whose client left, as in nginx. It is never sent.
+pub(crate) const CLIENT_CLOSED_REQUEST: u16 = 499;
+
+/// The reason why a request has no response from the application, or not a complete one.
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages explain the variants")]
 pub enum Failure {
     #[error("no trigger has a route for this path")]
     NoRoute,
+    #[error("{0}")]
+    Malformed(&'static str),
     #[error("request body exceeds {0} bytes")]
     TooLarge(usize),
+    #[error("the client left in the middle of its request body")]
+    ClientLeft,
     #[error("too many concurrent requests")]
     Overload,
     #[error("the component did not answer in time")]
@@ -26,17 +33,27 @@ pub enum Failure {
     Trap { backtrace: Option<Arc<str>> },
     #[error("the component returned an error instead of a response: {0}")]
     Handler(String),
+    #[error("the component did not complete the body: {0}")]
+    Truncated(String),
+    #[error("the component answered with the interim status {0} instead of a final one")]
+    InterimStatus(StatusCode),
 }
 
 impl Failure {
-    /// Returns the status of the response.
+    /// Returns the status under which the request counts. It is also the status of the response, if there is one.
     pub fn status(&self) -> StatusCode {
         match self {
             Self::NoRoute => StatusCode::NOT_FOUND,
+            Self::Malformed(_) => StatusCode::BAD_REQUEST,
+            Self::ClientLeft => {
+                StatusCode::from_u16(CLIENT_CLOSED_REQUEST).expect("three digits are a status")
+            }
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Overload | Self::Instantiation(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Timeout => StatusCode::GATEWAY_TIMEOUT,
-            Self::Trap { .. } | Self::Handler(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Trap { .. } | Self::Handler(_) | Self::Truncated(_) | Self::InterimStatus(_) => {
+                StatusCode::INTERNAL_SERVER_ERROR
+            }
         }
     }
 
@@ -47,13 +64,23 @@ impl Failure {
             Self::Overload => Some(ComponentFailure::Overload),
             Self::Timeout => Some(ComponentFailure::Timeout),
             Self::Instantiation(_) => Some(ComponentFailure::Instantiation),
-            Self::NoRoute | Self::TooLarge(_) | Self::Trap { .. } | Self::Handler(_) => None,
+            Self::Truncated(_) => Some(ComponentFailure::Truncation),
+            Self::NoRoute
+            | Self::Malformed(_)
+            | Self::TooLarge(_)
+            | Self::ClientLeft
+            | Self::Trap { .. }
+            | Self::Handler(_)
+            | Self::InterimStatus(_) => None,
         }
     }
 
     /// Returns whether the request counts in `app_errors_total`.
     pub(crate) fn is_exception(&self) -> bool {
-        matches!(self, Self::Trap { .. } | Self::Handler(_))
+        matches!(
+            self,
+            Self::Trap { .. } | Self::Handler(_) | Self::Truncated(_) | Self::InterimStatus(_)
+        )
     }
 
     pub(crate) fn backtrace(&self) -> Option<&str> {
@@ -68,7 +95,8 @@ impl Failure {
         let status = self.status();
         match self {
             Self::NoRoute => reply::error(status, "not found"),
-            Self::TooLarge(_) => reply::error(status, &self.to_string()),
+            Self::Malformed(_) | Self::TooLarge(_) => reply::error(status, &self.to_string()),
+            Self::ClientLeft => listener::no_response(),
             Self::Overload | Self::Instantiation(_) => {
                 reply::retry_after(status, "overloaded, try again later", 1)
             }
@@ -76,10 +104,12 @@ impl Failure {
                 status,
                 &json!({ "error": "no answer in time", "request_id": request_id }),
             ),
-            Self::Trap { .. } | Self::Handler(_) => reply::json(
-                status,
-                &json!({ "error": "internal error", "request_id": request_id }),
-            ),
+            Self::Trap { .. } | Self::Handler(_) | Self::Truncated(_) | Self::InterimStatus(_) => {
+                reply::json(
+                    status,
+                    &json!({ "error": "internal error", "request_id": request_id }),
+                )
+            }
         }
     }
 }

@@ -8,19 +8,24 @@
 //!            └──────────────── EdgeCounts::record ←──────────────────────┘
 //! ```
 //!
-//! The count happens once the response is complete (or too long to buffer) and before its head is sent. So responses
-//! read by clients ≤ requests counted ≤ requests sent, even across `kill -9`. A request whose client leaves earlier
-//! counts as 499. A malformed request, which hyper rejects by itself, counts right after the rejection.
+//! The count happens once the response is complete, or streams, and before its head is sent. So responses read by
+//! clients ≤ requests counted ≤ requests sent, even across `kill -9`. A request whose client leaves earlier counts as
+//! 499. A malformed request, which hyper rejects by itself, counts right after the rejection. A stream that is cut short
+//! counts as a component failure, too.
 //!
 //! `metrics-host serve` implements [`Upstream`] with the crate `spin-host`. An upstream reports the outcome of each
 //! request and knows nothing of counters.
 
 mod catalogue;
 mod failure;
+mod host;
 mod metrics;
 mod request;
 mod response;
 mod service;
+mod streaming;
+#[cfg(test)]
+mod tests;
 mod upstream;
 
 pub use edge_counts::{ComponentId, EdgeCounts};
@@ -28,4 +33,5 @@ pub use failure::Failure;
 pub use metrics::EdgeMetrics;
 pub use request::{RequestBody, RequestBodyError};
 pub use service::{Edge, EdgeBody, EdgeLimits};
+pub use streaming::Streaming;
 pub use upstream::{Outcome, Upstream};

@@ -5,7 +5,7 @@ use metric::{IntGauge, Registry};
 /// Handles to the edge's metrics.
 #[derive(Clone, Debug)]
 pub struct EdgeMetrics {
-    in_flight: IntGauge,
+    pub(crate) in_flight: IntGauge,
     pub(crate) in_flight_limit: IntGauge,
 }
 
@@ -19,16 +19,16 @@ impl EdgeMetrics {
     }
 
     /// Counts a request in `metrics_host_requests_in_flight` until the guard is dropped.
-    pub(crate) fn enter(&self) -> InFlight<'_> {
+    pub(crate) fn enter(&self) -> InFlight {
         self.in_flight.inc();
-        InFlight(&self.in_flight)
+        InFlight(self.in_flight.clone())
     }
 }
 
 /// Guard of a request in flight.
-pub(crate) struct InFlight<'a>(&'a IntGauge);
+pub(crate) struct InFlight(IntGauge);
 
-impl Drop for InFlight<'_> {
+impl Drop for InFlight {
     fn drop(&mut self) {
         self.0.dec();
     }

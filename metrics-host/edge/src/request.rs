@@ -1,21 +1,21 @@
 //! Preparation of requests for an upstream: the body is bounded, and forged headers of the inline contract are removed.
 
+use crate::Failure;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, Request};
 use http_body::{Body, Frame, SizeHint};
-use http_body_util::{LengthLimitError, Limited};
+use http_body_util::Limited;
 use hyper::body::Incoming;
 use std::{
+    error::Error,
+    io::{self, ErrorKind},
     pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering::Relaxed},
-    },
+    sync::{Arc, OnceLock},
     task::{Context, Poll},
 };
 use telemetry::inline;
 
-/// Body of a request. Reading it fails once it exceeds the limit.
+/// Body of a request. Reading it fails if it exceeds the limit, is malformed, or its client leaves.
 #[derive(Debug)]
 pub struct RequestBody(Option<FromClient>);
 
@@ -23,7 +23,39 @@ pub struct RequestBody(Option<FromClient>);
 struct FromClient {
     body: Limited<Incoming>,
     limit: usize,
-    exceeded: Arc<AtomicBool>,
+    fault: Arc<BodyFault>,
+}
+
+/// The first fault of a request body. It decides about the response, whatever the upstream makes of the fault.
+#[derive(Debug, Default)]
+pub(crate) struct BodyFault(OnceLock<Fault>);
+
+#[derive(Clone, Copy, Debug)]
+enum Fault {
+    TooLarge(usize),
+    Malformed,
+    ClientLeft,
+}
+
+impl BodyFault {
+    pub(crate) fn failure(&self) -> Option<Failure> {
+        self.0.get().map(|fault| match fault {
+            Fault::TooLarge(limit) => Failure::TooLarge(*limit),
+            Fault::Malformed => Failure::Malformed("malformed request body"),
+            Fault::ClientLeft => Failure::ClientLeft,
+        })
+    }
+}
+
+impl Fault {
+    /// Classifies an error of hyper: bytes that are no chunk, or a connection that ended in the middle of the body.
+    fn of(error: &hyper::Error) -> Self {
+        let source = error.source().and_then(|source| source.downcast_ref());
+        match source.map(io::Error::kind) {
+            Some(ErrorKind::InvalidInput | ErrorKind::InvalidData) => Self::Malformed,
+            _ => Self::ClientLeft,
+        }
+    }
 }
 
 impl RequestBody {
@@ -52,19 +84,18 @@ impl Body for RequestBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, RequestBodyError>>> {
-        let Some(FromClient {
-            body,
-            limit,
-            exceeded,
-        }) = &mut self.0
-        else {
+        let Some(FromClient { body, limit, fault }) = &mut self.0 else {
             return Poll::Ready(None);
         };
         let frame = Pin::new(body).poll_frame(cx);
         frame.map_err(|error| match error.downcast::<hyper::Error>() {
-            Ok(error) => RequestBodyError::Connection(*error),
-            Err(error) => {
-                exceeded.store(error.is::<LengthLimitError>(), Relaxed);
+            Ok(error) => {
+                fault.0.get_or_init(|| Fault::of(&error));
+                RequestBodyError::Connection(*error)
+            }
+            // The only other error is that of `Limited`.
+            Err(_) => {
+                fault.0.get_or_init(|| Fault::TooLarge(*limit));
                 RequestBodyError::TooLarge(*limit)
             }
         })
@@ -84,20 +115,20 @@ impl Body for RequestBody {
     }
 }
 
-/// Prepares a request for the upstream. The flag is set when the body exceeds `limit` bytes.
+/// Prepares a request for the upstream, with a body of at most `limit` bytes.
 pub(crate) fn prepare(
     request: Request<Incoming>,
     limit: usize,
-) -> (Request<RequestBody>, Arc<AtomicBool>) {
+) -> (Request<RequestBody>, Arc<BodyFault>) {
     let (mut head, body) = request.into_parts();
     remove_contract(&mut head.headers);
-    let exceeded = Arc::new(AtomicBool::new(false));
+    let fault = Arc::<BodyFault>::default();
     let body = RequestBody(Some(FromClient {
         body: Limited::new(body, limit),
         limit,
-        exceeded: Arc::clone(&exceeded),
+        fault: Arc::clone(&fault),
     }));
-    (Request::from_parts(head, body), exceeded)
+    (Request::from_parts(head, body), fault)
 }
 
 /// Removes all headers of the inline contract.

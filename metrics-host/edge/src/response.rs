@@ -1,29 +1,29 @@
 //! Responses of the application, split from the headers of the inline contract.
 
 use crate::request::remove_contract;
-use http::{HeaderValue, Response};
+use http::{HeaderMap, HeaderValue};
 use telemetry::inline;
 
-/// A response and the application's report about it.
-#[derive(Debug)]
-pub(crate) struct Reported<B> {
-    pub(crate) response: Response<B>,
+/// The application's report about a response.
+#[derive(Debug, Default)]
+pub(crate) struct Report {
     /// Class of the internal exception behind the response.
     pub(crate) error: Option<HeaderValue>,
     /// Route named by the application.
-    pub(crate) route: Option<HeaderValue>,
+    route: Option<HeaderValue>,
 }
 
-impl<B> Reported<B> {
-    pub(crate) fn new(mut response: Response<B>) -> Self {
-        let headers = response.headers_mut();
+impl Report {
+    /// Removes the report from the headers of a response.
+    pub(crate) fn take(headers: &mut HeaderMap) -> Self {
         let route = headers.remove(inline::ROUTE_HEADER);
         let error = headers.remove(inline::ERROR_HEADER);
         remove_contract(headers);
-        Self {
-            response,
-            error,
-            route,
-        }
+        Self { error, route }
+    }
+
+    /// Returns the route that the application named.
+    pub(crate) fn route(&self) -> Option<&str> {
+        self.route.as_ref()?.to_str().ok()
     }
 }

@@ -1,6 +1,14 @@
 //! The service of the application's listener.
 
-use crate::{EdgeMetrics, Failure, RequestBody, Upstream, catalogue, request, response::Reported};
+use crate::{
+    EdgeMetrics, Failure, Outcome, RequestBody, Upstream, catalogue,
+    failure::CLIENT_CLOSED_REQUEST,
+    host,
+    metrics::InFlight,
+    request,
+    response::Report,
+    streaming::{StreamContext, Streaming},
+};
 use bytes::Bytes;
 use edge_counts::{ComponentId, EdgeCounts};
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
@@ -19,13 +27,11 @@ use std::{
 use telemetry::{attribute, method};
 use tokio::sync::Semaphore;
 
-/// Status that counts for a request whose client left, as in nginx. It is never sent.
-const CLIENT_CLOSED_REQUEST: u16 = 499;
 /// Response header with the id of the log line about an internal exception. The component's body stays unchanged.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Body of a response, from the host or the upstream.
-pub type EdgeBody<U> = Either<Full<Bytes>, <U as Upstream>::Body>;
+/// Body of a response: complete, or a stream of the upstream.
+pub type EdgeBody<U> = Either<Full<Bytes>, Streaming<U>>;
 
 /// Limits for clients.
 #[derive(Clone, Copy, Debug)]
@@ -94,24 +100,38 @@ impl<U: Upstream> Edge<U> {
         }))
     }
 
-    /// Returns where the requests to `target` count.
-    fn component(&self, target: Option<&U::Target>) -> ComponentId {
-        let component = target.map(|target| self.0.upstream.component(target));
-        let id = component.and_then(|component| self.0.components.get(component));
-        id.copied().unwrap_or(self.0.no_component)
+    /// Begins to count a request that has just arrived.
+    fn count(&self, method: impl AsRef<str>) -> Count<'_> {
+        Count {
+            counts: &self.0.counts,
+            component: self.0.no_component,
+            method: method::normalize(method.as_ref()),
+            endpoint: attribute::UNREPORTED,
+            arrived: Instant::now(),
+            done: false,
+        }
     }
 
+    /// Returns the target for `path`, under whose component and route the request counts from now on.
+    fn target<'a>(&'a self, path: &str, count: &mut Count<'a>) -> Option<&'a U::Target> {
+        let target = self.0.upstream.target(path)?;
+        let component = self.0.components.get(self.0.upstream.component(target));
+        count.component = component.copied().unwrap_or(self.0.no_component);
+        count.endpoint = self.0.upstream.route(target);
+        Some(target)
+    }
+
+    /// Sends a request to its target.
     async fn respond<'a>(
         &'a self,
-        target: Option<&'a U::Target>,
         request: Request<Incoming>,
-    ) -> Responded<'a, U::Body> {
-        let refused = |failure| Responded {
-            result: Err(failure),
-            instance: None,
-        };
-        let Some(target) = target else {
-            return refused(Failure::NoRoute);
+        count: &mut Count<'a>,
+    ) -> Responded<U::Body> {
+        if let Some(fault) = host::fault(request.version(), request.headers()) {
+            return Failure::Malformed(fault).into();
+        }
+        let Some(target) = self.target(request.uri().path(), count) else {
+            return Failure::NoRoute.into();
         };
         let limit = self.0.max_body_size;
         let declared = request
@@ -119,26 +139,43 @@ impl<U: Upstream> Edge<U> {
             .get(header::CONTENT_LENGTH)
             .and_then(|length| length.to_str().ok()?.parse().ok());
         if declared.is_some_and(|length: u64| length > limit as u64) {
-            return refused(Failure::TooLarge(limit));
+            return Failure::TooLarge(limit).into();
         }
         let Ok(permit) = Arc::clone(&self.0.permits).try_acquire_owned() else {
-            return refused(Failure::Overload);
+            return Failure::Overload.into();
         };
-        let _in_flight = self.0.metrics.enter();
-        let (request, exceeded): (Request<RequestBody>, _) = request::prepare(request, limit);
-        let outcome = self.0.upstream.respond(target, request, permit).await;
-        let result = if exceeded.load(Relaxed) {
-            Err(Failure::TooLarge(limit))
-        } else {
-            outcome.response.map(|response| {
-                let reported = Reported::new(response);
-                (reported, self.0.upstream.route(target))
-            })
+        let in_flight = self.0.metrics.enter();
+        let (request, fault): (Request<RequestBody>, _) = request::prepare(request, limit);
+        let Outcome {
+            mut response,
+            instance,
+            unsent_head,
+        } = self.0.upstream.respond(target, request, permit).await;
+        let report = match &mut response {
+            Ok(response) => Report::take(response.headers_mut()),
+            Err(_) => unsent_head
+                .map(|mut headers| Report::take(&mut headers))
+                .unwrap_or_default(),
+        };
+        let response = match (fault.failure(), response) {
+            (Some(failure), _) => Err(failure),
+            // hyper takes 101 for a change of protocols, and refuses the others.
+            (None, Ok(response)) if response.status().is_informational() => {
+                Err(Failure::InterimStatus(response.status()))
+            }
+            (None, response) => response,
         };
         Responded {
-            result,
-            instance: outcome.instance,
+            response,
+            report,
+            instance,
+            in_flight: Some(in_flight),
         }
+    }
+
+    /// Counts a failure of a component after its response has begun.
+    pub(crate) fn record_failure(&self, component: ComponentId, reason: ComponentFailure) {
+        self.0.counts.record_failure(component, reason);
     }
 
     /// Returns an id that connects the response of a failed request with its log line.
@@ -148,9 +185,9 @@ impl<U: Upstream> Edge<U> {
     }
 
     /// Logs an internal exception that the component reports, and puts the id of the log line into the response.
-    fn log_exception(
+    fn log_exception<B>(
         &self,
-        reported: &mut Reported<U::Body>,
+        response: &mut Response<B>,
         class: &HeaderValue,
         route: &str,
         request: &Description,
@@ -161,34 +198,31 @@ impl<U: Upstream> Edge<U> {
             method = request.method.as_str(),
             route,
             path = request.path,
-            status = reported.response.status().as_u16(),
+            status = response.status().as_u16(),
             instance,
             request_id,
             error = class.to_str().unwrap_or_default(),
             "the component reports an internal exception"
         );
         if let Ok(value) = HeaderValue::from_str(&request_id) {
-            reported.response.headers_mut().insert(REQUEST_ID, value);
+            response.headers_mut().insert(REQUEST_ID, value);
         }
     }
 
-    /// Counts and logs a failure, and returns its response.
+    /// Logs a failure and returns its response.
     fn respond_to_failure(
         &self,
         failure: &Failure,
-        component: ComponentId,
+        route: &str,
         request: &Description,
         instance: Option<&str>,
     ) -> Response<Full<Bytes>> {
-        if let Some(reason) = failure.component_failure() {
-            self.0.counts.record_failure(component, reason);
-        }
         let request_id = self.request_id();
         // Failures that a client can cause alone are not logged: it could fill the log.
         if failure.status().is_server_error() {
             tracing::error!(
                 method = request.method.as_str(),
-                route = attribute::UNREPORTED,
+                route,
                 path = request.path,
                 status = failure.status().as_u16(),
                 instance,
@@ -201,93 +235,97 @@ impl<U: Upstream> Edge<U> {
     }
 }
 
-/// Outcome of a request, with the route of its target.
-struct Responded<'a, B> {
-    result: Result<(Reported<B>, &'a str), Failure>,
+/// Outcome of a request.
+struct Responded<B> {
+    response: Result<Response<Either<Full<Bytes>, B>>, Failure>,
+    report: Report,
     instance: Option<Arc<str>>,
+    /// Set if the request was inside the upstream.
+    in_flight: Option<InFlight>,
+}
+
+impl<B> From<Failure> for Responded<B> {
+    /// The outcome of a request that did not reach the upstream.
+    fn from(failure: Failure) -> Self {
+        Self {
+            response: Err(failure),
+            report: Report::default(),
+            instance: None,
+            in_flight: None,
+        }
+    }
 }
 
 /// A request as the log shows it.
-struct Description {
-    method: Method,
-    path: String,
+pub(crate) struct Description {
+    pub(crate) method: Method,
+    pub(crate) path: String,
 }
 
 impl<U: Upstream> Service for Edge<U> {
     type Body = EdgeBody<U>;
 
     async fn call(&self, request: Request<Incoming>) -> Response<EdgeBody<U>> {
-        let target = self.0.upstream.target(request.uri().path());
-        let component = self.component(target);
-        let mut count = Count {
-            counts: &self.0.counts,
-            component,
-            method: method::normalize(request.method().as_str()),
-            arrived: Instant::now(),
-            done: false,
-        };
+        let mut count = self.count(request.method());
         let description = Description {
             method: request.method().clone(),
             path: request.uri().path().to_owned(),
         };
-        let Responded { result, instance } = self.respond(target, request).await;
-        match result {
-            Ok((mut reported, trigger_route)) => {
-                let status = reported.response.status().as_u16();
-                let named = reported.route.take();
-                let named = named.as_ref().and_then(|route| route.to_str().ok());
-                let route = named.unwrap_or(trigger_route);
-                let error = reported.error.take();
-                if let Some(class) = &error {
-                    self.log_exception(
-                        &mut reported,
-                        class,
-                        route,
-                        &description,
-                        instance.as_deref(),
-                    );
+        let Responded {
+            response,
+            report,
+            instance,
+            in_flight,
+        } = self.respond(request, &mut count).await;
+        let route = report.route().unwrap_or(count.endpoint);
+        match response {
+            Ok(mut response) => {
+                let status = response.status();
+                if let Some(class) = &report.error {
+                    let instance = instance.as_deref();
+                    self.log_exception(&mut response, class, route, &description, instance);
                 }
-                count.finish(route, status, error.is_some());
-                reported.response.map(Either::Right)
+                count.finish(route, status.as_u16(), report.error.is_some());
+                response.map(|body| match body {
+                    Either::Left(body) => Either::Left(body),
+                    Either::Right(body) => Either::Right(Streaming::new(
+                        body,
+                        StreamContext {
+                            edge: self.clone(),
+                            request: description,
+                            route: route.to_owned(),
+                            status,
+                            component: count.component,
+                            instance,
+                            _in_flight: in_flight,
+                        },
+                    )),
+                })
             }
             Err(failure) => {
-                let instance = instance.as_deref();
-                let response = self.respond_to_failure(&failure, component, &description, instance);
-                count.finish(
-                    attribute::UNREPORTED,
-                    failure.status().as_u16(),
-                    failure.is_exception(),
-                );
+                if let Some(reason) = failure.component_failure() {
+                    count.record_failure(reason);
+                }
+                let response =
+                    self.respond_to_failure(&failure, route, &description, instance.as_deref());
+                count.finish(route, failure.status().as_u16(), failure.is_exception());
                 response.map(Either::Left)
             }
         }
     }
 
     fn refuse(&self, request: Request<Incoming>) -> Response<EdgeBody<U>> {
-        let component = self.component(self.0.upstream.target(request.uri().path()));
-        let counts = &self.0.counts;
-        counts.record_failure(component, ComponentFailure::Overload);
         let refused = StatusCode::SERVICE_UNAVAILABLE;
-        counts.record(
-            component,
-            request.method().as_str(),
-            attribute::UNREPORTED,
-            refused.as_u16(),
-            Duration::ZERO,
-            false,
-        );
+        let mut count = self.count(request.method());
+        self.target(request.uri().path(), &mut count);
+        count.record_failure(ComponentFailure::Overload);
+        count.finish(count.endpoint, refused.as_u16(), false);
         reply::retry_after(refused, "too many connections", 1).map(Either::Left)
     }
 
     fn malformed(&self, status: StatusCode) {
-        self.0.counts.record(
-            self.0.no_component,
-            method::OTHER,
-            attribute::UNREPORTED,
-            status.as_u16(),
-            Duration::ZERO,
-            false,
-        );
+        let mut count = self.count(method::OTHER);
+        count.finish(count.endpoint, status.as_u16(), false);
     }
 }
 
@@ -296,11 +334,17 @@ struct Count<'a> {
     counts: &'a EdgeCounts,
     component: ComponentId,
     method: &'static str,
+    /// Route of the request's target, once it has one.
+    endpoint: &'a str,
     arrived: Instant,
     done: bool,
 }
 
 impl Count<'_> {
+    fn record_failure(&self, reason: ComponentFailure) {
+        self.counts.record_failure(self.component, reason);
+    }
+
     fn finish(&mut self, endpoint: &str, status: u16, failed: bool) {
         self.done = true;
         self.counts.record(
@@ -317,7 +361,7 @@ impl Count<'_> {
 impl Drop for Count<'_> {
     fn drop(&mut self) {
         if !self.done {
-            self.finish(attribute::UNREPORTED, CLIENT_CLOSED_REQUEST, false);
+            self.finish(self.endpoint, CLIENT_CLOSED_REQUEST, false);
         }
     }
 }

@@ -2,18 +2,18 @@
 
 use crate::{Failure, RequestBody};
 use bytes::Bytes;
-use http::{Request, Response};
-use std::{error::Error, sync::Arc};
+use http::{HeaderMap, Request, Response};
+use http_body_util::{Either, Full};
+use std::sync::Arc;
 use tokio::sync::OwnedSemaphorePermit;
 
 /// An application behind an [`Edge`](crate::Edge).
 pub trait Upstream: Send + Sync + 'static {
     /// The part of the upstream that serves a path, such as a trigger with its component.
     type Target: Send + Sync;
-    /// Body of responses. If it fails while it is sent, the connection is closed so that the client notices.
-    type Body: http_body::Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>>
-        + Send
-        + 'static;
+    /// Body of a response that streams. If it fails while it is sent, the failure is counted and the connection closed,
+    /// so that the client notices.
+    type Body: http_body::Body<Data = Bytes, Error = Failure> + Send + Unpin + 'static;
 
     /// Returns the target for `path`. `None` becomes a 404.
     fn target(&self, path: &str) -> Option<&Self::Target>;
@@ -36,7 +36,7 @@ pub trait Upstream: Send + Sync + 'static {
     fn is_inline(&self) -> bool;
 
     /// Sends `request` to `target` and returns the outcome. The permit is released once the request holds no resources,
-    /// even if its client left earlier.
+    /// even if its client left earlier. A body that streams holds it until its end.
     fn respond(
         &self,
         target: &Self::Target,
@@ -47,8 +47,10 @@ pub trait Upstream: Send + Sync + 'static {
 
 /// Outcome of a request.
 pub struct Outcome<B> {
-    /// The response, complete unless it is too long to buffer, or the failure.
-    pub response: Result<Response<B>, Failure>,
+    /// The response, complete or with a body that streams, or the failure.
+    pub response: Result<Response<Either<Full<Bytes>, B>>, Failure>,
     /// Name of the instance that took the request, for the log.
     pub instance: Option<Arc<str>>,
+    /// Headers of the response that the application began before it failed. They may name the route.
+    pub unsent_head: Option<HeaderMap>,
 }

@@ -8,5 +8,6 @@
 //! This crate counts connections only; each service counts its requests.
 
 pub mod listener;
+mod peer;
 pub mod post;
 pub mod reply;

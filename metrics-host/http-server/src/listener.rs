@@ -1,11 +1,12 @@
 //! The accept loop that all listeners share: limits, timeouts, drain.
 
+use crate::peer::Peer;
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use metric::{IntCounterVec, IntGaugeVec, Registry};
-use std::{convert::Infallible, error::Error, future::Future, io, time::Duration};
+use std::{error::Error, future::Future, io, pin::pin, time::Duration};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::watch,
@@ -36,6 +37,17 @@ pub trait Service: Clone + Send + Sync + 'static {
 
     /// Called after a connection sent bytes that are not an HTTP request and hyper answered `status`.
     fn malformed(&self, _status: StatusCode) {}
+}
+
+/// Marks a response that is not sent.
+#[derive(Clone, Copy, Debug)]
+struct NoResponse;
+
+/// Returns a response that is not sent: the connection is closed instead, because the client has left.
+pub fn no_response<B: Default>() -> Response<B> {
+    let mut response = Response::<B>::default();
+    response.extensions_mut().insert(NoResponse);
+    response
 }
 
 /// Handles to the metrics of all listeners.
@@ -140,25 +152,40 @@ async fn serve_connection<S: Service>(
 ) -> io::Result<()> {
     // Each response is written in one piece, so Nagle's algorithm would only delay it.
     stream.set_nodelay(true)?;
-    let respond = service_fn(|request| async {
-        Ok::<_, Infallible>(if refuse {
+    let (peer, stream) = Peer::new(stream);
+    let respond = service_fn(|request: Request<Incoming>| async {
+        peer.waits(request.version());
+        let response = if refuse {
             service.refuse(request)
         } else {
             service.call(request).await
-        })
+        };
+        peer.responds();
+        match response.extensions().get() {
+            None => Ok(response),
+            Some(NoResponse) => Err(client_left()),
+        }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(idle_timeout)
         .max_buf_size(MAX_HEAD)
         .keep_alive(!refuse)
+        // A client that has sent all may close its sending side and still read. `Peer` finds out which one left.
+        .half_close(true)
         .serve_connection(TokioIo::new(stream), respond);
-    let mut connection = std::pin::pin!(connection);
-    let result = tokio::select! {
-        result = connection.as_mut() => result,
-        () = turned_true(&mut shutdown) => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+    let mut connection = pin!(connection);
+    let mut left = pin!(peer.left());
+    let mut stopping = false;
+    let result = loop {
+        tokio::select! {
+            biased;
+            result = connection.as_mut() => break result,
+            () = left.as_mut() => return Err(client_left()),
+            () = turned_true(&mut shutdown), if !stopping => {
+                stopping = true;
+                connection.as_mut().graceful_shutdown();
+            }
         }
     };
     result.map_err(|error| {
@@ -167,6 +194,10 @@ async fn serve_connection<S: Service>(
         }
         io::Error::other(error)
     })
+}
+
+fn client_left() -> io::Error {
+    io::Error::other("the client left")
 }
 
 /// Returns the status that hyper answered to a malformed request; `None` if it sent no response.

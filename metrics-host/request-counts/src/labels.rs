@@ -15,15 +15,18 @@ pub enum ComponentFailure {
     Instantiation,
     /// The host was at capacity.
     Overload,
+    /// The component ended the body of a response before it was complete.
+    Truncation,
 }
 
 impl ComponentFailure {
     /// All failures.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 5] = [
         Self::Trap,
         Self::Timeout,
         Self::Instantiation,
         Self::Overload,
+        Self::Truncation,
     ];
 
     /// Returns the value of the label `reason`.
@@ -33,6 +36,7 @@ impl ComponentFailure {
             Self::Timeout => "timeout",
             Self::Instantiation => "instantiation",
             Self::Overload => "overload",
+            Self::Truncation => "truncation",
         }
     }
 }

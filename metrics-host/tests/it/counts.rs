@@ -139,7 +139,7 @@ async fn metrics_are_typed_and_named_as_documented() {
             "le={bound}"
         );
     }
-    for reason in ["trap", "timeout", "instantiation", "overload"] {
+    for reason in ["trap", "timeout", "instantiation", "overload", "truncation"] {
         assert!(
             scrape.has("app_component_failures_total", &[("reason", reason)]),
             "{reason}"

@@ -17,11 +17,12 @@ fn faulty(line: &str, fault: &str) -> Request {
     empty(request(line).header("x-fault", fault))
 }
 
-async fn unreported(host: &Host, status: &str) -> f64 {
+/// Returns the number of requests with `status` that the component did not answer: they count under its trigger's route.
+async fn unanswered(host: &Host, status: &str) -> f64 {
     let scrape = Scrape::of(host.metrics()).await;
     scrape.sum(
         "app_requests_total",
-        &[("endpoint", "unreported"), ("http_status", status)],
+        &[("endpoint", "/..."), ("http_status", status)],
     )
 }
 
@@ -55,7 +56,7 @@ async fn a_trap_is_a_500_with_a_request_id_that_leads_to_its_backtrace() {
         .unwrap();
     assert_eq!(
         (&event["method"], &event["route"], &event["status"]),
-        (&json!("GET"), &json!("unreported"), &json!(500))
+        (&json!("GET"), &json!("/..."), &json!(500))
     );
     let instance = event["instance"].clone();
     let backtrace = event["backtrace"].as_str().unwrap();
@@ -72,7 +73,7 @@ async fn a_trap_is_a_500_with_a_request_id_that_leads_to_its_backtrace() {
     .unwrap();
     assert_eq!(
         (
-            unreported(&host, "500").await,
+            unanswered(&host, "500").await,
             failures(&host, "trap").await
         ),
         (1.0, 1.0)
@@ -143,7 +144,7 @@ async fn a_trap_disturbs_nobody_outside_its_instance() {
     for neighbour in neighbours {
         assert_eq!(neighbour.await.unwrap().status, 200);
     }
-    assert_eq!(unreported(&host, "500").await, 1.0);
+    assert_eq!(unanswered(&host, "500").await, 1.0);
 }
 
 #[tokio::test]
@@ -165,11 +166,11 @@ async fn a_component_that_takes_too_long_is_a_504() {
         .unwrap();
     assert_eq!(
         (&event["method"], &event["route"], &event["status"]),
-        (&json!("GET"), &json!("unreported"), &json!(504))
+        (&json!("GET"), &json!("/..."), &json!(504))
     );
     assert_eq!(
         (
-            unreported(&host, "504").await,
+            unanswered(&host, "504").await,
             failures(&host, "timeout").await
         ),
         (1.0, 1.0)
@@ -200,7 +201,7 @@ async fn a_request_without_a_place_is_refused_with_a_503() {
     assert_eq!(slow.await.unwrap().status, 200);
     assert_eq!(
         (
-            unreported(&host, "503").await,
+            unanswered(&host, "503").await,
             failures(&host, "overload").await
         ),
         (1.0, 1.0)
@@ -233,7 +234,7 @@ async fn a_connection_beyond_the_limit_is_answered_503_and_counted() {
         open[0].send(empty(request("GET /"))).await.unwrap().status,
         200
     );
-    assert_eq!(unreported(&host, "503").await, 1.0);
+    assert_eq!(unanswered(&host, "503").await, 1.0);
     let scrape = Scrape::of(host.metrics()).await;
     assert_eq!(
         scrape.sum(
@@ -256,7 +257,7 @@ async fn a_client_that_leaves_before_its_answer_is_counted_once_as_499() {
         scrape.counted() > 0
     })
     .await;
-    assert_eq!(unreported(&host, "499").await, 1.0);
+    assert_eq!(unanswered(&host, "499").await, 1.0);
     // The guest's late answer is not counted.
     tokio::time::sleep(Duration::from_millis(600)).await;
     let scrape = Scrape::of(host.metrics()).await;
@@ -287,8 +288,15 @@ async fn a_body_beyond_the_limit_is_a_413_however_it_is_sent() {
     let mut answer = vec![0; 12];
     stream.read_exact(&mut answer).await.unwrap();
     assert_eq!(answer, b"HTTP/1.1 413");
-    assert_eq!(unreported(&host, "413").await, 2.0);
-    assert_eq!(Scrape::of(host.metrics()).await.total(), 3);
+    let scrape = Scrape::of(host.metrics()).await;
+    // The component saw the second, and named its route.
+    let expected = [
+        ("POST", "/...", "413", 1),
+        ("POST", "/items", "400", 1),
+        ("POST", "/items", "413", 1),
+    ];
+    assert_eq!(scrape.requests(), Counts::from(expected));
+    assert_eq!(scrape.total(), 3);
 }
 
 #[tokio::test]
@@ -372,9 +380,16 @@ async fn every_known_series_is_there_before_the_first_request() {
         ("GET", "/health/ready", "200"),
         ("GET", "/openapi.json", "200"),
         ("GET", "unmatched", "404"),
-        ("GET", "unreported", "504"),
+        ("GET", "/...", "504"),
+        ("POST", "/...", "499"),
+        ("GET", "unreported", "404"),
+        ("_OTHER", "unreported", "400"),
     ] {
-        for status in [success, "500"] {
+        let statuses = match endpoint {
+            "unreported" => [success, success],
+            _ => [success, "500"],
+        };
+        for status in statuses {
             let labels = [
                 ("method", method),
                 ("endpoint", endpoint),

@@ -14,6 +14,9 @@ const COMPONENT: &str = "target/wasm32-wasip2/component/items_component.wasm";
 /// The misbehaving component, as its manifest names it.
 const MISBEHAVING: &str = "target/wasm32-wasip2/component/misbehaving_component.wasm";
 
+/// The component of WASI 0.2 beside it.
+const SYNCHRONOUS: &str = "target/wasm32-wasip2/component/synchronous_component.wasm";
+
 /// Returns the path of a file of the workspace.
 pub(crate) fn workspace(path: &str) -> PathBuf {
     testkit::root().join(path)
@@ -40,7 +43,9 @@ pub(crate) fn serve() -> Launch {
 
 /// A `serve` of the component that does what it should not.
 pub(crate) fn serve_misbehaving() -> Launch {
-    require(MISBEHAVING, "make test-components").unwrap();
+    for component in [MISBEHAVING, SYNCHRONOUS] {
+        require(component, "make test-components").unwrap();
+    }
     serve().manifest(&workspace("metrics-host/tests/misbehaving/spin.toml"))
 }
 

@@ -20,7 +20,7 @@ fn request(number: usize) -> (Pending, Caller) {
     let pending = Pending {
         context: RequestContext {
             permit: Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap(),
-            taken_by: Arc::default(),
+            progress: Arc::default(),
         },
         request: Request::get(format!("/{number}"))
             .body(body.boxed_unsync())

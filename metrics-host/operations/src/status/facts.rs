@@ -148,6 +148,7 @@ fn label(failure: ComponentFailure) -> &'static str {
         ComponentFailure::Timeout => "Requests timed out",
         ComponentFailure::Instantiation => "Requests refused: no instance",
         ComponentFailure::Overload => "Requests refused: host at capacity",
+        ComponentFailure::Truncation => "Responses cut short by the component",
     }
 }
 

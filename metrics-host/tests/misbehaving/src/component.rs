@@ -1,17 +1,20 @@
 //! One fault per path.
 
+mod streams;
+
 use bytes::Bytes;
-use futures::SinkExt;
 use spin_sdk::{
-    http::{BoxBody, Error, FullBody, Request, Response, body, box_body},
+    http::{BoxBody, Error, FullBody, Request, Response, body::IncomingBodyExt, box_body},
     http_service,
-    wasip3::{self, http::types::ErrorCode},
+    wasip3::http::types::ErrorCode,
 };
 use std::{
     hint::black_box,
     io,
     net::{TcpStream, ToSocketAddrs},
+    time::Duration,
 };
+use streams::sleep;
 
 #[http_service]
 async fn handle(request: Request) -> Result<Response<BoxBody>, Error> {
@@ -30,7 +33,19 @@ async fn handle(request: Request) -> Result<Response<BoxBody>, Error> {
         "/error" => Err(Error::ErrorCode(ErrorCode::InternalError(Some(
             "on purpose".into(),
         )))),
-        "/cut" => Ok(cut_short()),
+        "/read" => Ok(match request.into_body().bytes().await {
+            Ok(content) => text(content.len().to_string()),
+            Err(error) => with_status(400, text(format!("{error:?}"))),
+        }),
+        "/ignore" => {
+            sleep(Duration::from_secs(1)).await;
+            Ok(text("ignored".into()))
+        }
+        "/status" => Ok(with_status(
+            query.parse().unwrap_or_default(),
+            text("a body".into()),
+        )),
+        path if let Some(response) = streams::response(path, &query) => Ok(response),
         "/connect" => Ok(text(outcome(TcpStream::connect(&query)))),
         "/resolve" => Ok(text(outcome(query.to_socket_addrs()))),
         "/environment" => Ok(text(std::env::var(&query).unwrap_or_default())),
@@ -40,6 +55,11 @@ async fn handle(request: Request) -> Result<Response<BoxBody>, Error> {
 
 fn text(content: String) -> Response<BoxBody> {
     Response::new(box_body(FullBody::new(Bytes::from(content))))
+}
+
+fn with_status(status: u16, mut response: Response<BoxBody>) -> Response<BoxBody> {
+    *response.status_mut() = status.try_into().unwrap();
+    response
 }
 
 fn outcome<T>(result: io::Result<T>) -> String {
@@ -55,18 +75,4 @@ fn recurse(depth: u64) -> u64 {
     }
     let frame = black_box([depth; 64]);
     recurse(frame[63] + 1) + frame[0]
-}
-
-/// Starts a body too long for the host to buffer, and traps in the middle.
-fn cut_short() -> Response<BoxBody> {
-    let (mut sender, body) = body::stream::<Vec<u8>>();
-    wasip3::spawn(async move {
-        for _ in 0..64 {
-            // Cannot fail: the host reads until the trap.
-            _ = sender.send(vec![b'x'; 8 << 10]).await;
-        }
-        wasip3::clocks::monotonic_clock::wait_for(50_000_000).await;
-        panic!("in the middle of a body");
-    });
-    Response::new(box_body(body))
 }

@@ -1,0 +1,243 @@
+//! Delivery of a response from a guest to its caller: short bodies whole, long and slow ones as a stream.
+//!
+//! It runs beside the guest's event loop, not inside it: a guest that computes, or blocks in a synchronous call, stalls
+//! that loop.
+
+use crate::{
+    body::{ResponseBody, Streamed, TOO_SHORT},
+    outcome::{InstanceOutcome, OpenStream},
+    pool::NoResponse,
+    queue::Progress,
+};
+use bytes::{Bytes, BytesMut};
+use futures::{
+    channel::oneshot,
+    future::{self, Either::Left, Either::Right},
+};
+use http::{HeaderMap, Response, header, response::Parts};
+use http_body::Body;
+use http_body_util::{Either, Full};
+use std::{
+    future::poll_fn,
+    pin::{Pin, pin},
+    sync::Arc,
+    task::Poll,
+    time::Duration,
+};
+use tokio::{sync::OwnedSemaphorePermit, time::Sleep};
+use wasmtime_wasi_http::WasiBody;
+
+/// Longest body, in bytes, that is collected before the response is returned. A trap before its end can then become a
+/// 500 instead of a truncated 200. A longer body streams.
+const MAX_COLLECTED: usize = 64 << 10;
+/// Time that a body may take to become complete once the guest pauses. After that it streams.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// A request that the guest has begun.
+pub(crate) struct Begun {
+    /// Resolves to the head and body, or to the guest's error. Canceled if the instance fails.
+    pub response: oneshot::Receiver<wasmtime::Result<Response<WasiBody>>>,
+    pub caller: oneshot::Sender<wasmtime::Result<Response<ResponseBody>>>,
+    pub permit: OwnedSemaphorePermit,
+    pub progress: Arc<Progress>,
+}
+
+/// Sends the response to the caller. A body that a trap truncates looks complete, so this future must be dropped when
+/// the instance fails.
+pub(crate) async fn deliver(begun: Begun, outcome: Arc<InstanceOutcome>, stall_timeout: Duration) {
+    let Begun {
+        response,
+        mut caller,
+        permit,
+        progress,
+    } = begun;
+    // Also if the caller has left: the guest works on the request, which keeps its permit.
+    let response = match response.await {
+        Ok(Ok(response)) => response,
+        Ok(Err(error)) => {
+            _ = caller.send(Err(error));
+            return;
+        }
+        Err(oneshot::Canceled) => return,
+    };
+    let (mut head, body) = response.into_parts();
+    // The host decides about the framing.
+    head.headers.remove(header::TRANSFER_ENCODING);
+    head.headers.remove(header::CONNECTION);
+    let mut head = UnsentHead {
+        head: Some(head),
+        progress,
+    };
+    let body = {
+        let body = pin!(deliverable(
+            head.headers(),
+            body,
+            outcome,
+            permit,
+            stall_timeout
+        ));
+        match future::select(body, caller.cancellation()).await {
+            Left((body, _)) => body,
+            Right(_) => return,
+        }
+    };
+    _ = caller.send(match body {
+        Ok(body) => Ok(head.send(body)),
+        Err(error) => {
+            drop(head);
+            Err(error.into())
+        }
+    });
+}
+
+/// Returns the body as the caller gets it: complete, or a stream.
+async fn deliverable(
+    headers: &mut HeaderMap,
+    body: WasiBody,
+    outcome: Arc<InstanceOutcome>,
+    permit: OwnedSemaphorePermit,
+    stall_timeout: Duration,
+) -> Result<ResponseBody, NoResponse> {
+    let length = content_length(headers);
+    let is_declared = is_declared_stream(headers);
+    let collected = match is_declared {
+        true => Collected::default().unfinished(body),
+        false => collect(body)
+            .await
+            .map_err(|error| NoResponse::Truncated(error.to_string()))?,
+    };
+    match collected {
+        Collection::Whole(content) => {
+            // The response to a HEAD has a length and no content.
+            if !content.is_empty() {
+                if length.is_some_and(|length| length > content.len() as u64) {
+                    return Err(NoResponse::Truncated(TOO_SHORT.into()));
+                }
+                headers.remove(header::CONTENT_LENGTH);
+            }
+            Ok(Either::Left(Full::new(content)))
+        }
+        Collection::Unfinished { start, rest } => {
+            let stream = OpenStream::new(outcome, permit);
+            // Silence is part of a declared stream, and a stall of any other body.
+            let stall_timeout = (!is_declared).then_some(stall_timeout);
+            let body = Streamed::new(start, rest, stream, length, stall_timeout);
+            Ok(Either::Right(body))
+        }
+    }
+}
+
+fn content_length(headers: &HeaderMap) -> Option<u64> {
+    let length = headers.get(header::CONTENT_LENGTH)?;
+    length.to_str().ok()?.parse().ok()
+}
+
+/// Returns whether a response says that its body is a stream: server-sent events, or nginx's wish that nobody buffers.
+fn is_declared_stream(headers: &HeaderMap) -> bool {
+    let value = |name| {
+        let value = headers.get(name)?.to_str().ok()?;
+        Some(value.split(';').next().unwrap_or_default().trim())
+    };
+    value("content-type").is_some_and(|value| value.eq_ignore_ascii_case("text/event-stream"))
+        || value("x-accel-buffering").is_some_and(|value| value.eq_ignore_ascii_case("no"))
+}
+
+/// The head of a response that is not sent yet. If it never is, the caller learns it from [`Progress`].
+struct UnsentHead {
+    head: Option<Parts>,
+    progress: Arc<Progress>,
+}
+
+impl UnsentHead {
+    const PRESENT: &str = "the head is there until it is sent";
+
+    fn headers(&mut self) -> &mut HeaderMap {
+        &mut self.head.as_mut().expect(Self::PRESENT).headers
+    }
+
+    fn send(mut self, body: ResponseBody) -> Response<ResponseBody> {
+        Response::from_parts(self.head.take().expect(Self::PRESENT), body)
+    }
+}
+
+impl Drop for UnsentHead {
+    fn drop(&mut self) {
+        if let Some(head) = self.head.take() {
+            // A request is delivered once, so the cell is empty.
+            _ = self.progress.unsent_head.set(head.headers);
+        }
+    }
+}
+
+/// A body after the attempt to collect it.
+enum Collection {
+    Whole(Bytes),
+    Unfinished { start: Bytes, rest: WasiBody },
+}
+
+/// Collects a body until it is complete, too long, or the guest pauses.
+async fn collect(mut body: WasiBody) -> Result<Collection, wasmtime_wasi_http::Error> {
+    let mut collected = Collected::default();
+    // Created only if the guest pauses: most bodies are complete at the first poll.
+    let mut pause: Option<Pin<Box<Sleep>>> = None;
+    loop {
+        let frame = poll_fn(|cx| match Pin::new(&mut body).poll_frame(cx) {
+            Poll::Ready(frame) => Poll::Ready(Some(frame)),
+            Poll::Pending => {
+                let pause = pause.get_or_insert_with(|| Box::pin(tokio::time::sleep(PAUSE)));
+                pause.as_mut().poll(cx).map(|()| None)
+            }
+        });
+        match frame.await {
+            Some(Some(frame)) => {
+                if let Ok(data) = frame?.into_data() {
+                    collected.push(data);
+                }
+                if collected.len() > MAX_COLLECTED {
+                    return Ok(collected.unfinished(body));
+                }
+            }
+            Some(None) => return Ok(Collection::Whole(collected.into_bytes())),
+            None => return Ok(collected.unfinished(body)),
+        }
+    }
+}
+
+/// A body in memory. Most bodies come in one piece, which is not copied.
+#[derive(Default)]
+struct Collected {
+    first: Bytes,
+    all: BytesMut,
+}
+
+impl Collected {
+    fn push(&mut self, data: Bytes) {
+        if self.first.is_empty() {
+            self.first = data;
+        } else {
+            if self.all.is_empty() {
+                self.all.extend_from_slice(&self.first);
+            }
+            self.all.extend_from_slice(&data);
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.all.len().max(self.first.len())
+    }
+
+    fn into_bytes(self) -> Bytes {
+        if self.all.is_empty() {
+            self.first
+        } else {
+            self.all.freeze()
+        }
+    }
+
+    fn unfinished(self, rest: WasiBody) -> Collection {
+        Collection::Unfinished {
+            start: self.into_bytes(),
+            rest,
+        }
+    }
+}
