@@ -32,7 +32,7 @@ fuzz_target!(|body: &[u8]| {
 fn check_metrics(message: ExportMetricsServiceRequest) {
     let again = otlp::decode(Encoding::Protobuf, &message.encode_to_vec());
     let again = again.expect("an encoded message decodes");
-    let (read, read_again) = (otlp::points(message, SPACE), otlp::points(again, SPACE));
+    let (read, read_again) = (otlp::points(&message, SPACE), otlp::points(&again, SPACE));
     assert_eq!(read.uncounted, read_again.uncounted);
     assert_eq!(read.points.len(), read_again.points.len());
     for point in &read.points {

@@ -180,7 +180,8 @@ impl Ingest {
             points,
             targets,
             mut uncounted,
-        } = otlp::points(message, self.0.limits.space);
+        } = otlp::points(&message, self.0.limits.space);
+        drop(message);
         let found = points.len();
         self.check_points(found)?;
         let change = Change {
