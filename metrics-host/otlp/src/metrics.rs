@@ -146,7 +146,7 @@ pub fn points(message: &ExportMetricsServiceRequest, space: LabelSpace) -> Point
 struct Scope<'a> {
     labels: Vec<Labelled<'a>>,
     identity: Sha256,
-    /// What the identity has had only since schema 3 of the journal.
+    /// The part of the identity that a journal of schema 2 does not have.
     details: Sha256,
 }
 

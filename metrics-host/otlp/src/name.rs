@@ -60,7 +60,7 @@ const RESERVED_PREFIXES: [&str; 8] = [
 ];
 /// Such names.
 const RESERVED: [&str; 3] = ["otel_scope_info", "target_info", "up"];
-/// What a reserved name gets in front.
+/// The prefix of a reserved name.
 const FOREIGN: &str = "otlp_";
 
 /// The suffix that follows the unit in a name.

@@ -23,7 +23,7 @@ const LIMITS: SeriesLimits = SeriesLimits {
     max_metrics: 100,
 };
 
-/// What a host does with exports, but for the disk.
+/// A host without a disk.
 #[derive(Default)]
 struct Page {
     series: OtlpSeries,
