@@ -33,7 +33,7 @@ fn check_metrics(message: ExportMetricsServiceRequest) {
     let again = otlp::decode(Encoding::Protobuf, &message.encode_to_vec());
     let again = again.expect("an encoded message decodes");
     assert_eq!((again.malformed, again.repaired_strings), (0, 0));
-    let (read, read_again) = (otlp::points(message, SPACE), otlp::points(again.message, SPACE));
+    let (read, read_again) = (otlp::points(&message, SPACE), otlp::points(&again.message, SPACE));
     assert_eq!(read.uncounted, read_again.uncounted);
     assert_eq!(read.points.len(), read_again.points.len());
     for point in &read.points {

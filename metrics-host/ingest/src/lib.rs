@@ -258,7 +258,8 @@ impl Ingest {
             points,
             targets,
             mut uncounted,
-        } = otlp::points(decoded.message, self.0.limits.space);
+        } = otlp::points(&decoded.message, self.0.limits.space);
+        drop(decoded.message);
         if decoded.malformed > 0 {
             uncounted.rejected.insert(MALFORMED, decoded.malformed);
         }

@@ -5,39 +5,49 @@
 use crate::{Labels, name};
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value::Value};
 use serde_json::Value as Json;
+use std::borrow::Cow;
 
 /// A label with the key that it comes from.
 #[derive(Clone, Debug)]
-pub(super) struct Labelled {
-    pub(super) name: String,
-    pub(super) key: String,
-    pub(super) value: String,
+pub(super) struct Labelled<'a> {
+    pub(super) name: Cow<'a, str>,
+    pub(super) key: &'a str,
+    pub(super) value: Cow<'a, str>,
 }
 
-impl Labelled {
-    pub(super) fn new(name: &str, key: &str, value: &str) -> Self {
+impl<'a> Labelled<'a> {
+    pub(super) fn new(name: &'a str, key: &'a str, value: &'a str) -> Self {
         Self {
-            name: name.to_owned(),
-            key: key.to_owned(),
-            value: value.to_owned(),
+            name: name.into(),
+            key,
+            value: value.into(),
         }
     }
 
-    /// Returns the label of an attribute; the name begins with `prefix`.
-    pub(super) fn of(attribute: &KeyValue, prefix: &str) -> Self {
+    /// Returns the label of an attribute.
+    pub(super) fn of(attribute: &'a KeyValue) -> Self {
         Self {
-            name: name::label(&format!("{prefix}{}", attribute.key)),
-            key: attribute.key.clone(),
+            name: name::label(&attribute.key),
+            key: &attribute.key,
             value: text(attribute.value.as_ref()),
+        }
+    }
+
+    /// Returns the label of a scope's attribute.
+    pub(super) fn of_scope(attribute: &'a KeyValue) -> Self {
+        let name = format!("otel_scope_{}", attribute.key);
+        Self {
+            name: name::label(&name).into_owned().into(),
+            ..Self::of(attribute)
         }
     }
 }
 
 /// Returns labels sorted by name. Values with the same name are joined with `;`, in the order of their keys. An empty
 /// value is left out: to Prometheus, it is the same as no label.
-pub(super) fn labels(mut labelled: Vec<Labelled>) -> Labels {
+pub(super) fn labels(mut labelled: Vec<Labelled<'_>>) -> Labels {
     labelled.retain(|label| !label.value.is_empty());
-    labelled.sort_by(|a, b| (&a.name, &a.key).cmp(&(&b.name, &b.key)));
+    labelled.sort_by(|a, b| (&a.name, a.key).cmp(&(&b.name, b.key)));
     let mut labels = Labels::with_capacity(labelled.len());
     for Labelled { name, value, .. } in labelled {
         match labels.last_mut() {
@@ -45,22 +55,22 @@ pub(super) fn labels(mut labelled: Vec<Labelled>) -> Labels {
                 joined.push(';');
                 joined.push_str(&value);
             }
-            _ => labels.push((name, value)),
+            _ => labels.push((name.into_owned(), value.into_owned())),
         }
     }
     labels
 }
 
 /// Returns the text of a value: that of a string as it is, of others in JSON without quotes.
-pub(super) fn text(value: Option<&AnyValue>) -> String {
+pub(super) fn text(value: Option<&AnyValue>) -> Cow<'_, str> {
     match value.and_then(|value| value.value.as_ref()) {
-        None => String::new(),
-        Some(Value::StringValue(text)) => text.clone(),
-        Some(Value::BoolValue(flag)) => flag.to_string(),
-        Some(Value::IntValue(number)) => number.to_string(),
-        Some(Value::DoubleValue(number)) => double(*number),
-        Some(Value::BytesValue(bytes)) => base64(bytes),
-        Some(composite) => json(composite).to_string(),
+        None => "".into(),
+        Some(Value::StringValue(text)) => text.into(),
+        Some(Value::BoolValue(flag)) => flag.to_string().into(),
+        Some(Value::IntValue(number)) => number.to_string().into(),
+        Some(Value::DoubleValue(number)) => double(*number).into(),
+        Some(Value::BytesValue(bytes)) => base64(bytes).into(),
+        Some(composite) => json(composite).to_string().into(),
     }
 }
 
@@ -153,13 +163,8 @@ mod tests {
             let read: AnyValue = serde_json::from_value(value).unwrap();
             assert_eq!(text(Some(&read)), expected);
         }
-        let special = |number| {
-            text(Some(&AnyValue {
-                value: Some(Value::DoubleValue(number)),
-            }))
-        };
-        assert_eq!(special(f64::NAN), "NaN");
-        assert_eq!(special(f64::NEG_INFINITY), "-Infinity");
+        assert_eq!(double(f64::NAN), "NaN");
+        assert_eq!(double(f64::NEG_INFINITY), "-Infinity");
         for (bytes, expected) in [
             (&b"hello world"[..], "aGVsbG8gd29ybGQ="),
             (b"any", "YW55"),
@@ -186,7 +191,7 @@ mod tests {
             pair("empty", ""),
             pair("Z", "4"),
         ];
-        let labelled = given.iter().map(|given| Labelled::of(given, "")).collect();
+        let labelled = given.iter().map(Labelled::of).collect();
         let expected = [("Z", "4"), ("a_b", "2;3;1")];
         assert_eq!(
             labels(labelled),

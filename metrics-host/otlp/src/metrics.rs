@@ -19,6 +19,7 @@ use opentelemetry_proto::tonic::{
         AggregationTemporality, ExponentialHistogramDataPoint, HistogramDataPoint, Metric,
         NumberDataPoint, SummaryDataPoint, metric::Data, number_data_point,
     },
+    resource::v1::Resource,
 };
 use request_counts::LabelSpace;
 use sha2::{Digest, Sha256};
@@ -116,18 +117,16 @@ pub struct Points {
 }
 
 /// Translates the data points of `message`.
-pub fn points(message: ExportMetricsServiceRequest, space: LabelSpace) -> Points {
+pub fn points(message: &ExportMetricsServiceRequest, space: LabelSpace) -> Points {
     let mut read = Points::default();
-    for resource_metrics in message.resource_metrics {
-        let resource = resource_metrics.resource.unwrap_or_default();
-        let mut sender = Sender::of(&resource, space);
+    let (no_resource, no_scope) = (Resource::default(), InstrumentationScope::default());
+    for resource_metrics in &message.resource_metrics {
+        let resource = resource_metrics.resource.as_ref();
+        let mut sender = Sender::of(resource.unwrap_or(&no_resource), space);
         read.targets.extend(sender.target.take());
-        for scope_metrics in resource_metrics.scope_metrics {
-            let scope = Scope::of(
-                &sender,
-                &scope_metrics.scope.unwrap_or_default(),
-                &scope_metrics.schema_url,
-            );
+        for scope_metrics in &resource_metrics.scope_metrics {
+            let scope = scope_metrics.scope.as_ref().unwrap_or(&no_scope);
+            let scope = Scope::of(&sender, scope, &scope_metrics.schema_url);
             for metric in &scope_metrics.metrics {
                 let reader = Reader {
                     sender: &sender,
@@ -144,22 +143,22 @@ pub fn points(message: ExportMetricsServiceRequest, space: LabelSpace) -> Points
 }
 
 /// The labels that all points of a scope have in common, and its part of a stream's identity.
-struct Scope {
-    labels: Vec<Labelled>,
+struct Scope<'a> {
+    labels: Vec<Labelled<'a>>,
     identity: Sha256,
-    /// What the identity has had only since schema 3 of the journal.
+    /// The part of the identity that a journal of schema 2 does not have.
     details: Sha256,
 }
 
-impl Scope {
-    fn of(sender: &Sender, scope: &InstrumentationScope, schema_url: &str) -> Self {
+impl<'a> Scope<'a> {
+    fn of(sender: &'a Sender, scope: &'a InstrumentationScope, schema_url: &'a str) -> Self {
         let own = [&*scope.name, &*scope.version, schema_url];
         let own = SCOPE_LABELS.into_iter().zip(own);
         let own = own.map(|(name, value)| Labelled::new(name, name, value));
         let mut labels: Vec<_> = sender.labels().chain(own).collect();
         let given = scope.attributes.iter();
         let given = given.filter(|attribute| !attribute.key.is_empty());
-        let given = given.map(|attribute| Labelled::of(attribute, "otel_scope_"));
+        let given = given.map(Labelled::of_scope);
         labels.extend(given.filter(|label| !SCOPE_LABELS.contains(&&*label.name)));
         labels.retain(|label| !label.value.is_empty());
         let mut identity = sender.identity.clone();
@@ -179,7 +178,7 @@ impl Scope {
 /// Reads one metric.
 struct Reader<'a> {
     sender: &'a Sender,
-    scope: &'a Scope,
+    scope: &'a Scope<'a>,
     name: &'a str,
     space: LabelSpace,
     read: &'a mut Points,
@@ -385,9 +384,9 @@ impl Reader<'_> {
             .iter()
             .filter(|attribute| !attribute.key.is_empty())
             .map(|attribute| {
-                let mut label = Labelled::of(attribute, "");
+                let mut label = Labelled::of(attribute);
                 if label.name == taken {
-                    label.name.insert_str(0, "exported_");
+                    label.name = format!("exported_{taken}").into();
                 }
                 label
             });
@@ -417,7 +416,7 @@ impl Reader<'_> {
 fn gauge_kind(metric: &Metric) -> (Kind, Suffix) {
     let is_original = |key: &&KeyValue| key.key == "prometheus.type";
     let original = metric.metadata.iter().find(is_original);
-    match &*original.map_or_else(String::new, |original| text(original.value.as_ref())) {
+    match &*text(original.and_then(|original| original.value.as_ref())) {
         "unknown" => (Kind::Untyped, Suffix::Gauge),
         "info" => (Kind::Gauge, Suffix::Info),
         _ => (Kind::Gauge, Suffix::Gauge),
@@ -525,7 +524,7 @@ mod tests {
         // Protobuf carries the same message.
         let again = decode(Encoding::Protobuf, &decoded.encode_to_vec()).unwrap();
         assert_eq!(decoded, again.message);
-        points(again.message, SPACE)
+        points(&again.message, SPACE)
     }
 
     fn read_one(metric: &Value) -> Point {
@@ -669,7 +668,7 @@ mod tests {
                 };
                 points[0].value = Some(number_data_point::Value::AsDouble(number));
             }
-            let read = points(decoded, SPACE);
+            let read = points(&decoded, SPACE);
             let [point] = &read.points[..] else {
                 panic!("{read:?}")
             };

@@ -2,6 +2,8 @@
 //!
 //! Source: <https://opentelemetry.io/docs/specs/otel/compatibility/prometheus_and_openmetrics/>
 
+use std::borrow::Cow;
+
 /// UCUM units and the words for them.
 const UNITS: [(&str, &str); 27] = [
     ("d", "days"),
@@ -58,7 +60,7 @@ const RESERVED_PREFIXES: [&str; 8] = [
 ];
 /// Such names.
 const RESERVED: [&str; 3] = ["otel_scope_info", "target_info", "up"];
-/// What a reserved name gets in front.
+/// The prefix of a reserved name.
 const FOREIGN: &str = "otlp_";
 
 /// The suffix that follows the unit in a name.
@@ -118,7 +120,14 @@ fn is_reserved(name: &str) -> bool {
 }
 
 /// Returns the label name of the attribute `key`.
-pub(super) fn label(key: &str) -> String {
+pub(super) fn label(key: &str) -> Cow<'_, str> {
+    let is_fitting = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let is_name = !key.starts_with(|first: char| first.is_ascii_digit())
+        && !key.contains("__")
+        && key.chars().all(is_fitting);
+    if is_name {
+        return key.into();
+    }
     let mut name = String::with_capacity(key.len());
     for c in key.chars() {
         if c.is_ascii_alphanumeric() {
@@ -130,7 +139,7 @@ pub(super) fn label(key: &str) -> String {
     if name.starts_with(|first: char| first.is_ascii_digit()) {
         name.insert_str(0, "key_");
     }
-    name
+    name.into()
 }
 
 /// Replaces each run of characters that are neither letters nor digits with one underscore, but at the end.

@@ -7,10 +7,10 @@ use crate::{
     attribute::{self, Labelled, text},
     metrics::hash,
 };
-use opentelemetry_proto::tonic::{common::v1::KeyValue, resource::v1::Resource};
+use opentelemetry_proto::tonic::resource::v1::Resource;
 use request_counts::LabelSpace;
 use sha2::{Digest, Sha256};
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 /// Maximum number of attributes in `target_info`.
 const MAX_ATTRIBUTES: usize = 64;
@@ -58,14 +58,13 @@ impl Sender {
             hash(&mut identity, value);
         }
         let find = |key| attributes.get(key).filter(|value| !value.is_empty());
-        let name = find(telemetry::attribute::SERVICE_NAME).map_or("", |name| name);
+        let name = find(telemetry::attribute::SERVICE_NAME).map_or("", |name| &**name);
         let job = match find("service.namespace") {
             Some(namespace) if !name.is_empty() => format!("{namespace}/{name}"),
             _ => name.to_owned(),
         };
         let instance = find(telemetry::attribute::SERVICE_INSTANCE_ID)
-            .cloned()
-            .unwrap_or_else(|| derived_instance(&attributes));
+            .map_or_else(|| derived_instance(&attributes), |id| id.to_string());
         let mut sender = Self {
             job: cut(job, space.max_label_len),
             instance: cut(instance, space.max_label_len),
@@ -77,7 +76,7 @@ impl Sender {
     }
 
     /// Returns the labels `job` and `instance`.
-    pub(super) fn labels(&self) -> impl Iterator<Item = Labelled> {
+    pub(super) fn labels(&self) -> impl Iterator<Item = Labelled<'_>> {
         let service = telemetry::attribute::SERVICE_NAME;
         let instance = telemetry::attribute::SERVICE_INSTANCE_ID;
         [
@@ -89,13 +88,13 @@ impl Sender {
 
     fn target(&self, resource: &Resource, space: LabelSpace) -> Target {
         let longest = space.max_label_len;
-        let shown = |attribute: &KeyValue| {
-            let label = Labelled::of(attribute, "");
-            Some(Labelled {
-                value: cut(label.value, longest),
+        let shown = |attribute| {
+            let label = Labelled::of(attribute);
+            let is_shown = !attribute.key.is_empty() && label.name.len() <= longest;
+            is_shown.then(|| Labelled {
+                value: cut(label.value.into_owned(), longest).into(),
                 ..label
             })
-            .filter(|label| !attribute.key.is_empty() && label.name.len() <= longest)
         };
         let attributes = resource.attributes.iter().take(MAX_ATTRIBUTES);
         Target {
@@ -106,7 +105,7 @@ impl Sender {
 
 /// Returns a name for the place where a service runs if its resource tells, so that two hosts of a service have two
 /// series.
-fn derived_instance(attributes: &BTreeMap<&str, String>) -> String {
+fn derived_instance(attributes: &BTreeMap<&str, Cow<'_, str>>) -> String {
     let mut identity = Sha256::new();
     let mut is_known = false;
     for (key, value) in attributes {

@@ -253,15 +253,15 @@ impl OtlpSeries {
                 return Err("series");
             }
         }
-        let is_new = before.is_none();
+        let age = before.map_or(0, |before| report.uptime.saturating_sub(before.born));
         let mut tracks = Tracks {
             committed: &self.tracks,
             replaced: &mut replacement.tracks,
         };
         Ok(match value {
             PointValue::More(amount) => tracks.delta(report, amount)?.into(),
-            PointValue::Total(amount) => tracks.total(report, amount, is_new)?.into(),
-            PointValue::Summary(total, quantiles) => match tracks.total(report, total, is_new)? {
+            PointValue::Total(amount) => tracks.total(report, amount, age)?.into(),
+            PointValue::Summary(total, quantiles) => match tracks.total(report, total, age)? {
                 Gain::Amount(gain) => Update::Summary(gain, quantiles),
                 nothing => nothing.into(),
             },
@@ -388,6 +388,7 @@ mod tests {
     use super::*;
     use crate::{Amount, Stream};
 
+    const DAY: u64 = 24 * 3600 * 1_000_000_000;
     const LIMITS: SeriesLimits = SeriesLimits {
         space: LabelSpace {
             max_series: 2,
@@ -550,18 +551,35 @@ mod tests {
         let expired = series.expire(tracks::MEMORY + 1);
         assert_eq!((expired.series.len(), expired.tracks.len()), (1, 1));
         assert!(series.metrics.is_empty() && series.tracks.is_empty());
-        let day = 24 * 3600 * 1_000_000_000;
-        let folded = fold_at(&mut series, total(2 * day, 7.0), tracks::MEMORY + 2);
+        let folded = fold_at(&mut series, total(DAY, 7.0), tracks::MEMORY + 2);
         assert_eq!((folded, shown(&series)), (Ok(Folded::Counted), (7.0, true)));
-        // A process that has run for long may have been counted, if the series has others.
-        let mut old = total(3 * day, 9.0);
-        old.stream.id = [2; 16];
-        let folded = fold_at(&mut series, old.clone(), tracks::MEMORY + 3);
-        assert_eq!((folded, shown(&series)), (Err("forgotten"), (7.0, true)));
-        old.time_unix_nanos += 1;
-        old.value = PointValue::Total(Amount::Number(10.0));
-        let folded = fold_at(&mut series, old, tracks::MEMORY + 4);
-        assert_eq!((folded, shown(&series)), (Ok(Folded::Counted), (8.0, true)));
+    }
+
+    #[test]
+    fn a_process_that_may_have_been_counted_and_forgotten_is_counted_from_now_on() {
+        let mut series = OtlpSeries::default();
+        let other = |time, number| {
+            let mut other = total(time, number);
+            other.stream.id = [2; 16];
+            other
+        };
+        let counted = |sum| (Ok(Folded::Counted), (sum, true));
+        // A young series has forgotten nothing.
+        let mut fold_at = |point, uptime| {
+            let folded = fold_at(&mut series, point, uptime);
+            series.expire(uptime);
+            (folded, shown(&series))
+        };
+        assert_eq!(fold_at(total(9 * DAY, 5.0), 0), counted(5.0));
+        assert_eq!(fold_at(other(9 * DAY, 2.0), 1), counted(7.0));
+        for uptime in [tracks::MEMORY, tracks::MEMORY + 2] {
+            let total = total(9 * DAY + uptime, 5.0);
+            assert_eq!(fold_at(total, uptime), counted(7.0));
+        }
+        let returned = fold_at(other(10 * DAY, 3.0), tracks::MEMORY + 3);
+        assert_eq!(returned, (Err("forgotten"), (7.0, true)));
+        let went_on = fold_at(other(10 * DAY + 1, 4.0), tracks::MEMORY + 4);
+        assert_eq!(went_on, counted(8.0));
     }
 
     #[test]

@@ -59,7 +59,7 @@ pub(super) struct Tracks<'a> {
 }
 
 impl Tracks<'_> {
-    /// Records a cumulative total.
+    /// Records a cumulative total of a series that is known for `age` seconds.
     ///
     /// # Errors
     /// The reason for which it cannot be counted.
@@ -67,7 +67,7 @@ impl Tracks<'_> {
         &mut self,
         report: &Report,
         total: Amount,
-        is_series_new: bool,
+        age: u64,
     ) -> Result<Gain, &'static str> {
         let key = (report.stream.id, report.start_unix_nanos, 0);
         let legacy = (report.stream.legacy_id, report.start_unix_nanos, 0);
@@ -89,7 +89,7 @@ impl Tracks<'_> {
         let since_forgotten = forgotten.map_or(MEMORY, |seen| report.uptime.saturating_sub(seen));
         // Uptimes are rounded to seconds.
         let since_forgotten = since_forgotten.min(MEMORY).saturating_sub(1);
-        let is_maybe_forgotten = !is_series_new
+        let is_maybe_forgotten = age > since_forgotten
             && report.start_unix_nanos > 0
             && running / NANOS_PER_SECOND > since_forgotten;
         self.put(key, report, total.clone(), forgotten);
@@ -269,7 +269,7 @@ mod tests {
             let gain = if is_delta {
                 tracks.delta(&report, amount)
             } else {
-                tracks.total(&report, amount, self.sum == 0.0)
+                tracks.total(&report, amount, uptime)
             };
             for (key, track) in replaced {
                 match track {

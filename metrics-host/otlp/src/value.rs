@@ -28,6 +28,8 @@ pub struct Series {
     pub value: SeriesValue,
     /// Whether its sender said that it ended. It is not shown until the next report.
     pub ended: bool,
+    /// Time of the first report known, in seconds of the host's uptime.
+    pub(super) born: u64,
     /// Time of the last report, in seconds of the host's uptime.
     pub seen: u64,
     /// [`crate::Family::origin`] of the last report; 0 if unknown.
@@ -101,6 +103,7 @@ impl Series {
     pub(super) const EMPTY: Self = Self {
         value: SeriesValue::Levels(vec![]),
         ended: false,
+        born: 0,
         seen: 0,
         origin: 0,
     };
@@ -110,6 +113,7 @@ impl Series {
         Self {
             value: SeriesValue::Sum(Sum::new(amount, uptime)),
             ended,
+            born: 0,
             seen,
             origin,
         }
@@ -118,6 +122,7 @@ impl Series {
     /// Applies `update` to `series`; creates it if it is missing.
     pub(super) fn updated(series: Option<Self>, update: Update, origin: u64, uptime: u64) -> Self {
         let ended = matches!(update, Update::End);
+        let born = series.as_ref().map_or(uptime, |series| series.born);
         let value = match (series.map(|series| series.value), update) {
             (Some(SeriesValue::Sum(mut sum)), Update::Add(gain)) => {
                 sum.add(&gain, uptime);
@@ -138,6 +143,7 @@ impl Series {
         Self {
             value,
             ended,
+            born,
             seen: uptime,
             origin,
         }

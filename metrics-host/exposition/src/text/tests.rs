@@ -23,7 +23,7 @@ const LIMITS: SeriesLimits = SeriesLimits {
     max_metrics: 100,
 };
 
-/// What a host does with exports, but for the disk.
+/// A host without a disk.
 #[derive(Default)]
 struct Page {
     series: OtlpSeries,
@@ -53,7 +53,7 @@ impl Page {
     }
 
     fn apply(&mut self, message: ExportMetricsServiceRequest) -> Uncounted {
-        let read = otlp::points(message, LIMITS.space);
+        let read = otlp::points(&message, LIMITS.space);
         let mut uncounted = read.uncounted;
         let mut replacement = Replacement::default();
         for target in read.targets {
@@ -484,6 +484,69 @@ fn a_deploy_with_other_bounds_shows_the_new_ones_and_nothing_steps_back() {
     // After a roll-back.
     page.export(&deploy(2000, &[0.0, 5.0, 10.0, 25.0], 1));
     assert_eq!(below(&page, "25"), Some(30.0));
+}
+
+/// Estimates a quantile of the values between two pages, as `histogram_quantile(…, increase(…))` does.
+fn quantile(quantile: f64, before: &Exposition, after: &Exposition) -> f64 {
+    let mut buckets: Vec<(f64, f64)> = after
+        .samples("t_seconds_bucket")
+        .filter_map(|(labels, count)| {
+            let labels: Vec<_> = labels
+                .iter()
+                .map(|(name, value)| (&**name, &**value))
+                .collect();
+            let before = before.value("t_seconds_bucket", &labels)?;
+            let bound = labels.iter().find(|(name, _)| *name == "le")?.1;
+            Some((bound.parse().unwrap(), count - before))
+        })
+        .collect();
+    buckets.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let rank = quantile * buckets.last().unwrap().1;
+    let at = buckets
+        .iter()
+        .position(|(_, count)| *count >= rank)
+        .unwrap();
+    let (lower, below) = if at == 0 { (0.0, 0.0) } else { buckets[at - 1] };
+    let (upper, count) = buckets[at];
+    lower + (upper - lower) * (rank - below) / (count - below)
+}
+
+#[test]
+fn a_quantile_is_right_within_minutes_of_a_deploy_with_other_bounds() {
+    let mut page = Page::default();
+    // Latencies of 300 to 400 ms, first with the bounds of milliseconds.
+    let export = |start: u64, count: u64, bounds: &[f64], bucket: usize| {
+        let counts: Vec<_> = (0..=bounds.len())
+            .map(|index| if index == bucket { count } else { 0 })
+            .collect();
+        metric(
+            "t",
+            "s",
+            "histogram",
+            CUMULATIVE,
+            &json!([{ "startTimeUnixNano": start, "timeUnixNano": start + count,
+            "count": count, "bucketCounts": counts, "explicitBounds": bounds }]),
+        )
+    };
+    let (old, new) = ([5.0, 10.0, 25.0, 50.0], [0.005, 0.25, 0.3, 0.4, 0.5, 10.0]);
+    page.export(&export(1, 1000, &old, 0));
+    page.uptime = 60;
+    page.export(&export(5000, 100, &new, 3));
+    let before = page.read();
+    for minute in 2..6 {
+        page.uptime = 60 * minute;
+        page.export(&export(5000, 100 * minute, &new, 3));
+        let p95 = quantile(0.95, &before, &page.read());
+        assert!((p95 - 0.395).abs() < 1e-9, "{p95} in minute {minute}");
+    }
+    // With coarse bounds after fine ones, once the fine ones are hidden.
+    page.export(&export(9000, 100, &[10.0], 0));
+    page.uptime += 301;
+    page.export(&export(9000, 200, &[10.0], 0));
+    page.series.expire(page.uptime);
+    let before = page.read();
+    page.export(&export(9000, 300, &[10.0], 0));
+    assert!((quantile(0.5, &before, &page.read()) - 5.0).abs() < 1e-9);
 }
 
 #[test]
