@@ -509,6 +509,15 @@ proptest! {
     }
 
     #[test]
+    fn doubles_are_read_to_the_last_bit(value in prop::num::f64::NORMAL, quoted in any::<bool>()) {
+        let written = if quoted { format!("\"{value:e}\"") } else { format!("{value:e}") };
+        let point = format!("{{\"asDouble\":{written}}}");
+        let body = counter(&json!(["$"])).to_string().replace("\"$\"", &point);
+        let decoded: Decoded<Metrics> = decode(Encoding::Json, body.as_bytes()).unwrap();
+        prop_assert_eq!(points(&decoded.message)[0].value, Some(Number::AsDouble(value)));
+    }
+
+    #[test]
     fn broken_protobuf_is_read_in_part_or_refused(
         place in any::<prop::sample::Index>(),
         byte in any::<u8>(),
