@@ -243,3 +243,18 @@ fn each_part_of_an_expression_is_changed() {
         ]
     );
 }
+
+#[test]
+fn an_offset_is_moved_both_ways() {
+    let mutants = mutants("increase(a[5m] offset 10m)");
+    let changed: Vec<_> = mutants.iter().map(|mutant| &*mutant.expression).collect();
+    assert_eq!(
+        changed,
+        [
+            "increase(a[2m] offset 10m)",
+            "increase(a[10m] offset 10m)",
+            "increase(a[5m] offset 5m)",
+            "increase(a[5m] offset 15m)",
+        ]
+    );
+}
