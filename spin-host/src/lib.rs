@@ -9,8 +9,8 @@
 //! - Requests queue for the component of their trigger until one of its instances takes them. An instance handles at
 //!   most [`HostLimits::instance_concurrency`] requests at one time.
 //! - A request goes to another instance if its first one fails before the request begins.
-//! - A body of up to 64 KiB is complete before the response is returned, unless the guest pauses for 50 ms. A trap in
-//!   the middle of it is a [`Failure`], never a truncated response.
+//! - A body of up to 64 KiB is complete before the response is returned, unless the guest takes more than 50 ms
+//!   from its first pause. A trap in the middle of it is a [`Failure`], never a truncated response.
 //! - Any other body streams. If the guest does not complete it, it ends with an error.
 //! - Components can use only what their manifest allows; the crate `spin-manifest` reads it.
 //!

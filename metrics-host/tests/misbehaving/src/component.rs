@@ -1,5 +1,7 @@
 //! One fault per path.
 
+#![expect(clippy::unwrap_used, reason = "a trap fails the test")]
+
 mod streams;
 
 use bytes::Bytes;

@@ -1,5 +1,7 @@
 //! One kind of body per path.
 
+#![expect(clippy::unwrap_used, reason = "a trap fails the test")]
+
 use std::{io::Write, thread, time::Duration};
 use wasip2::http::types::{
     Fields, IncomingRequest, OutgoingBody, OutgoingResponse, ResponseOutparam,
