@@ -598,6 +598,19 @@ mod tests {
     }
 
     #[test]
+    fn a_stream_is_found_in_a_journal_of_schema_2() {
+        let point = read_one(&json!({ "name": "n", "unit": "s", "sum": {
+            "isMonotonic": true, "aggregationTemporality": 2, "dataPoints": [{ "asInt": 1, "attributes": [
+                { "key": "b", "value": { "intValue": 7 } }, { "key": "a", "value": { "stringValue": "x" } },
+            ] }] } }));
+        // Written by the release before.
+        let written = [
+            189, 198, 123, 179, 92, 55, 129, 109, 178, 168, 188, 242, 166, 251, 184, 243,
+        ];
+        assert_eq!(point.stream.legacy_id, written);
+    }
+
+    #[test]
     fn each_kind_of_data_has_its_type() {
         let point = json!({ "asDouble": "-2.5" });
         let hint =
