@@ -24,7 +24,10 @@ use std::{
     task::Poll,
     time::Duration,
 };
-use tokio::{sync::OwnedSemaphorePermit, time::Sleep};
+use tokio::{
+    sync::OwnedSemaphorePermit,
+    time::{Instant, Sleep},
+};
 use wasmtime_wasi_http::WasiBody;
 
 /// Longest body, in bytes, that is collected before the response is returned. A trap before its end can then become a
@@ -43,8 +46,13 @@ pub(crate) struct Begun {
 }
 
 /// Sends the response to the caller. A body that a trap truncates looks complete, so this future must be dropped when
-/// the instance fails.
-pub(crate) async fn deliver(begun: Begun, outcome: Arc<InstanceOutcome>, stall_timeout: Duration) {
+/// the instance fails. `is_held_up` returns whether another request keeps the guest from going on with this one.
+pub(crate) async fn deliver(
+    begun: Begun,
+    outcome: Arc<InstanceOutcome>,
+    stall_timeout: Duration,
+    is_held_up: impl Fn() -> bool,
+) {
     let Begun {
         response,
         mut caller,
@@ -74,7 +82,8 @@ pub(crate) async fn deliver(begun: Begun, outcome: Arc<InstanceOutcome>, stall_t
             body,
             outcome,
             permit,
-            stall_timeout
+            stall_timeout,
+            is_held_up
         ));
         match future::select(body, caller.cancellation()).await {
             Left((body, _)) => body,
@@ -97,12 +106,13 @@ async fn deliverable(
     outcome: Arc<InstanceOutcome>,
     permit: OwnedSemaphorePermit,
     stall_timeout: Duration,
+    is_held_up: impl Fn() -> bool,
 ) -> Result<ResponseBody, NoResponse> {
     let length = content_length(headers);
     let is_declared = is_declared_stream(headers);
     let collected = match is_declared {
         true => Collected::default().unfinished(body),
-        false => collect(body)
+        false => collect(body, is_held_up)
             .await
             .map_err(|error| NoResponse::Truncated(error.to_string()))?,
     };
@@ -176,7 +186,12 @@ enum Collection {
 }
 
 /// Collects a body until it is complete, too long, or the guest pauses.
-async fn collect(mut body: WasiBody) -> Result<Collection, wasmtime_wasi_http::Error> {
+///
+/// A guest that is held up makes no pause. It may be by a panic, which will end this request, too.
+async fn collect(
+    mut body: WasiBody,
+    is_held_up: impl Fn() -> bool,
+) -> Result<Collection, wasmtime_wasi_http::Error> {
     let mut collected = Collected::default();
     // Created only if the guest pauses: most bodies are complete at the first poll.
     let mut pause: Option<Pin<Box<Sleep>>> = None;
@@ -185,7 +200,13 @@ async fn collect(mut body: WasiBody) -> Result<Collection, wasmtime_wasi_http::E
             Poll::Ready(frame) => Poll::Ready(Some(frame)),
             Poll::Pending => {
                 let pause = pause.get_or_insert_with(|| Box::pin(tokio::time::sleep(PAUSE)));
-                pause.as_mut().poll(cx).map(|()| None)
+                while pause.as_mut().poll(cx).is_ready() {
+                    if !is_held_up() {
+                        return Poll::Ready(None);
+                    }
+                    pause.as_mut().reset(Instant::now() + PAUSE);
+                }
+                Poll::Pending
             }
         });
         match frame.await {

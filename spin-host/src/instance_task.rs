@@ -59,10 +59,13 @@ pub(crate) async fn run(pool: Arc<Pool>, instance: NewInstance, first: Option<Pe
     };
     let (proxy, outcome) = (&instance.proxy, &instance.outcome);
     let mut deliveries = FuturesUnordered::new();
+    // A guest of WASI 0.2 handles one request at a time, which only holds up itself.
+    let is_held_up = || matches!(proxy, Proxy::P3(_)) && !mailbox.has_reported();
     let mut event_loop = pin!(ending.store.run_concurrent(async |accessor| {
         serve(accessor, proxy, &mailbox, outcome, limits).await
     }));
     let result = poll_fn(|cx| {
+        mailbox.expect_report();
         // The guest's ready work comes first: a trap in it would lose a request taken before.
         let was_busy = activity.status != Status::Idle;
         if was_busy && let Poll::Ready(error) = event_loop.as_mut().poll(cx) {
@@ -87,7 +90,8 @@ pub(crate) async fn run(pool: Arc<Pool>, instance: NewInstance, first: Option<Pe
         }
         if let Some(begun) = mailbox.take_begun() {
             activity.request_began();
-            deliveries.push(deliver(begun, Arc::clone(outcome), limits.request_timeout));
+            let outcome = Arc::clone(outcome);
+            deliveries.push(deliver(begun, outcome, limits.request_timeout, is_held_up));
         }
         while let Poll::Ready(Some(())) = deliveries.poll_next_unpin(cx) {}
         let streams = outcome.watch_streams(cx.waker());
@@ -255,8 +259,10 @@ struct Content {
     /// The request that the event loop has just passed to the guest.
     begun: Option<Begun>,
     guest: Guest,
-    /// Set if the event loop did not take a request, until it runs again.
+    /// Set if the event loop did not take a request, until it reports again.
     stalled: bool,
+    /// Whether the event loop has reported since the task began to poll it. It does unless a guest stalls it.
+    reported: bool,
 }
 
 /// State of the guest, as its event loop reports it.
@@ -281,6 +287,7 @@ impl Mailbox {
                 works: true,
             },
             stalled: false,
+            reported: false,
         }))
     }
 
@@ -303,6 +310,7 @@ impl Mailbox {
         let mut content = self.content();
         content.guest = guest;
         content.stalled = false;
+        content.reported = true;
     }
 
     fn put(&self, pending: Pending) {
@@ -319,6 +327,14 @@ impl Mailbox {
 
     fn take_begun(&self) -> Option<Begun> {
         self.content().begun.take()
+    }
+
+    fn expect_report(&self) {
+        self.content().reported = false;
+    }
+
+    fn has_reported(&self) -> bool {
+        self.content().reported
     }
 
     /// Removes the request that the event loop did not take, and notes that it stalls.

@@ -79,10 +79,10 @@ async fn equal_routes_of_two_components_are_counted_apart_at_the_edge() {
     let directory = tempfile::tempdir().unwrap();
     let manifest =
         fs::read_to_string(workspace("metrics-host/tests/misbehaving/spin.toml")).unwrap();
-    let component = workspace("target/wasm32-wasip2/component/misbehaving_component.wasm");
+    let components = workspace("target/wasm32-wasip2");
     let manifest = manifest.replace(
-        "../../../target/wasm32-wasip2/component/misbehaving_component.wasm",
-        component.to_str().unwrap(),
+        "../../../target/wasm32-wasip2",
+        components.to_str().unwrap(),
     );
     let (_, definition) = manifest.split_once("[component.misbehaving]").unwrap();
     let manifest = format!(

@@ -139,7 +139,10 @@ async fn spans_and_log_records_are_dropped_one_by_one() {
         { "key": "http.response.status_code", "value": { "intValue": 200.0 } },
     ] });
     let wrong = json!({ "kind": "SPAN_KIND_NONSENSE" });
-    let body = json!({ "resourceSpans": [{ "scopeSpans": [{ "spans": [span, wrong, span] }] }] });
+    let body = json!({ "resourceSpans": [{ "scopeSpans": [{
+        "scope": { "name": "spin" },
+        "spans": [span, wrong, span],
+    }] }] });
     let reply = post(&host, "/v1/traces", &[JSON], body.to_string()).await;
     let told = reply.json()["partialSuccess"]["errorMessage"].to_string();
     assert!(
@@ -159,6 +162,7 @@ async fn spans_and_log_records_are_dropped_one_by_one() {
         ("server", 2.0),
         ("malformed", 1.0),
         ("other", 0.0),
+        ("foreign", 0.0),
         ("unusable", 0.0),
     ] {
         assert_eq!(
