@@ -118,7 +118,7 @@ pub(crate) const STIRRED: &[Expectation] = table! {
         "Telemetry Batches" "A" Now |_| per_second(2);
         "Telemetry Batches" "B" Now |_| per_second(1);
         "Rejected and Lost Telemetry" "A" Now |_| only(&[("malformed", 1), ("key", 1)]);
-        "Rejected and Lost Telemetry" "B" Now |_| only(&[("summary", 1)]);
+        "Rejected and Lost Telemetry" "B" Now |_| only(&[("temporality", 1)]);
         "Rejected and Lost Telemetry" "C" Now |_| One(often(1));
         "Rejected and Lost Telemetry" "D" Now |_| One(often(LOST));
         "Series" "B" Now |_| One(exactly(1.0));

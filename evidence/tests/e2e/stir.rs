@@ -91,12 +91,12 @@ fn batches() -> [FrozenBatch; 3] {
     })
 }
 
-/// Metrics of another program: a counter, and a summary, which Prometheus cannot add up.
+/// Metrics of another program: a counter, and one that does not say how it adds up.
 fn points() -> Value {
     let counter = json!({ "aggregationTemporality": 1, "isMonotonic": true, "dataPoints": [{ "asInt": "3" }] });
     json!({ "resourceMetrics": [{ "scopeMetrics": [{ "metrics": [
         { "name": "stirred", "sum": counter },
-        { "name": "summed_up", "summary": { "dataPoints": [{ "count": "1", "sum": 2.0 }] } },
+        { "name": "summed_up", "sum": { "dataPoints": [{ "asInt": "1" }] } },
     ] }] }] })
 }
 

@@ -53,7 +53,7 @@ pub struct Family {
 pub type Labels = Vec<(String, String)>;
 
 /// Identity of a stream: resource, scope, name, unit, type, temporality, monotonicity and attributes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stream {
     /// Hash of all of it.
     pub id: [u8; 16],
@@ -189,6 +189,19 @@ struct Context {
     family: Arc<Family>,
     identity: Sha256,
     details: [u8; 16],
+}
+
+impl Context {
+    fn stream(&self, attributes: &[KeyValue]) -> Stream {
+        let mut identity = self.identity.clone();
+        hash_attributes(&mut identity, attributes);
+        let legacy_id: [u8; 16] = first(identity);
+        Stream {
+            // Both parts are hashes, so all bits of their combination depend on each.
+            id: std::array::from_fn(|index| legacy_id[index] ^ self.details[index]),
+            legacy_id,
+        }
+    }
 }
 
 /// The common fields of a data point.
@@ -352,17 +365,16 @@ impl Reader<'_> {
         let Some(labels) = labels.filter(|_| family.name.len() <= self.space.max_label_len) else {
             return self.reject("labels", 1);
         };
-        let mut identity = context.identity.clone();
-        hash_attributes(&mut identity, common.attributes);
-        let legacy_id: [u8; 16] = first(identity);
-        let details = context.details;
+        let has_interval = common.start_unix_nanos > 0 && common.time_unix_nanos > 0;
+        // An increment without an interval is only added, whoever sends it.
+        let is_anonymous = matches!(value, PointValue::More(_)) && !has_interval;
         self.read.points.push(Point {
             family: Arc::clone(family),
             labels,
-            stream: Stream {
-                // Both parts are hashes, so all bits of their combination depend on each.
-                id: std::array::from_fn(|index| legacy_id[index] ^ details[index]),
-                legacy_id,
+            stream: if is_anonymous {
+                Stream::default()
+            } else {
+                context.stream(common.attributes)
             },
             start_unix_nanos: common.start_unix_nanos,
             time_unix_nanos: common.time_unix_nanos,
@@ -572,7 +584,7 @@ mod tests {
         let sum = |unit: &str, temporality: u8, is_monotonic: bool, attribute: &str| {
             json!({ "name": "n", "unit": unit, "sum": {
                 "aggregationTemporality": temporality, "isMonotonic": is_monotonic, "dataPoints": [
-                    { "asInt": 1, "attributes": [{ "key": attribute, "value": { "intValue": 1 } }] }] } })
+                    { "asInt": 1, "startTimeUnixNano": 1, "timeUnixNano": 2, "attributes": [{ "key": attribute, "value": { "intValue": 1 } }] }] } })
         };
         let histogram = json!({ "name": "n", "histogram": { "aggregationTemporality": 2, "dataPoints": [{ "count": 1 }] } });
         let metrics = [

@@ -99,7 +99,7 @@ impl Tracks<'_> {
         Ok(Gain::Amount(total))
     }
 
-    /// Records the amount of an interval. One without an end cannot be recognised later.
+    /// Records the amount of an interval. Without a start and an end, it cannot be recognised later.
     ///
     /// # Errors
     /// The reason for which it cannot be counted.
@@ -109,7 +109,7 @@ impl Tracks<'_> {
             report.start_unix_nanos,
             report.time_unix_nanos,
         );
-        if end == 0 {
+        if start == 0 || end == 0 {
             return Ok(Gain::Amount(amount));
         }
         if let Some(known) = self.get(&(stream, start, end)) {
@@ -119,13 +119,13 @@ impl Tracks<'_> {
                 Err("interval")
             };
         }
-        let before = |start| (start > 0).then(|| self.keys(stream).find(|key| key.2 == start))?;
+        let before = |start| self.keys(stream).find(|key| key.2 == start);
         let continued = before(start);
         let forgotten = match continued {
             // The last two intervals of a process are remembered: a retry may arrive after its successor.
             Some(last) => {
                 if let Some(older) = before(last.1) {
-                    self.replaced.insert(older, None);
+                    self.remove(older);
                 }
                 None
             }
@@ -150,6 +150,14 @@ impl Tracks<'_> {
             forgotten,
         };
         self.replaced.insert(key, Some(track));
+    }
+
+    fn remove(&mut self, key: TrackKey) {
+        if self.committed.contains_key(&key) {
+            self.replaced.insert(key, None);
+        } else {
+            self.replaced.remove(&key);
+        }
     }
 
     fn keys(&self, stream: [u8; 16]) -> impl Iterator<Item = TrackKey> {
@@ -184,7 +192,7 @@ impl Tracks<'_> {
             .into_iter()
             .min_by_key(|(seen, key, _)| (*seen, *key));
         Ok(oldest.map_or(forgotten, |(seen, key, _)| {
-            self.replaced.insert(key, None);
+            self.remove(key);
             forgotten.max(Some(seen))
         }))
     }
@@ -368,10 +376,10 @@ mod tests {
             (3, 5, 7.0, Ok(26.0)),
             (3, 5, 7.0, Ok(26.0)),
             (5, 6, 1.0, Ok(27.0)),
-            (0, 6, 2.0, Ok(29.0)),
-            (0, 6, 2.0, Ok(29.0)),
-            (0, 0, 1.0, Ok(30.0)), // without times, nothing can be recognised
-            (0, 0, 1.0, Ok(31.0)),
+            (0, 6, 1.0, Ok(28.0)), // without a start, nothing can be recognised
+            (0, 6, 1.0, Ok(29.0)),
+            (7, 0, 1.0, Ok(30.0)),
+            (7, 0, 1.0, Ok(31.0)),
         ] {
             let sum = remembered.delta(start, end, amount);
             assert_eq!(sum, expected, "{amount} from {start} to {end}");

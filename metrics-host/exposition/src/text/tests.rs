@@ -669,6 +669,8 @@ proptest! {
             let read = page.read();
             for name in read.names() {
                 prop_assert!(!["up", "job_up"].contains(&name) && !name.starts_with("app_") && !name.starts_with("process_"), "{name}");
+                // An empty label is no label, so it could make two series one.
+                prop_assert!(read.samples(name).all(|(labels, _)| labels.values().all(|value| !value.is_empty())));
                 let family = read.family(name);
                 if ["counter", "histogram"].contains(&read.kind(family).unwrap()) {
                     for (labels, value) in before.samples(name) {
