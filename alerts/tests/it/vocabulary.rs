@@ -2,7 +2,7 @@
 
 use crate::{
     expression::{Selector, selectors, without_variables},
-    host::{post, scrape, serve, sidecar},
+    host::{post, scrape, serve, sidecar, sidecar_of_items},
     rules::{RulesFile, file, read, stems},
 };
 use serde_json::{Value, json};
@@ -184,7 +184,7 @@ async fn what_rules_dashboards_and_runbooks_name_is_exposed_with_its_labels() {
 
 #[tokio::test]
 async fn what_rules_count_exists_before_its_first_event() {
-    let (serve, sidecar) = tokio::join!(serve(), sidecar());
+    let (serve, sidecar) = tokio::join!(serve(), sidecar_of_items());
     for host in [serve, sidecar] {
         let exposed = scrape(&host).await;
         let recorded = recorded();
@@ -203,6 +203,6 @@ async fn what_rules_count_exists_before_its_first_event() {
         // The error ratio exists also before the first 5xx.
         let requests = exposed.samples("app_requests_total");
         let mut errors = requests.filter(|(labels, _)| labels["http_status"].starts_with('5'));
-        assert!(errors.any(|(labels, _)| labels["endpoint"] == "other"));
+        assert!(errors.any(|(labels, _)| labels["component"] == "items"));
     }
 }
