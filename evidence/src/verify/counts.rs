@@ -109,7 +109,8 @@ fn value(page: &Exposition, name: &str, series: &Labels) -> Option<f64> {
     let bound = |labels: &Labels| labels.get("le").and_then(|le| le.parse::<f64>().ok());
     let is = |labels: &Labels| {
         let mut others = labels.iter().filter(|(label, _)| *label != "le");
-        others.all(|(label, value)| series.get(label) == Some(value))
+        // Prometheus drops a label without a value.
+        others.all(|(label, value)| series.get(label).map_or("", String::as_str) == value)
             && bound(labels) == bound(series)
     };
     let found = page.samples(name).find(|(labels, _)| is(labels));

@@ -2,27 +2,25 @@
 
 use metric::{Family, Kind};
 use prometheus::proto::{Bucket, Counter, Histogram, LabelPair, Metric, MetricFamily, MetricType};
-use request_counts::{ApplicationCounts, Component, ComponentFailure, RequestCounts};
-use telemetry::histogram::BOUNDS_SECONDS;
+use request_counts::{ApplicationCounts, Component, ComponentFailure, OTHER, RequestCounts};
+use telemetry::{attribute, histogram::BOUNDS_SECONDS};
 
 /// Returns the `app_*` families and those about what they lack.
 pub(super) fn of_applications(counts: &ApplicationCounts) -> Vec<MetricFamily> {
     let per_component = |declared: Family, value: fn(&RequestCounts) -> u64| {
-        let metrics = counts
-            .iter()
-            .map(|(component, counts)| counter(declared, component, &[], value(counts)));
+        let metrics = counts.iter().filter_map(|(component, counts)| {
+            let count = value(counts);
+            is_shown(counts, count).then(|| counter(declared, component, &[], count))
+        });
         family(declared, metrics.collect())
     };
     let failures = counts.iter().flat_map(|(component, counts)| {
-        ComponentFailure::ALL.map(|failure| {
+        ComponentFailure::ALL.into_iter().filter_map(|failure| {
             let count = counts.component_failures.get(&failure).copied();
+            let count = count.unwrap_or_default();
             let reason = [failure.as_str()];
-            counter(
-                metric::COMPONENT_FAILURES,
-                component,
-                &reason,
-                count.unwrap_or_default(),
-            )
+            is_shown(counts, count)
+                .then(|| counter(metric::COMPONENT_FAILURES, component, &reason, count))
         })
     });
     let mut families = of_requests([metric::REQUESTS, metric::LATENCY], counts);
@@ -32,6 +30,12 @@ pub(super) fn of_applications(counts: &ApplicationCounts) -> Vec<MetricFamily> {
         per_component(metric::LOST_REQUESTS, |counts| counts.lost),
     ]);
     families
+}
+
+/// Returns whether a counter of failures is shown: not the zeros of requests that reach no component, which cannot fail.
+fn is_shown(counts: &RequestCounts, count: u64) -> bool {
+    let reached_none = |endpoint: &String| [attribute::UNREPORTED, OTHER].contains(&&**endpoint);
+    count > 0 || !counts.latency.keys().all(reached_none)
 }
 
 /// Returns the families of `requests` and `durations`.

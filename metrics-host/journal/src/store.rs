@@ -11,7 +11,8 @@ use request_counts::{
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 use serde::{Serialize, de::DeserializeOwned};
 use std::{
-    collections::BTreeMap,
+    cell::RefCell,
+    collections::{BTreeMap, HashMap},
     path::{Path, PathBuf},
 };
 use telemetry::{Histogram, histogram::BUCKETS};
@@ -131,6 +132,8 @@ pub(super) struct LastBatch {
 #[derive(Debug)]
 pub(super) struct Store {
     connection: Connection,
+    /// Ids of components by reporter, also of those that the transaction in progress adds.
+    component_ids: RefCell<[HashMap<Component, i64>; 2]>,
     /// Latest `seen` in any table, in seconds of the host's uptime.
     pub(super) last_seen: u64,
 }
@@ -161,6 +164,7 @@ impl Store {
         migrate(&mut connection, MIGRATIONS.len())?;
         let mut store = Self {
             connection,
+            component_ids: RefCell::default(),
             last_seen: 0,
         };
         let state = store.read()?;
@@ -178,6 +182,7 @@ impl Store {
 
     /// Rolls the transaction back, unless SQLite has done so itself.
     pub(super) fn roll_back(&self) {
+        self.component_ids.take();
         if !self.connection.is_autocommit()
             && let Err(error) = self.connection.execute_batch("ROLLBACK")
         {
@@ -239,20 +244,26 @@ impl Store {
 
     /// Finds the id of a component, or adds the component.
     fn component_id(&self, reporter: Reporter, component: &Component) -> rusqlite::Result<i64> {
-        let Component {
-            application,
-            component,
-        } = component;
-        let names = params![reporter.as_str(), application, component];
+        let known = &mut self.component_ids.borrow_mut()[reporter as usize];
+        if let Some(id) = known.get(component) {
+            return Ok(*id);
+        }
+        let names = params![
+            reporter.as_str(),
+            component.application,
+            component.component
+        ];
         let mut statement = self.connection.prepare_cached(FIND_COMPONENT)?;
         let found = statement.query_row(names, |row| row.get(0)).optional()?;
-        found.map_or_else(
-            || {
+        let id = match found {
+            Some(id) => id,
+            None => {
                 self.put(ADD_COMPONENT, names)?;
-                Ok(self.connection.last_insert_rowid())
-            },
-            Ok,
-        )
+                self.connection.last_insert_rowid()
+            }
+        };
+        known.insert(component.clone(), id);
+        Ok(id)
     }
 
     fn put_component(

@@ -1,7 +1,7 @@
 //! Counters of several components.
 
 use crate::{Component, LabelSpace, OTHER, RequestCounts, Room};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map::Entry};
 use telemetry::{Histogram, Series};
 
 /// Counters of requests by component: totals at one moment, or the increments of one change.
@@ -73,7 +73,13 @@ impl ApplicationCounts {
             };
             let mut increments = known.unwrap_or(&nothing).change(series, room);
             increments.lost = lost;
-            change.of(component).merge(&increments);
+            match change.0.entry(component.clone()) {
+                Entry::Vacant(vacant) => {
+                    vacant.insert(increments);
+                }
+                // Several that do not fit.
+                Entry::Occupied(occupied) => occupied.into_mut().merge(&increments),
+            }
         }
         change
     }
