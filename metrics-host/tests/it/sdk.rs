@@ -68,13 +68,13 @@ impl Sdk {
     async fn record(self, address: SocketAddr, encoding: &str) -> Vec<Expected> {
         let folder = workspace("metrics-host/tests/it/sdk");
         let mut command = if self.script.ends_with(".py") {
-            let python = installed("tools/python.sh", "sdk/requirements.txt").join("bin/python");
+            let python = installed("requirements.txt").join("bin/python");
             let mut command = Command::new(python);
             command.arg(folder.join(self.script));
             command
         } else {
             let mut command = Command::new("node");
-            command.env("NODE_PACKAGES", installed("tools/node.sh", "sdk"));
+            command.env("NODE_PACKAGES", installed("package-lock.json"));
             command.arg(folder.join(self.script));
             command
         };
@@ -99,9 +99,9 @@ impl Sdk {
 }
 
 /// Returns the folder of the packages that `lock` names; installs them first where they are missing.
-fn installed(tool: &str, lock: &str) -> PathBuf {
-    let lock = workspace("metrics-host/tests/it").join(lock);
-    let output = Command::new(workspace(tool))
+fn installed(lock: &str) -> PathBuf {
+    let lock = workspace("metrics-host/tests/it/sdk").join(lock);
+    let output = Command::new(workspace("tools/packages.sh"))
         .arg(lock)
         .stderr(Stdio::inherit())
         .output();
