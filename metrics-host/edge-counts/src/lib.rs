@@ -84,14 +84,25 @@ pub enum EdgeCountsError {
         /// The key of the counter.
         key: String,
     },
+    /// The counters of other applications leave no room.
+    #[error(
+        "counters {path}: no room for application {application:?}; choose another --state-dir, or move the file away to start from 0"
+    )]
+    Full {
+        /// The file.
+        path: String,
+        /// The application.
+        application: String,
+    },
 }
 
 impl EdgeCounts {
-    /// Opens the counters in the file at `path`; creates it if it is missing. A file of metrics-host 0.1.0 knows no
-    /// components: its counters become those of `owner`.
+    /// Opens the counters in the file at `path`; creates it if it is missing. There is room for the application of
+    /// `owner`, unless that has no name. A file of metrics-host 0.1.0 knows no components: its counters become those of
+    /// `owner`.
     ///
     /// # Errors
-    /// If the file cannot be used.
+    /// If the file cannot be used, or has no room for the application of `owner`.
     pub fn open(path: &Path, owner: &Component) -> Result<Self, EdgeCountsError> {
         let file = CounterFile::open(path, |key| Key::from_version_1(key, owner))?;
         let mut slots = HashMap::<_, Vec<_>>::new();
@@ -110,45 +121,51 @@ impl EdgeCounts {
             // Without room for the rest of its slots, a component was never counted in.
             .filter_map(|(component, slots)| ComponentSlots::claim(&file, component, slots))
             .collect();
-        Ok(Self {
+        let counts = Self {
             file,
             components: RwLock::new(components),
             last_durable: Mutex::default(),
-        })
+        };
+        let application = Component::new(&owner.application, "");
+        if *owner != Component::default() && counts.try_component(&application).is_none() {
+            return Err(EdgeCountsError::Full {
+                path: path.display().to_string(),
+                application: application.application,
+            });
+        }
+        Ok(counts)
     }
 
     /// Finds the counters of `component`, or adds them at 0. A component whose name is too long or that finds no room
     /// in the file shares the counters of its application's requests that reached no component.
     ///
     /// # Panics
-    /// If the application itself finds no room: see [`MAX_NAME_LEN`].
+    /// If the application is not the `owner` of [`EdgeCounts::open`] and finds no room itself.
     pub fn component(&self, component: &Component) -> ComponentId {
+        self.try_component(component).unwrap_or_else(|| {
+            tracing::warn!(
+                ?component,
+                "no room for the component's own counters; its requests count with those that reach no component"
+            );
+            let application = Component::new(&component.application, "");
+            self.try_component(&application)
+                .expect("the owner's counters exist since the file was opened")
+        })
+    }
+
+    fn try_component(&self, component: &Component) -> Option<ComponentId> {
         let mut components = self
             .components
             .write()
             .unwrap_or_else(PoisonError::into_inner);
         let known = components.iter().position(|known| known.name == *component);
-        if let Some(index) = known {
-            return ComponentId(index);
-        }
-        let claimed = component
-            .is_legible(MAX_NAME_LEN)
-            .then(|| ComponentSlots::claim(&self.file, component.clone(), Vec::new()))
-            .flatten();
-        if let Some(slots) = claimed {
-            components.push(slots);
-            return ComponentId(components.len() - 1);
-        }
-        drop(components);
-        assert!(
-            !component.component.is_empty(),
-            "no room for the counters of {component:?}"
-        );
-        tracing::warn!(
-            ?component,
-            "no room for the component's own counters; its requests count with those that reach no component"
-        );
-        self.component(&Component::new(&component.application, ""))
+        known.map(ComponentId).or_else(|| {
+            let fits = component.is_legible(MAX_NAME_LEN);
+            let slots =
+                fits.then(|| ComponentSlots::claim(&self.file, component.clone(), Vec::new()));
+            components.push(slots.flatten()?);
+            Some(ComponentId(components.len() - 1))
+        })
     }
 
     /// Counts one request; `failed` if it ended in an internal exception.
@@ -513,6 +530,31 @@ mod tests {
             snapshot.requests.values().sum::<u64>(),
             2 * MAX_ENDPOINTS as u64 + 2
         );
+    }
+
+    #[test]
+    fn a_full_file_takes_no_other_application() {
+        let dir = tempfile::tempdir().unwrap();
+        let (counts, _) = open(&dir);
+        for application in 0.. {
+            if counts
+                .try_component(&Component::new(&application.to_string(), ""))
+                .is_none()
+            {
+                break;
+            }
+        }
+        drop(counts);
+        let path = dir.path().join("counters");
+        let error = EdgeCounts::open(&path, &Component::new("late", "a")).unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .contains("no room for application \"late\""),
+            "{error}"
+        );
+        EdgeCounts::open(&path, &carts()).unwrap();
+        EdgeCounts::open(&path, &Component::default()).unwrap();
     }
 
     #[test]

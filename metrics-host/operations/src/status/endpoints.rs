@@ -5,6 +5,7 @@ use super::{
     totals::Totals,
     words,
 };
+use request_counts::Component;
 use std::{collections::BTreeMap, time::Duration};
 
 /// Most rows. Hosted applications have few routes, but senders of telemetry may have many.
@@ -30,6 +31,8 @@ pub(super) struct Row {
     pub(super) application: String,
     pub(super) component: String,
     pub(super) endpoint: String,
+    /// Label matchers of the row's samples on `/metrics`.
+    matchers: Vec<String>,
     /// Numbers of the recent window.
     pub(super) late: Cells,
     /// Numbers since counting began.
@@ -65,16 +68,20 @@ impl Table {
                 }
             }
         }
-        let sum = |name: &str, (late, ever)| Row {
-            application: name.to_owned(),
+        let sum = |application: Option<&str>, (late, ever)| Row {
+            application: application.unwrap_or_default().to_owned(),
             component: String::new(),
             endpoint: String::new(),
+            matchers: application
+                .map(|name| matcher("application", name))
+                .into_iter()
+                .collect(),
             late: Cells::new(late),
             ever: Cells::new(ever),
         };
         let mut applications: Vec<_> = applications
             .into_iter()
-            .map(|(name, sums)| sum(name, sums))
+            .map(|(name, sums)| sum(Some(name), sums))
             .collect();
         applications.sort_by(|one, other| {
             let by_failures = other.late.error_ratio().total_cmp(&one.late.error_ratio());
@@ -88,7 +95,7 @@ impl Table {
         Self {
             window: words::span(since(start, now).min(WINDOW)),
             more: rows.len().saturating_sub(MAX_ROWS),
-            total: sum("", all),
+            total: sum(application, all),
             names_components,
             applications,
             rows: rows
@@ -105,12 +112,43 @@ fn since(start: &Sample, now: &Sample) -> Duration {
 }
 
 fn row(place: &Place, late: Totals, ever: Totals) -> Row {
+    let Component {
+        application,
+        component,
+    } = &place.component;
     Row {
-        application: place.component.application.clone(),
-        component: place.component.component.clone(),
+        matchers: vec![
+            matcher("application", application),
+            matcher("component", component),
+            matcher("endpoint", &place.endpoint),
+        ],
+        application: application.clone(),
+        component: component.clone(),
         endpoint: place.endpoint.clone(),
         late: Cells::new(late),
         ever: Cells::new(ever),
+    }
+}
+
+fn matcher(label: &str, value: &str) -> String {
+    format!("{label}=\"{value}\"")
+}
+
+impl Row {
+    /// Returns the selector of the row's samples.
+    pub(super) fn selector(&self) -> String {
+        match &self.matchers[..] {
+            [] => String::new(),
+            matchers => format!("{{{}}}", matchers.join(",")),
+        }
+    }
+
+    /// Returns the selector of those that count failed requests.
+    pub(super) fn failed_selector(&self) -> String {
+        let failed = "http_status=~\"5..\"".to_owned();
+        let matchers = self.matchers.iter().chain([&failed]);
+        let matchers: Vec<_> = matchers.map(String::as_str).collect();
+        format!("{{{}}}", matchers.join(","))
     }
 }
 
@@ -158,7 +196,6 @@ impl Cells {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use request_counts::Component;
     use std::{sync::Arc, time::Instant};
 
     fn place(application: &str, endpoint: &str) -> Place {
