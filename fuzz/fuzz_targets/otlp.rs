@@ -74,14 +74,15 @@ fn check_value(point: &Point) {
 
 fn check_spans(message: &ExportTraceServiceRequest) {
     let spans = otlp::requests(message);
-    assert_eq!(spans.requests.requests(), spans.ends_unix_nanos.len() as u64);
+    let requests: u64 = spans.requests.iter().map(|(_, requests)| requests.requests()).sum();
+    assert_eq!(requests, spans.ends_unix_nanos.len() as u64);
     let all = message
         .resource_spans
         .iter()
         .flat_map(|resource| &resource.scope_spans)
         .map(|scope| scope.spans.len() as u64)
         .sum::<u64>();
-    assert_eq!(spans.requests.requests() + spans.skipped + spans.rejected, all);
+    assert_eq!(requests + spans.skipped + spans.foreign + spans.rejected, all);
 }
 
 /// Returns whether `name` is valid in Prometheus; source: <https://prometheus.io/docs/concepts/data_model/>.
