@@ -1,7 +1,6 @@
 //! A histogram with bounds chosen by its sender. Histograms with different bounds add up without interpolation: at each
 //! bound stands the number of values that are certainly at or below it.
 
-use crate::exact;
 use serde::{Deserialize, Serialize};
 
 /// Octaves of the bounds of an exponential histogram: 2^-20 (a millionth) to 2^40.
@@ -11,12 +10,10 @@ const OCTAVES: std::ops::RangeInclusive<i32> = -20..=40;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Buckets {
     /// Upper bounds, inclusive, ascending.
-    #[serde(deserialize_with = "exact::numbers")]
     pub bounds: Vec<f64>,
     /// Number of values in each bucket, not cumulative; one bucket more than bounds.
     pub counts: Vec<u64>,
     /// Sum of the values, in the metric's unit; missing if a sender gave none, or one that is not finite.
-    #[serde(deserialize_with = "exact::optional")]
     pub sum: Option<f64>,
 }
 

@@ -78,10 +78,8 @@ impl Export for ExportLogsServiceRequest {
 /// # Errors
 /// If the bytes are neither JSON nor protobuf, or if no part of the message is readable.
 pub fn decode<M: Export>(encoding: Encoding, bytes: &[u8]) -> Result<Decoded<M>, DecodeError> {
-    let schema = Schema::get();
-    let root = schema.message(M::TYPE);
     let (output, good) = match encoding {
-        Encoding::Json => json::transcode(schema, root, bytes)?,
+        Encoding::Json => json::transcode(Schema::get(), M::TYPE, bytes)?,
         Encoding::Protobuf => match M::decode(bytes) {
             Ok(message) => {
                 return Ok(Decoded {
@@ -90,7 +88,7 @@ pub fn decode<M: Export>(encoding: Encoding, bytes: &[u8]) -> Result<Decoded<M>,
                 });
             }
             // prost reads a message whole or not at all.
-            Err(error) => protobuf::transcode(schema, root, bytes).ok_or(error)?,
+            Err(error) => protobuf::transcode(Schema::get(), M::TYPE, bytes).ok_or(error)?,
         },
     };
     let Output {

@@ -16,7 +16,6 @@
 mod attribute;
 mod buckets;
 mod decode;
-mod exact;
 mod metrics;
 mod name;
 mod reply;

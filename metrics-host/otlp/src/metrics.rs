@@ -7,7 +7,6 @@ use super::{
     Buckets, Uncounted,
     attribute::{self, Labelled, text},
     buckets::Zero,
-    exact,
     name::{self, Suffix},
     resource::{Sender, Target},
 };
@@ -100,7 +99,7 @@ pub enum PointValue {
 #[serde(rename_all = "snake_case")]
 pub enum Amount {
     /// The value of a sum.
-    Number(#[serde(deserialize_with = "exact::number")] f64),
+    Number(f64),
     /// The buckets of a histogram.
     Histogram(Buckets),
 }

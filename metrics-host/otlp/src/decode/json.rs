@@ -10,26 +10,19 @@ use super::{
     repair,
     schema::{Field, Kind, MessageType, Schema},
 };
-use serde::{
-    Deserialize,
-    de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor},
-};
-use serde_json::value::RawValue;
-use std::{
-    borrow::Cow,
-    fmt::{self, Display},
-};
+use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use std::fmt::{self, Display};
 
 /// Messages in each other. It is below the limits of serde_json (128 objects and lists) and prost (100 messages).
 const MAX_DEPTH: usize = 60;
 
-/// Writes the good parts of a message. Returns whether the message itself is good.
+/// Writes the good parts of a message of the type `root`. Returns whether the message itself is good.
 ///
 /// # Errors
 /// If the bytes are not a JSON object.
 pub(super) fn transcode(
     schema: &'static Schema,
-    root: &'static MessageType,
+    root: &str,
     bytes: &[u8],
 ) -> Result<(Output, bool), serde_json::Error> {
     let read = |text: &str| {
@@ -37,7 +30,7 @@ pub(super) fn transcode(
         let mut reader = serde_json::Deserializer::from_str(text);
         let object = Object {
             schema,
-            of: root,
+            of: schema.message(root),
             output: &mut output,
         };
         let good = reader.deserialize_map(object)?;
@@ -168,6 +161,10 @@ impl Value<'_> {
     fn integer(self, value: i128) -> bool {
         let good = self.is_single()
             && match self.field.kind {
+                Kind::Double => {
+                    self.output.double(self.field, value as f64);
+                    true
+                }
                 Kind::Bool | Kind::String | Kind::Bytes | Kind::Message(_) => false,
                 _ => self.output.integer(self.field, value),
             };
@@ -183,21 +180,6 @@ impl Value<'_> {
             // Larger ones are out of range.
             _ if value.fract() == 0.0 && value.abs() < 1e30 => self.integer(value as i128),
             _ => self.wrong(value),
-        }
-    }
-
-    /// Reads a double as written: `serde_json` may miss the last bit.
-    fn double(self, written: &str) -> bool {
-        match written.as_bytes() {
-            [b'"', ..] => match serde_json::from_str::<Cow<'_, str>>(written) {
-                Ok(text) => self.text(&text),
-                Err(_) => self.wrong(written),
-            },
-            b"null" => !self.in_list || self.wrong(written),
-            _ => match written.parse::<f64>() {
-                Ok(value) if value.is_finite() => self.float(value),
-                _ => self.wrong(written),
-            },
         }
     }
 
@@ -253,9 +235,6 @@ impl<'de> DeserializeSeed<'de> for Value<'_> {
     type Value = bool;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<bool, D::Error> {
-        if self.field.kind == Kind::Double && self.is_single() {
-            return Ok(self.double(<&RawValue>::deserialize(deserializer)?.get()));
-        }
         deserializer.deserialize_any(self)
     }
 }

@@ -12,10 +12,10 @@ use std::borrow::Cow;
 /// Messages in each other; prost reads 100.
 const MAX_DEPTH: usize = 60;
 
-/// Writes the good parts of a message, and returns whether the message itself is good; `None` if it is not protobuf.
+/// Writes the good parts of a message of the type `root`, and returns whether the message itself is good; `None` if it is not protobuf.
 pub(super) fn transcode(
     schema: &'static Schema,
-    root: &'static MessageType,
+    root: &str,
     bytes: &[u8],
 ) -> Option<(Output, bool)> {
     let mut output = Output::default();
@@ -23,7 +23,7 @@ pub(super) fn transcode(
         schema,
         output: &mut output,
     };
-    let good = reader.fields(root, bytes)?;
+    let good = reader.fields(schema.message(root), bytes)?;
     Some((output, good))
 }
 
