@@ -128,22 +128,20 @@ pub(super) fn label(key: &str) -> Cow<'_, str> {
     if is_name {
         return key.into();
     }
-    let mut name = String::with_capacity(key.len());
-    for c in key.chars() {
-        if c.is_ascii_alphanumeric() {
-            name.push(c);
-        } else if !name.ends_with('_') {
-            name.push('_');
-        }
-    }
+    let mut name = collapsed(key);
     if name.starts_with(|first: char| first.is_ascii_digit()) {
         name.insert_str(0, "key_");
     }
     name.into()
 }
 
-/// Replaces each run of characters that are neither letters nor digits with one underscore, but at the end.
+/// The same as [`collapsed`], without an underscore at the end.
 fn sanitized(text: &str) -> String {
+    collapsed(text).trim_end_matches('_').to_owned()
+}
+
+/// Replaces each run of characters that are neither letters nor digits with one underscore.
+fn collapsed(text: &str) -> String {
     let mut name = String::with_capacity(text.len());
     for c in text.chars() {
         if c.is_ascii_alphanumeric() {
@@ -152,7 +150,7 @@ fn sanitized(text: &str) -> String {
             name.push('_');
         }
     }
-    name.trim_end_matches('_').to_owned()
+    name
 }
 
 /// Returns the words of a unit: `By/s` becomes `bytes_per_second`. Annotations such as `{request}` are left out.
