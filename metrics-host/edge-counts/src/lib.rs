@@ -20,7 +20,9 @@ use std::{
     collections::HashMap,
     io,
     path::Path,
-    sync::{Mutex, PoisonError, RwLock, atomic::Ordering::Relaxed},
+    sync::{
+        Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, atomic::Ordering::Relaxed,
+    },
     time::Duration,
 };
 use telemetry::{Histogram, histogram, method};
@@ -154,10 +156,7 @@ impl EdgeCounts {
     }
 
     fn try_component(&self, component: &Component) -> Option<ComponentId> {
-        let mut components = self
-            .components
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut components = self.write();
         let known = components.iter().position(|known| known.name == *component);
         known.map(ComponentId).or_else(|| {
             let fits = component.is_legible(MAX_NAME_LEN);
@@ -194,10 +193,7 @@ impl EdgeCounts {
 
     /// Counts one failure of a component.
     pub fn record_failure(&self, component: ComponentId, failure: ComponentFailure) {
-        let components = self
-            .components
-            .read()
-            .unwrap_or_else(PoisonError::into_inner);
+        let components = self.read();
         self.increment(components[component.0].failures[failure as usize]);
     }
 
@@ -228,10 +224,7 @@ impl EdgeCounts {
 
     /// Returns the current counters, which may not be on disk yet.
     pub fn latest(&self) -> ApplicationCounts {
-        let components = self
-            .components
-            .read()
-            .unwrap_or_else(PoisonError::into_inner);
+        let components = self.read();
         let mut snapshot = ApplicationCounts::default();
         for component in components.iter() {
             *snapshot.of(&component.name) = self.counts_of(component);
@@ -273,16 +266,9 @@ impl EdgeCounts {
     fn slots(&self, component: ComponentId, method: &str, endpoint: &str, status: u16) -> Slots {
         let method = method::normalize(method);
         let status = Status::Code(status);
-        let known = self
-            .components
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)[component.0]
-            .find(method, endpoint, status);
+        let known = self.read()[component.0].find(method, endpoint, status);
         known.unwrap_or_else(|| {
-            let mut components = self
-                .components
-                .write()
-                .unwrap_or_else(PoisonError::into_inner);
+            let mut components = self.write();
             let component = &mut components[component.0];
             component
                 .add(&self.file, method, endpoint, status)
@@ -295,6 +281,18 @@ impl EdgeCounts {
                 })
                 .expect("the overflow series exist since the component was added")
         })
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Vec<ComponentSlots>> {
+        self.components
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Vec<ComponentSlots>> {
+        self.components
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn increment(&self, slot: SlotId) {

@@ -4,8 +4,7 @@ use crate::{RequestBody, Upstream};
 use edge_counts::{ComponentId, EdgeCounts};
 use http::{Request, StatusCode, header};
 use http_body_util::{BodyExt, Limited};
-use request_counts::Component;
-use std::{error::Error, sync::Arc, time::Duration};
+use std::{collections::HashMap, error::Error, sync::Arc, time::Duration};
 use telemetry::{Route, RouteCatalogue, attribute, inline, method};
 use tokio::sync::Semaphore;
 
@@ -26,10 +25,12 @@ const UNROUTED: [(&str, u16); 6] = [
 const METHODS: [&str; 2] = ["GET", "POST"];
 
 /// Creates every series known in advance, at 0: one per route that a target lists, or else one for the target's own
-/// route. Only applications that count inline are asked. `no_component` has the requests that reach none.
+/// route. Only applications that count inline are asked. `components` are those of the targets;
+/// `no_component` has the requests that reach none.
 pub(crate) async fn declare_series<U: Upstream>(
     upstream: &U,
     counts: &EdgeCounts,
+    components: &HashMap<String, ComponentId>,
     no_component: ComponentId,
     timeout: Duration,
 ) {
@@ -46,10 +47,7 @@ pub(crate) async fn declare_series<U: Upstream>(
         let catalogue = RouteCatalogue {
             routes: listed.unwrap_or_else(|| vec![own_route()]),
         };
-        let component = counts.component(&Component::new(
-            upstream.application(),
-            upstream.component(target),
-        ));
+        let component = components[upstream.component(target)];
         for series in catalogue.series() {
             counts.declare(component, series.method, &series.route, series.status);
         }

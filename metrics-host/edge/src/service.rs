@@ -85,8 +85,8 @@ impl<U: Upstream> Edge<U> {
             let component = upstream.component(target);
             (component.to_owned(), id(component))
         });
-        let components = components.collect();
-        catalogue::declare_series(&upstream, &counts, no_component, timeout).await;
+        let components: HashMap<_, _> = components.collect();
+        catalogue::declare_series(&upstream, &counts, &components, no_component, timeout).await;
         Self(Arc::new(Inner {
             upstream,
             counts,

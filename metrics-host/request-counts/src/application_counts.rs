@@ -1,6 +1,6 @@
 //! Counters of several components.
 
-use crate::{Component, LabelSpace, OTHER, RequestCounts, Room};
+use crate::{Component, LabelSpace, OTHER, RequestCounts, Room, update};
 use std::collections::{BTreeMap, btree_map::Entry};
 use telemetry::{Histogram, Series};
 
@@ -21,19 +21,13 @@ impl ApplicationCounts {
 
     /// Returns the counters of `component`; they begin at 0.
     pub fn of(&mut self, component: &Component) -> &mut RequestCounts {
-        // Looks the name up first, so that only a new one is copied.
-        if !self.0.contains_key(component) {
-            self.0.insert(component.clone(), RequestCounts::default());
-        }
-        self.0
-            .get_mut(component)
-            .expect("it was inserted if it was missing")
+        self.0.entry(component.clone()).or_default()
     }
 
     /// Adds the counters of `other`.
     pub fn merge(&mut self, other: &Self) {
         for (component, counts) in &other.0 {
-            self.of(component).merge(counts);
+            update(&mut self.0, component, |own| own.merge(counts));
         }
     }
 
