@@ -23,11 +23,16 @@ pub(super) fn of_applications(counts: &ApplicationCounts) -> Vec<MetricFamily> {
                 .then(|| counter(metric::COMPONENT_FAILURES, component, &reason, count))
         })
     });
+    let overflowed = counts.sum(|counts| counts.overflowed);
     let mut families = of_requests([metric::REQUESTS, metric::LATENCY], counts);
     families.extend([
         family(metric::COMPONENT_FAILURES, failures.collect()),
         per_component(metric::ERRORS, |counts| counts.errors),
         per_component(metric::LOST_REQUESTS, |counts| counts.lost),
+        family(
+            metric::OVERFLOWED,
+            vec![with_count(Metric::default(), overflowed)],
+        ),
     ]);
     families
 }
@@ -64,15 +69,6 @@ pub(super) fn of_requests(
     ]
 }
 
-/// Returns the family of a counter without labels.
-pub(super) fn single(declared: Family, count: u64) -> MetricFamily {
-    let mut counter = Counter::default();
-    counter.set_value(count as f64);
-    let mut metric = Metric::default();
-    metric.set_counter(counter);
-    family(declared, vec![metric])
-}
-
 fn family(declared: Family, metrics: Vec<Metric>) -> MetricFamily {
     let mut family = MetricFamily::default();
     family.set_name(declared.name.into());
@@ -102,9 +98,12 @@ fn labelled<'a>(labels: impl Iterator<Item = (&'a str, &'a str)>) -> Metric {
 
 /// Returns a counter of `component`; `values` are those of the labels after `application` and `component`.
 fn counter(declared: Family, component: &Component, values: &[&str], count: u64) -> Metric {
+    with_count(of_component(declared, component, values), count)
+}
+
+fn with_count(mut metric: Metric, count: u64) -> Metric {
     let mut counter = Counter::default();
     counter.set_value(count as f64);
-    let mut metric = of_component(declared, component, values);
     metric.set_counter(counter);
     metric
 }

@@ -2,9 +2,9 @@
 //! metrics about itself.
 //!
 //! [`render`] turns [`Sources`] into a page: first the host's own metrics, then those of generic OTLP senders, each
-//! sorted by name. Request counters are on disk before they are shown,
-//! so no scraped counter decreases after a power loss. If the disk refuses the latest counts, the page shows the last
-//! ones on disk and `metrics_host_state_sync_failures_total` increases.
+//! sorted by name. Request counters are on disk before they are shown, so no scraped counter decreases after a power
+//! loss. If the disk refuses the latest counts, the page shows the last ones on disk and
+//! `metrics_host_state_sync_failures_total` increases.
 
 mod families;
 mod text;
@@ -105,8 +105,6 @@ pub fn render(sources: &Sources) -> io::Result<Vec<u8>> {
     let counts = sources.request_counts();
     metrics.series.set(gauge(counts.series()));
     let mut families = families::of_applications(&counts);
-    let overflowed = counts.sum(|counts| counts.overflowed);
-    families.push(families::single(metric::OVERFLOWED, overflowed));
     let mut foreign = String::new();
     {
         let state = sources.journal.state();

@@ -449,23 +449,25 @@ fn gauges_of_two_hosts_are_two_series() {
     }
 }
 
+/// A histogram of a process since `start`, with `count` values in one bucket.
+fn times(start: u64, count: u64, bounds: &[f64], bucket: usize) -> Value {
+    let counts: Vec<_> = (0..=bounds.len())
+        .map(|index| if index == bucket { count } else { 0 })
+        .collect();
+    metric(
+        "t",
+        "s",
+        "histogram",
+        CUMULATIVE,
+        &json!([{ "startTimeUnixNano": start, "timeUnixNano": start + count,
+        "count": count, "sum": count, "bucketCounts": counts, "explicitBounds": bounds }]),
+    )
+}
+
 #[test]
 fn a_deploy_with_other_bounds_shows_the_new_ones_and_nothing_steps_back() {
     let mut page = Page::default();
-    let deploy = |start: u64, bounds: &[f64], count: u64| {
-        // All values are in the second bucket.
-        let counts: Vec<_> = (0..=bounds.len())
-            .map(|bucket| if bucket == 1 { count } else { 0 })
-            .collect();
-        metric(
-            "t",
-            "s",
-            "histogram",
-            CUMULATIVE,
-            &json!([{ "startTimeUnixNano": start, "timeUnixNano": start + count,
-            "count": count, "sum": count, "bucketCounts": counts, "explicitBounds": bounds }]),
-        )
-    };
+    let deploy = |start, bounds: &[f64], count| times(start, count, bounds, 1);
     let below = |page: &Page, le| {
         page.read()
             .value("t_seconds_bucket", &[("job", "shop"), ("le", le)])
@@ -515,37 +517,24 @@ fn quantile(quantile: f64, before: &Exposition, after: &Exposition) -> f64 {
 fn a_quantile_is_right_within_minutes_of_a_deploy_with_other_bounds() {
     let mut page = Page::default();
     // Latencies of 300 to 400 ms, first with the bounds of milliseconds.
-    let export = |start: u64, count: u64, bounds: &[f64], bucket: usize| {
-        let counts: Vec<_> = (0..=bounds.len())
-            .map(|index| if index == bucket { count } else { 0 })
-            .collect();
-        metric(
-            "t",
-            "s",
-            "histogram",
-            CUMULATIVE,
-            &json!([{ "startTimeUnixNano": start, "timeUnixNano": start + count,
-            "count": count, "bucketCounts": counts, "explicitBounds": bounds }]),
-        )
-    };
     let (old, new) = ([5.0, 10.0, 25.0, 50.0], [0.005, 0.25, 0.3, 0.4, 0.5, 10.0]);
-    page.export(&export(1, 1000, &old, 0));
+    page.export(&times(1, 1000, &old, 0));
     page.uptime = 60;
-    page.export(&export(5000, 100, &new, 3));
+    page.export(&times(5000, 100, &new, 3));
     let before = page.read();
     for minute in 2..6 {
         page.uptime = 60 * minute;
-        page.export(&export(5000, 100 * minute, &new, 3));
+        page.export(&times(5000, 100 * minute, &new, 3));
         let p95 = quantile(0.95, &before, &page.read());
         assert!((p95 - 0.395).abs() < 1e-9, "{p95} in minute {minute}");
     }
     // With coarse bounds after fine ones, once the fine ones are hidden.
-    page.export(&export(9000, 100, &[10.0], 0));
+    page.export(&times(9000, 100, &[10.0], 0));
     page.uptime += 301;
-    page.export(&export(9000, 200, &[10.0], 0));
+    page.export(&times(9000, 200, &[10.0], 0));
     page.series.expire(page.uptime);
     let before = page.read();
-    page.export(&export(9000, 300, &[10.0], 0));
+    page.export(&times(9000, 300, &[10.0], 0));
     assert!((quantile(0.5, &before, &page.read()) - 5.0).abs() < 1e-9);
 }
 
