@@ -3,16 +3,18 @@
 use super::state::State;
 use metric::Kind;
 use otlp::{
-    Amount, Expired, MetricSeries, OtlpSeries, Replacement, Series, SeriesValue, Track, TrackKey,
+    Amount, Expired, LegacyTracks, MetricSeries, OtlpSeries, Replacement, Series, SeriesValue, Sum,
+    Track,
 };
 use request_counts::{
     ApplicationCounts, Component, ComponentFailure, RequestCounts, RequestLabels,
 };
-use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params, types::ValueRef};
 use serde::{Serialize, de::DeserializeOwned};
 use std::{
     cell::RefCell,
     collections::{BTreeMap, HashMap},
+    fmt::Display,
     path::{Path, PathBuf},
 };
 use telemetry::{Histogram, histogram::BUCKETS};
@@ -24,7 +26,7 @@ const MIGRATIONS: [&str; 4] = [
     include_str!("migrations/0001_requests.sql"),
     include_str!("migrations/0002_otlp.sql"),
     include_str!("migrations/0003_components.sql"),
-    include_str!("migrations/0004_otlp_tracks.sql"),
+    include_str!("migrations/0004_otlp_sums.sql"),
 ];
 /// Largest write-ahead log kept after a checkpoint, in bytes.
 const WAL_SIZE: i64 = 16 << 20;
@@ -49,30 +51,26 @@ const PUT_TOTAL: &str = "INSERT INTO component_totals (component, name, count) V
     ON CONFLICT DO UPDATE SET count = excluded.count";
 const PUT_METRIC: &str = "INSERT INTO otlp_metrics (name, kind, help) VALUES (?, ?, ?) \
     ON CONFLICT DO UPDATE SET kind = excluded.kind, help = excluded.help";
-const PUT_SERIES: &str = "INSERT INTO otlp_series (metric, labels, amount, ended, seen, origin) \
-    VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET amount = excluded.amount, ended = excluded.ended, \
-    seen = excluded.seen, origin = excluded.origin";
-const PUT_TRACK: &str = "INSERT INTO otlp_tracks (stream, start_unix_nanos, end_unix_nanos, time_unix_nanos, amount, \
-    seen, forgotten) VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET \
-    time_unix_nanos = excluded.time_unix_nanos, amount = excluded.amount, seen = excluded.seen, \
-    forgotten = excluded.forgotten";
-const FORGET_SERIES: &str = "DELETE FROM otlp_series WHERE metric = ? AND labels = ?";
+const PUT_SERIES: &str = "INSERT INTO otlp_series (id, metric, labels) VALUES (?, ?, ?)";
+const PUT_SUM: &str = "INSERT INTO otlp_sums (id, seen, sum) VALUES (?, ?, ?)";
+const UPDATE_SUM: &str = "UPDATE otlp_sums SET seen = ?2, sum = ?3 WHERE id = ?1";
+const FORGET_SERIES: &str = "DELETE FROM otlp_series WHERE id = ?";
+const FORGET_SUM: &str = "DELETE FROM otlp_sums WHERE id = ?";
 const FORGET_METRICS: &str =
     "DELETE FROM otlp_metrics WHERE name NOT IN (SELECT metric FROM otlp_series)";
-const FORGET_TRACK: &str = "DELETE FROM otlp_tracks \
-    WHERE stream = ? AND start_unix_nanos = ? AND end_unix_nanos = ?";
+const FORGET_LEGACY_TRACK: &str = "DELETE FROM otlp_streams WHERE id = ?";
 const ALL_COMPONENTS: &str = "SELECT id, application, component FROM components WHERE reporter = ?";
 const ALL_REQUESTS: &str =
     "SELECT endpoint, method, status, count FROM component_requests WHERE component = ?";
 const ALL_LATENCY: &str =
     "SELECT endpoint, buckets, sum_nanos FROM component_latency WHERE component = ?";
 const ALL_TOTALS: &str = "SELECT name, count FROM component_totals WHERE component = ?";
-const ALL_SERIES: &str = "SELECT metric, kind, help, labels, amount, ended, seen, origin FROM otlp_series \
-    JOIN otlp_metrics ON otlp_metrics.name = otlp_series.metric";
-const ALL_TRACKS: &str = "SELECT stream, start_unix_nanos, end_unix_nanos, time_unix_nanos, amount, seen, forgotten \
-    FROM otlp_tracks";
-const OTLP_SEEN: &str = "SELECT max((SELECT coalesce(max(seen), 0) FROM otlp_series), \
-    (SELECT coalesce(max(seen), 0) FROM otlp_tracks))";
+const ALL_SERIES: &str = "SELECT metric, kind, help, labels, id, seen, sum FROM otlp_series \
+    JOIN otlp_sums USING (id) JOIN otlp_metrics ON otlp_metrics.name = otlp_series.metric";
+const LEGACY_TRACKS: &str =
+    "SELECT id, start_unix_nanos, time_unix_nanos, total, seen FROM otlp_streams";
+const OTLP_SEEN: &str = "SELECT max((SELECT coalesce(max(seen), 0) FROM otlp_sums), \
+    (SELECT coalesce(max(seen), 0) FROM otlp_streams))";
 
 /// Names in the table `component_totals`, beside the reasons of [`ComponentFailure`].
 const ERRORS: &str = "errors";
@@ -316,62 +314,41 @@ impl Store {
     }
 
     pub(super) fn put_otlp(&self, replacement: &Replacement) -> rusqlite::Result<()> {
+        let mut changed = vec![];
         for (name, metric) in &replacement.metrics {
             if metric.new > 0 {
                 self.put(PUT_METRIC, params![name, metric.kind.as_str(), metric.help])?;
             }
             for (labels, series) in &metric.series {
                 if let SeriesValue::Sum(sum) = &series.value {
-                    let values = params![
-                        name,
-                        json(labels),
-                        json(&sum.amount),
-                        series.ended,
-                        to_sql(series.seen),
-                        series.origin.cast_signed()
-                    ];
-                    self.put(PUT_SERIES, values)?;
+                    changed.push((series.id, name, labels, series, sum));
                 }
             }
         }
-        for (key, track) in &replacement.tracks {
-            match track {
-                Some(track) => self.put_track(key, track)?,
-                None => self.forget_track(key)?,
+        // In the order of the table, so that neighbours share a page and a search.
+        changed.sort_unstable_by_key(|(id, ..)| *id);
+        let mut update = self.connection.prepare_cached(UPDATE_SUM)?;
+        for (id, name, labels, series, sum) in changed {
+            let (id, stored) = (to_sql(id), binary(&stored(series, sum)));
+            let values = params![id, to_sql(series.seen), stored];
+            if update.execute(values)? == 0 {
+                self.put(PUT_SERIES, params![id, name, json(labels)])?;
+                self.put(PUT_SUM, values)?;
             }
         }
         Ok(())
     }
 
-    fn put_track(&self, (stream, start, end): &TrackKey, track: &Track) -> rusqlite::Result<()> {
-        let values = params![
-            stream,
-            start.cast_signed(),
-            end.cast_signed(),
-            track.time_unix_nanos.cast_signed(),
-            json(&track.amount),
-            to_sql(track.seen),
-            track.forgotten.map(to_sql)
-        ];
-        self.put(PUT_TRACK, values)
-    }
-
-    fn forget_track(&self, (stream, start, end): &TrackKey) -> rusqlite::Result<()> {
-        let values = params![stream, start.cast_signed(), end.cast_signed()];
-        self.put(FORGET_TRACK, values)
-    }
-
     pub(super) fn forget_otlp(&self, expired: &Expired) -> rusqlite::Result<()> {
-        for (metric, labels) in &expired.series {
-            self.put(FORGET_SERIES, params![metric, json(labels)])?;
+        for id in &expired.series {
+            self.put(FORGET_SERIES, params![to_sql(*id)])?;
+            self.put(FORGET_SUM, params![to_sql(*id)])?;
         }
         if !expired.series.is_empty() {
             self.put(FORGET_METRICS, params![])?;
         }
-        expired
-            .tracks
-            .iter()
-            .try_for_each(|key| self.forget_track(key))
+        let mut legacy = expired.legacy.iter();
+        legacy.try_for_each(|id| self.put(FORGET_LEGACY_TRACK, params![id]))
     }
 
     fn put(&self, sql: &str, values: &[&dyn rusqlite::ToSql]) -> rusqlite::Result<()> {
@@ -454,8 +431,7 @@ impl Store {
         let mut statement = self.connection.prepare(ALL_SERIES)?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
-            let (kind, labels, amount): (String, String, String) =
-                (row.get(1)?, row.get(3)?, row.get(4)?);
+            let (kind, labels): (String, String) = (row.get(1)?, row.get(3)?);
             let kind = Kind::ALL
                 .into_iter()
                 .find(|known| known.as_str() == kind)
@@ -466,27 +442,46 @@ impl Store {
                 help,
                 series: BTreeMap::new(),
             });
-            let amount: Amount = parse("otlp_series", &amount)?;
-            let labels = parse("otlp_series", &labels)?;
-            let seen = from_sql(row.get(6)?);
-            let origin = row.get::<_, i64>(7)?.cast_unsigned();
-            let series = Series::restore(amount, row.get(5)?, seen, origin, self.last_seen);
-            metric.series.insert(labels, series);
+            let series = self.read_sum(row)?;
+            metric.series.insert(parse("otlp_series", &labels)?, series);
         }
-        let mut tracks = BTreeMap::new();
-        let mut statement = self.connection.prepare(ALL_TRACKS)?;
+        let mut legacy = LegacyTracks::new();
+        let mut statement = self.connection.prepare(LEGACY_TRACKS)?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
             let unsigned = |column| row.get::<_, i64>(column).map(i64::cast_unsigned);
             let track = Track {
-                time_unix_nanos: unsigned(3)?,
-                amount: parse("otlp_tracks", &row.get::<_, String>(4)?)?,
-                seen: from_sql(row.get(5)?),
-                forgotten: row.get::<_, Option<i64>>(6)?.map(from_sql),
+                stream: row.get(0)?,
+                start_unix_nanos: unsigned(1)?,
+                time_unix_nanos: unsigned(2)?,
+                amount: parse("otlp_streams", &row.get::<_, String>(3)?)?,
+                seen: from_sql(row.get(4)?),
+                forgotten: None,
             };
-            tracks.insert((row.get(0)?, unsigned(1)?, unsigned(2)?), track);
+            legacy.insert(track.stream, track);
         }
-        Ok(OtlpSeries::restore(metrics, tracks))
+        Ok(OtlpSeries::restore(metrics, legacy))
+    }
+
+    fn read_sum(&self, row: &Row<'_>) -> Result<Series, Reason> {
+        let (id, seen) = (from_sql(row.get(4)?), from_sql(row.get(5)?));
+        let damaged = |error: &dyn Display| Reason::Damaged(format!("otlp_sums: {error}"));
+        let restore = |amount| Series::restore(id, amount, seen, self.last_seen);
+        match row.get_ref(6)? {
+            // Of schema 2.
+            ValueRef::Text(text) => serde_json::from_slice(text)
+                .map(restore)
+                .map_err(|error| damaged(&error)),
+            ValueRef::Blob(bytes) => {
+                let (amount, ended, origin, tracks) =
+                    postcard::from_bytes::<Stored<Amount, Vec<Track>>>(bytes)
+                        .map_err(|error| damaged(&error))?;
+                let mut series = restore(amount);
+                (series.ended, series.origin, series.tracks) = (ended, origin, tracks);
+                Ok(series)
+            }
+            other => Err(damaged(&other.data_type())),
+        }
     }
 }
 
@@ -540,6 +535,17 @@ fn from_sql(number: i64) -> u64 {
     u64::try_from(number).unwrap_or_default()
 }
 
+/// A sum as it is stored: amount, whether it ended, origin, tracks.
+type Stored<A, T> = (A, bool, u64, T);
+
+fn stored<'a>(series: &'a Series, sum: &'a Sum) -> Stored<&'a Amount, &'a [Track]> {
+    (&sum.amount, series.ended, series.origin, &series.tracks)
+}
+
+fn binary(value: &impl Serialize) -> Vec<u8> {
+    postcard::to_allocvec(value).expect("memory takes all bytes")
+}
+
 fn json(value: &impl Serialize) -> String {
     serde_json::to_string(value).expect("numbers and strings always serialize")
 }
@@ -554,6 +560,31 @@ mod tests {
     use otlp::{Family, Folded, Point, PointValue, SeriesLimits, Stream};
     use request_counts::LabelSpace;
     use std::{fs, os::unix::fs::FileExt, sync::Arc};
+
+    const LIMITS: SeriesLimits = SeriesLimits {
+        space: LabelSpace {
+            max_series: 10,
+            max_label_len: 10,
+        },
+        max_metrics: 10,
+    };
+
+    /// A total of the counter `n_total`.
+    fn total(stream: Stream, number: f64) -> Point {
+        Point {
+            family: Arc::new(Family {
+                name: "n_total".into(),
+                kind: Kind::Counter,
+                help: "Help.".into(),
+                origin: 1,
+            }),
+            labels: vec![],
+            stream,
+            start_unix_nanos: 7,
+            time_unix_nanos: 10,
+            value: PointValue::Total(Amount::Number(number)),
+        }
+    }
 
     fn failure(path: &Path) -> String {
         let error = anyhow::Error::new(Store::open(path).unwrap_err());
@@ -643,6 +674,31 @@ mod tests {
                 r#"{"histogram":{"bounds":[1.0],"counts":[2,3],"sum":9.5}}"#
             )]
         );
+        // Its sender goes on: the increase is added once, also after a restart.
+        let stream = Stream {
+            id: [2; 16],
+            legacy_id: [1; 16],
+        };
+        let mut point = total(stream, 110.0);
+        point.labels = vec![
+            ("job".into(), "shop".into()),
+            ("kind".into(), "\"é\n".into()),
+        ];
+        for expected in [Folded::Counted, Folded::Skipped("repeated")] {
+            let (store, state) = Store::open(&path).unwrap();
+            let mut replacement = Replacement::default();
+            let folded = state
+                .otlp
+                .fold(&mut replacement, point.clone(), &LIMITS, 34);
+            assert_eq!(folded, Ok(expected));
+            store.put_otlp(&replacement).unwrap();
+        }
+        let (_, state) = Store::open(&path).unwrap();
+        let series = &state.otlp.metrics()["n_total"].series[&point.labels];
+        let SeriesValue::Sum(sum) = &series.value else {
+            panic!("{series:?}")
+        };
+        assert_eq!(sum.amount, Amount::Number(119.5));
     }
 
     #[test]
@@ -650,31 +706,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("journal.sqlite");
         let (store, mut state) = Store::open(&path).unwrap();
-        let limits = SeriesLimits {
-            space: LabelSpace {
-                max_series: 1,
-                max_label_len: 10,
-            },
-            max_metrics: 1,
-        };
-        let point = Point {
-            family: Arc::new(Family {
-                name: "n_total".into(),
-                kind: Kind::Counter,
-                help: "Help.".into(),
-                origin: 1,
-            }),
-            labels: vec![("a".into(), "b".into())],
-            stream: Stream {
-                id: [1; 16],
-                legacy_id: [0; 16],
-            },
-            start_unix_nanos: 1,
-            time_unix_nanos: 2,
-            value: PointValue::Total(Amount::Number(1.0)),
-        };
+        let point = total(Stream::default(), 1.0);
         let mut replacement = Replacement::default();
-        let folded = state.otlp.fold(&mut replacement, point, &limits, 5);
+        let folded = state.otlp.fold(&mut replacement, point, &LIMITS, 5);
         assert_eq!(folded, Ok(Folded::Counted));
         store.put_otlp(&replacement).unwrap();
         state.otlp.replace(replacement);

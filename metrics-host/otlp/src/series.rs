@@ -2,19 +2,17 @@
 
 use crate::{
     Family, Labels, Point, PointValue, Target,
-    tracks::{self, Gain, Report, Track, TrackKey, Tracks},
-    value::{self, NO_RECORDED_VALUE, Series, SeriesValue, Update},
+    tracks::{self, LegacyTracks, Report, Room},
+    value::{NO_RECORDED_VALUE, Series, SeriesValue, Update},
 };
+use foldhash::quality::RandomState;
 use metric::Kind;
 use request_counts::LabelSpace;
 use std::{
-    collections::{BTreeMap, HashMap, hash_map::Entry},
+    collections::{BTreeMap, HashMap},
     fmt,
     sync::Arc,
 };
-
-/// Time for which a series belongs to the metric that reported it, in seconds of the host's uptime.
-const ORIGIN_MEMORY: u64 = 600;
 
 /// Bounds on generic OTLP metrics.
 #[derive(Clone, Copy, Debug)]
@@ -29,7 +27,10 @@ pub struct SeriesLimits {
 #[derive(Debug, Default)]
 pub struct OtlpSeries {
     metrics: BTreeMap<String, MetricSeries>,
-    tracks: BTreeMap<TrackKey, Track>,
+    /// Number of tracks of all series.
+    tracks: usize,
+    legacy: LegacyTracks,
+    next_id: u64,
     targets: BTreeMap<[String; 2], SeenTarget>,
 }
 
@@ -55,9 +56,9 @@ struct SeenTarget {
 #[derive(Debug, Default)]
 pub struct Replacement {
     /// Metrics by name.
-    pub metrics: HashMap<String, ReplacedMetric>,
-    /// Tracks that are new, changed or, with `None`, removed.
-    pub tracks: BTreeMap<TrackKey, Option<Track>>,
+    pub metrics: HashMap<String, ReplacedMetric, RandomState>,
+    new_series: u64,
+    new_tracks: usize,
     targets: HashMap<[String; 2], SeenTarget>,
 }
 
@@ -69,7 +70,7 @@ pub struct ReplacedMetric {
     /// Help text.
     pub help: String,
     /// Changed series.
-    pub series: HashMap<Labels, Series>,
+    pub series: HashMap<Labels, Series, RandomState>,
     /// Number of series that are new.
     pub new: usize,
 }
@@ -105,23 +106,29 @@ impl fmt::Display for Refused {
 /// Parts of an [`OtlpSeries`] that were forgotten and may be on disk.
 #[derive(Debug, Default, PartialEq)]
 pub struct Expired {
-    /// Series by metric and labels.
-    pub series: Vec<(String, Labels)>,
-    /// Tracks.
-    pub tracks: Vec<TrackKey>,
+    /// [`Series::id`] of sums.
+    pub series: Vec<u64>,
+    /// [`crate::Stream::legacy_id`] of tracks.
+    pub legacy: Vec<[u8; 16]>,
 }
 
 impl OtlpSeries {
     /// Restores the committed metrics and tracks.
-    pub fn restore(
-        metrics: BTreeMap<String, MetricSeries>,
-        tracks: BTreeMap<TrackKey, Track>,
-    ) -> Self {
-        Self {
+    pub fn restore(metrics: BTreeMap<String, MetricSeries>, legacy: LegacyTracks) -> Self {
+        let mut restored = Self {
             metrics,
-            tracks,
-            targets: BTreeMap::new(),
-        }
+            legacy,
+            ..Self::default()
+        };
+        let last_id = restored.all().map(|series| series.id).max();
+        restored.next_id = last_id.map_or(0, |last| last + 1);
+        restored.tracks = restored.all().map(|series| series.tracks.len()).sum();
+        restored
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Series> {
+        let metrics = self.metrics.values();
+        metrics.flat_map(|metric| metric.series.values())
     }
 
     /// Returns the metrics by name.
@@ -144,7 +151,7 @@ impl OtlpSeries {
 
     /// Returns the number of tracks.
     pub fn tracks(&self) -> usize {
-        self.tracks.len()
+        self.tracks + self.legacy.len()
     }
 
     /// Folds `target` into `replacement`.
@@ -183,101 +190,79 @@ impl OtlpSeries {
             time_unix_nanos: point.time_unix_nanos,
             uptime,
         };
-        let (family, labels) = (point.family, point.labels);
-        let is_end = point.value == PointValue::End;
-        let update = self.check_family(replacement, &family, limits);
-        let update = update.and_then(|()| {
-            self.update(replacement, &family, &labels, point.value, &report, limits)
-        });
-        let update = match update {
-            Ok(update) => update,
-            Err(reason) => {
-                return Err(Refused {
-                    reason,
-                    family,
-                    labels,
-                });
-            }
+        let Point {
+            family,
+            labels,
+            value,
+            ..
+        } = point;
+        let refused = |reason, labels| Refused {
+            reason,
+            family: Arc::clone(&family),
+            labels,
         };
-        if let Update::Nothing(reason) = update {
-            return Ok(Folded::Skipped(reason));
+        let committed = self.metrics.get(&family.name);
+        if let Err(reason) = self.check_family(replacement, committed, &family, limits) {
+            return Err(refused(reason, labels));
+        }
+        let replaced = replacement.metrics.get_mut(&family.name);
+        let in_metric = committed.map_or(0, |metric| metric.series.len())
+            + replaced.as_ref().map_or(0, |metric| metric.new);
+        // Moved out and in again: a histogram is not copied.
+        let replaced = replaced.and_then(|metric| metric.series.remove(&labels));
+        let is_replaced = replaced.is_some();
+        let known = replaced.or_else(|| committed?.series.get(&labels).cloned());
+        let is_new = known.is_none();
+        let is_end = value == PointValue::End;
+        if is_new && !is_end && in_metric >= limits.space.max_series {
+            return Err(refused("series", labels));
+        }
+        let new_id = self.next_id + replacement.new_series;
+        let mut series = known.unwrap_or_else(|| Series::new(new_id, uptime));
+        let tracks_before = series.tracks.len();
+        let tracks = self.tracks() + replacement.new_tracks;
+        let room = Room {
+            legacy: &self.legacy,
+            is_full: tracks >= tracks::MAX_TRACKS,
+        };
+        let update = series.update(value, &report, family.origin, room);
+        let result = match update {
+            Ok(Update::Nothing(reason)) => Ok(Folded::Skipped(reason)),
+            Ok(Update::Forgotten) => Err("forgotten"),
+            Ok(_) if is_end => Ok(Folded::Skipped(NO_RECORDED_VALUE)),
+            Ok(_) => Ok(Folded::Counted),
+            Err(reason) => Err(reason),
+        };
+        let result = result.map_err(|reason| refused(reason, labels.clone()));
+        let update = update
+            .ok()
+            .filter(|update| !matches!(update, Update::Nothing(_)));
+        let is_changed = update.is_some();
+        if let Some(update) = update {
+            series.apply(update, family.origin, uptime);
         }
         // Last, so that a metric whose points were all rejected is not created.
-        let metric = ReplacedMetric::of(&mut replacement.metrics, &family);
-        match metric.series.entry(labels) {
-            Entry::Occupied(mut known) => {
-                let series = known.get_mut();
-                // Moved out and in again: a histogram is not copied.
-                let before = std::mem::replace(series, Series::EMPTY);
-                *series = Series::updated(Some(before), update, family.origin, uptime);
-            }
-            Entry::Vacant(vacant) => {
-                let committed = self.metrics.get(&family.name);
-                let before = committed.and_then(|metric| metric.series.get(vacant.key()));
-                metric.new += usize::from(before.is_none());
-                let before = before.cloned();
-                vacant.insert(Series::updated(before, update, family.origin, uptime));
-            }
+        if is_changed || is_replaced {
+            replacement.new_tracks += series.tracks.len().saturating_sub(tracks_before);
+            replacement.new_series += u64::from(is_new);
+            let metric = ReplacedMetric::of(&mut replacement.metrics, &family);
+            metric.new += usize::from(is_new);
+            metric.series.insert(labels, series);
         }
-        Ok(if is_end {
-            Folded::Skipped(NO_RECORDED_VALUE)
-        } else {
-            Folded::Counted
-        })
-    }
-
-    /// Returns the change of a series by a report, and records the report in the tracks.
-    fn update(
-        &self,
-        replacement: &mut Replacement,
-        family: &Family,
-        labels: &Labels,
-        value: PointValue,
-        report: &Report,
-        limits: &SeriesLimits,
-    ) -> Result<Update, &'static str> {
-        let committed = self.metrics.get(&family.name);
-        let replaced = replacement.metrics.get(&family.name);
-        let before = replaced
-            .and_then(|metric| metric.series.get(labels))
-            .or_else(|| committed?.series.get(labels));
-        if let Some(before) = before {
-            let is_other = ![0, family.origin].contains(&before.origin);
-            if is_other && before.seen + ORIGIN_MEMORY > report.uptime {
-                return Err("collision");
-            }
-        } else if value != PointValue::End {
-            let series = committed.map_or(0, |metric| metric.series.len())
-                + replaced.map_or(0, |metric| metric.new);
-            if series >= limits.space.max_series {
-                return Err("series");
-            }
-        }
-        let age = before.map_or(0, |before| report.uptime.saturating_sub(before.born));
-        let mut tracks = Tracks {
-            committed: &self.tracks,
-            replaced: &mut replacement.tracks,
-        };
-        Ok(match value {
-            PointValue::More(amount) => tracks.delta(report, amount)?.into(),
-            PointValue::Total(amount) => tracks.total(report, amount, age)?.into(),
-            PointValue::Summary(total, quantiles) => match tracks.total(report, total, age)? {
-                Gain::Amount(gain) => Update::Summary(gain, quantiles),
-                nothing => nothing.into(),
-            },
-            PointValue::Level(number) => value::level(before, report, number),
-            PointValue::Now(number) => value::gauge(before, report, number)?,
-            PointValue::End => value::end(before, report),
-        })
+        result
     }
 
     /// Checks that a known metric keeps its type and that a new one fits.
     fn check_family(
         &self,
         replacement: &Replacement,
+        committed: Option<&MetricSeries>,
         family: &Family,
         limits: &SeriesLimits,
     ) -> Result<(), &'static str> {
+        if committed.is_some_and(|metric| metric.kind == family.kind) {
+            return Ok(());
+        }
         let kind_of = |name: &str| {
             let committed = self.metrics.get(name).map(|metric| metric.kind);
             committed.or_else(|| Some(replacement.metrics.get(name)?.kind))
@@ -309,14 +294,13 @@ impl OtlpSeries {
                 help,
                 series: BTreeMap::new(),
             });
-            metric.series.extend(series);
-        }
-        for (key, track) in replacement.tracks {
-            match track {
-                Some(track) => _ = self.tracks.insert(key, track),
-                None => _ = self.tracks.remove(&key),
+            for (labels, series) in series {
+                self.tracks += series.tracks.len();
+                let before = metric.series.insert(labels, series);
+                self.tracks -= before.map_or(0, |before| before.tracks.len());
             }
         }
+        self.next_id += replacement.new_series;
         self.targets.extend(replacement.targets);
     }
 
@@ -324,33 +308,35 @@ impl OtlpSeries {
     /// again with the sender's total.
     pub fn expire(&mut self, uptime: u64) -> Expired {
         let mut expired = Expired::default();
-        for (name, metric) in &mut self.metrics {
+        let is_old = |seen: u64| seen + tracks::MEMORY < uptime;
+        for metric in self.metrics.values_mut() {
             let forgotten = metric
                 .series
                 .extract_if(.., |_, series| !series.refresh(uptime));
             let on_disk =
                 forgotten.filter(|(_, series)| matches!(series.value, SeriesValue::Sum(_)));
-            expired
-                .series
-                .extend(on_disk.map(|(labels, _)| (name.clone(), labels)));
+            expired.series.extend(on_disk.map(|(_, series)| series.id));
         }
         self.metrics.retain(|_, metric| !metric.series.is_empty());
-        let is_old = |seen: u64| seen + tracks::MEMORY < uptime;
-        let tracks = self.tracks.extract_if(.., |_, track| is_old(track.seen));
-        expired.tracks.extend(tracks.map(|(key, _)| key));
+        let legacy = self.legacy.extract_if(.., |_, track| is_old(track.seen));
+        expired.legacy.extend(legacy.map(|(id, _)| id));
+        self.tracks = self.all().map(|series| series.tracks.len()).sum();
         self.targets.retain(|_, target| !is_old(target.seen));
         expired
     }
 }
 
 impl ReplacedMetric {
-    fn of<'a>(metrics: &'a mut HashMap<String, Self>, family: &Family) -> &'a mut Self {
+    fn of<'a>(
+        metrics: &'a mut HashMap<String, Self, RandomState>,
+        family: &Family,
+    ) -> &'a mut Self {
         // Looks the name up first, so that only a new one is copied.
         if !metrics.contains_key(&family.name) {
             let metric = Self {
                 kind: family.kind,
                 help: family.help.clone(),
-                series: HashMap::new(),
+                series: HashMap::default(),
                 new: 0,
             };
             metrics.insert(family.name.clone(), metric);
@@ -386,7 +372,7 @@ fn has_colliding_sample(name: &str, kind: Kind, kind_of: impl Fn(&str) -> Option
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Amount, Stream};
+    use crate::{Amount, Stream, value};
 
     const DAY: u64 = 24 * 3600 * 1_000_000_000;
     const LIMITS: SeriesLimits = SeriesLimits {
@@ -508,9 +494,9 @@ mod tests {
             (other, uptime)
         };
         fold(&mut series, more("a", Kind::Counter, "1")).unwrap();
-        let (point, uptime) = other(ORIGIN_MEMORY - 1);
+        let (point, uptime) = other(value::ORIGIN_MEMORY - 1);
         assert_eq!(fold_at(&mut series, point, uptime), Err("collision"));
-        let (point, uptime) = other(ORIGIN_MEMORY);
+        let (point, uptime) = other(value::ORIGIN_MEMORY);
         assert_eq!(fold_at(&mut series, point, uptime), Ok(Folded::Counted));
     }
 
@@ -549,8 +535,8 @@ mod tests {
         fold(&mut series, total(2, 5.0)).unwrap();
         assert_eq!(series.expire(tracks::MEMORY), Expired::default());
         let expired = series.expire(tracks::MEMORY + 1);
-        assert_eq!((expired.series.len(), expired.tracks.len()), (1, 1));
-        assert!(series.metrics.is_empty() && series.tracks.is_empty());
+        assert_eq!(expired.series, [0]);
+        assert!(series.metrics.is_empty() && series.tracks == 0);
         let folded = fold_at(&mut series, total(DAY, 7.0), tracks::MEMORY + 2);
         assert_eq!((folded, shown(&series)), (Ok(Folded::Counted), (7.0, true)));
     }

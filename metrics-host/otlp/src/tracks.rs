@@ -7,10 +7,11 @@
 //! Source: <https://opentelemetry.io/docs/specs/otel/metrics/data-model/#sums>
 
 use crate::{Amount, Stream};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Maximum number of tracks.
-const MAX_TRACKS: usize = 100_000;
+pub(super) const MAX_TRACKS: usize = 100_000;
 /// Maximum number of tracks per stream.
 const MAX_TRACKS_PER_STREAM: usize = 128;
 /// Time for which a track is remembered, in seconds of the host's uptime.
@@ -19,12 +20,13 @@ pub(super) const MEMORY: u64 = 24 * 3600;
 const LATE_NANOS: u64 = 300 * NANOS_PER_SECOND;
 const NANOS_PER_SECOND: u64 = 1_000_000_000;
 
-/// A stream, a start time, and the end of a delta's interval; the end is 0 for a cumulative total.
-pub type TrackKey = ([u8; 16], u64, u64);
-
-/// The last report of a process.
-#[derive(Clone, Debug, PartialEq)]
+/// The last report of a process. The journal stores it: a change of its fields is a change of the schema.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Track {
+    /// [`Stream::id`].
+    pub stream: [u8; 16],
+    /// Start of the process or of the delta's interval, in nanoseconds since the Unix epoch.
+    pub start_unix_nanos: u64,
     /// Time of the report, in nanoseconds since the Unix epoch.
     pub time_unix_nanos: u64,
     /// The total, or the amount of the interval.
@@ -35,12 +37,17 @@ pub struct Track {
     pub forgotten: Option<u64>,
 }
 
+/// Totals in a journal of schema 2, by [`Stream::legacy_id`].
+pub type LegacyTracks = BTreeMap<[u8; 16], Track>;
+
 /// The change that a report makes to its series.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Gain {
     Amount(Amount),
     /// None, for a reason.
     Nothing(&'static str),
+    /// Unknown: the process may have been counted and forgotten. It is counted from now on.
+    Forgotten,
 }
 
 /// A reported amount, without its attributes.
@@ -52,10 +59,18 @@ pub(super) struct Report {
     pub(super) uptime: u64,
 }
 
-/// The committed tracks, under those that a transaction replaces or, with `None`, removes.
+/// What the tracks of a series need to know beyond them.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Room<'a> {
+    pub(super) legacy: &'a LegacyTracks,
+    /// Whether no series may have one more track.
+    pub(super) is_full: bool,
+}
+
+/// The tracks of a series.
 pub(super) struct Tracks<'a> {
-    pub(super) committed: &'a BTreeMap<TrackKey, Track>,
-    pub(super) replaced: &'a mut BTreeMap<TrackKey, Option<Track>>,
+    pub(super) known: &'a mut Vec<Track>,
+    pub(super) room: Room<'a>,
 }
 
 impl Tracks<'_> {
@@ -69,16 +84,21 @@ impl Tracks<'_> {
         total: Amount,
         age: u64,
     ) -> Result<Gain, &'static str> {
-        let key = (report.stream.id, report.start_unix_nanos, 0);
-        let legacy = (report.stream.legacy_id, report.start_unix_nanos, 0);
-        let known = self
-            .get(&key)
-            .or_else(|| self.get(&legacy).filter(|known| known.is_like(&total)));
+        let start = report.start_unix_nanos;
+        let own = self.find(report, |track| track.start_unix_nanos == start);
+        let known = match own {
+            Some(own) => self.known.get(own),
+            None => self
+                .room
+                .legacy
+                .get(&report.stream.legacy_id)
+                .filter(|known| known.start_unix_nanos == start && known.is_like(&total)),
+        };
         if let Some(known) = known {
             let gain = known.gain(report, &total)?;
             if let Gain::Amount(_) = gain {
                 let forgotten = known.forgotten;
-                self.put(key, report, total, forgotten);
+                self.put(own, report, total, forgotten);
             }
             return Ok(gain);
         }
@@ -92,11 +112,12 @@ impl Tracks<'_> {
         let is_maybe_forgotten = age > since_forgotten
             && report.start_unix_nanos > 0
             && running / NANOS_PER_SECOND > since_forgotten;
-        self.put(key, report, total.clone(), forgotten);
-        if is_maybe_forgotten {
-            return Err("forgotten");
-        }
-        Ok(Gain::Amount(total))
+        self.put(None, report, total.clone(), forgotten);
+        Ok(if is_maybe_forgotten {
+            Gain::Forgotten
+        } else {
+            Gain::Amount(total)
+        })
     }
 
     /// Records the amount of an interval. Without a start and an end, it cannot be recognised later.
@@ -104,95 +125,72 @@ impl Tracks<'_> {
     /// # Errors
     /// The reason for which it cannot be counted.
     pub(super) fn delta(&mut self, report: &Report, amount: Amount) -> Result<Gain, &'static str> {
-        let (stream, start, end) = (
-            report.stream.id,
-            report.start_unix_nanos,
-            report.time_unix_nanos,
-        );
+        let (start, end) = (report.start_unix_nanos, report.time_unix_nanos);
         if start == 0 || end == 0 {
             return Ok(Gain::Amount(amount));
         }
-        if let Some(known) = self.get(&(stream, start, end)) {
-            return if known.amount == amount {
+        let same = |track: &Track| track.start_unix_nanos == start && track.time_unix_nanos == end;
+        if let Some(known) = self.find(report, same) {
+            return if self.known[known].amount == amount {
                 Ok(Gain::Nothing("repeated"))
             } else {
                 Err("interval")
             };
         }
-        let before = |start| self.keys(stream).find(|key| key.2 == start);
-        let continued = before(start);
-        let forgotten = match continued {
+        let before = |start| self.find(report, |track| track.time_unix_nanos == start);
+        let (replaced, forgotten) = match before(start) {
             // The last two intervals of a process are remembered: a retry may arrive after its successor.
-            Some(last) => {
-                if let Some(older) = before(last.1) {
-                    self.remove(older);
-                }
-                None
-            }
-            None => self.make_room(report)?,
+            Some(last) => (before(self.known[last].start_unix_nanos), None),
+            None => (None, self.make_room(report)?),
         };
-        self.put((stream, start, end), report, amount.clone(), forgotten);
+        self.put(replaced, report, amount.clone(), forgotten);
         Ok(Gain::Amount(amount))
     }
 
-    fn get(&self, key: &TrackKey) -> Option<&Track> {
-        match self.replaced.get(key) {
-            Some(replaced) => replaced.as_ref(),
-            None => self.committed.get(key),
-        }
+    /// Returns the index of a track of the report's stream.
+    fn find(&self, report: &Report, is_it: impl Fn(&Track) -> bool) -> Option<usize> {
+        let mut known = self.known.iter();
+        known.position(|track| is_it(track) && track.stream == report.stream.id)
     }
 
-    fn put(&mut self, key: TrackKey, report: &Report, amount: Amount, forgotten: Option<u64>) {
+    /// Records a report, in place of the track at an index if it replaces one.
+    fn put(
+        &mut self,
+        replaced: Option<usize>,
+        report: &Report,
+        amount: Amount,
+        forgotten: Option<u64>,
+    ) {
         let track = Track {
+            stream: report.stream.id,
+            start_unix_nanos: report.start_unix_nanos,
             time_unix_nanos: report.time_unix_nanos,
             amount,
             seen: report.uptime,
             forgotten,
         };
-        self.replaced.insert(key, Some(track));
-    }
-
-    fn remove(&mut self, key: TrackKey) {
-        if self.committed.contains_key(&key) {
-            self.replaced.insert(key, None);
-        } else {
-            self.replaced.remove(&key);
+        match replaced {
+            Some(replaced) => self.known[replaced] = track,
+            None => self.known.push(track),
         }
-    }
-
-    fn keys(&self, stream: [u8; 16]) -> impl Iterator<Item = TrackKey> {
-        let all = (stream, 0, 0)..=(stream, u64::MAX, u64::MAX);
-        let committed = self.committed.range(all.clone()).map(|(key, _)| *key);
-        let committed = committed.filter(|key| !self.replaced.contains_key(key));
-        let replaced = self.replaced.range(all);
-        committed.chain(replaced.filter_map(|(key, track)| track.as_ref().map(|_| *key)))
     }
 
     /// Makes room for a new track, at the expense of the stream's track that was seen least recently; returns when the
     /// last one that was forgotten so was seen.
     fn make_room(&mut self, report: &Report) -> Result<Option<u64>, &'static str> {
-        if self.committed.len() + self.replaced.len() >= MAX_TRACKS {
+        if self.room.is_full {
             return Err("streams");
         }
-        let tracks = self.keys(report.stream.id);
-        let tracks: Vec<_> = tracks
-            .filter_map(|key| {
-                self.get(&key)
-                    .map(|track| (track.seen, key, track.forgotten))
-            })
-            .collect();
-        let forgotten = tracks
-            .iter()
-            .filter_map(|(_, _, forgotten)| *forgotten)
-            .max();
-        if tracks.len() < MAX_TRACKS_PER_STREAM {
+        let own = self.known.iter().enumerate();
+        let own = own.filter(|(_, track)| track.stream == report.stream.id);
+        let forgotten = own.clone().filter_map(|(_, track)| track.forgotten).max();
+        if own.clone().count() < MAX_TRACKS_PER_STREAM {
             return Ok(forgotten);
         }
-        let oldest = tracks
-            .into_iter()
-            .min_by_key(|(seen, key, _)| (*seen, *key));
-        Ok(oldest.map_or(forgotten, |(seen, key, _)| {
-            self.remove(key);
+        let oldest = own.min_by_key(|(_, track)| (track.seen, track.start_unix_nanos));
+        let oldest = oldest.map(|(index, _)| index);
+        Ok(oldest.map_or(forgotten, |oldest| {
+            let seen = self.known.remove(oldest).seen;
             forgotten.max(Some(seen))
         }))
     }
@@ -247,7 +245,8 @@ mod tests {
 
     #[derive(Default)]
     struct Remembered {
-        tracks: BTreeMap<TrackKey, Track>,
+        tracks: Vec<Track>,
+        legacy: LegacyTracks,
         sum: f64,
     }
 
@@ -260,10 +259,12 @@ mod tests {
             amount: Amount,
             is_delta: bool,
         ) -> Result<Gain, &'static str> {
-            let mut replaced = BTreeMap::new();
             let mut tracks = Tracks {
-                committed: &self.tracks,
-                replaced: &mut replaced,
+                known: &mut self.tracks,
+                room: Room {
+                    legacy: &self.legacy,
+                    is_full: false,
+                },
             };
             let report = Report {
                 stream: Stream {
@@ -279,12 +280,6 @@ mod tests {
             } else {
                 tracks.total(&report, amount, uptime)
             };
-            for (key, track) in replaced {
-                match track {
-                    Some(track) => _ = self.tracks.insert(key, track),
-                    None => _ = self.tracks.remove(&key),
-                }
-            }
             if let Ok(Gain::Amount(Amount::Number(gain))) = &gain {
                 self.sum += gain;
             }
@@ -400,7 +395,7 @@ mod tests {
         // The first one was forgotten, so what it reports now is news only from now on.
         let at = count * SECOND;
         let mut first = |total| remembered.report(SECOND, at, count, Amount::Number(total), false);
-        assert_eq!(first(5.0), Err("forgotten"));
+        assert_eq!(first(5.0), Ok(Gain::Forgotten));
         assert_eq!(first(6.0), Ok(Gain::Amount(Amount::Number(1.0))));
     }
 
@@ -411,12 +406,14 @@ mod tests {
             ..Remembered::default()
         };
         let legacy = Track {
+            stream: [2; 16],
+            start_unix_nanos: 1,
             time_unix_nanos: 9,
             amount: Amount::Number(5.0),
             seen: 0,
             forgotten: None,
         };
-        remembered.tracks.insert(([2; 16], 1, 0), legacy);
+        remembered.legacy.insert([2; 16], legacy);
         assert_eq!(remembered.total(1, 10, 7.0), Ok(7.0));
         assert_eq!(remembered.total(1, 11, 8.0), Ok(8.0));
         let buckets = Buckets::new(vec![], vec![3], None).unwrap();

@@ -1,8 +1,8 @@
 //! The value of a series, and how a report changes it.
 
 use crate::{
-    Amount,
-    tracks::{self, Gain, Report, is_late},
+    Amount, PointValue,
+    tracks::{self, Gain, Report, Room, Track, Tracks, is_late},
 };
 
 /// Time for which a gauge is shown after its last report, in seconds; the same as Prometheus' staleness.
@@ -18,12 +18,17 @@ const MAX_LEVELS: usize = 128;
 /// Grace for a process that reports late, in seconds.
 const LEVEL_GRACE: u64 = 10;
 
+/// Time for which a series belongs to the metric that reported it, in seconds of the host's uptime.
+pub(super) const ORIGIN_MEMORY: u64 = 600;
+
 /// Reason of a point that only ends its series.
 pub(super) const NO_RECORDED_VALUE: &str = "no_recorded_value";
 
 /// A series.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Series {
+    /// Number of the series, never used again.
+    pub id: u64,
     /// The value.
     pub value: SeriesValue,
     /// Whether its sender said that it ended. It is not shown until the next report.
@@ -34,6 +39,8 @@ pub struct Series {
     pub seen: u64,
     /// [`crate::Family::origin`] of the last report; 0 if unknown.
     pub origin: u64,
+    /// The last reports of the processes that add to the sum.
+    pub tracks: Vec<Track>,
 }
 
 /// The value of a series.
@@ -85,6 +92,8 @@ pub(super) enum Update {
     Summary(Amount, Vec<(f64, f64)>),
     Set(SeriesValue),
     End,
+    /// Only that the process is known from now on.
+    Forgotten,
     /// None, for a reason.
     Nothing(&'static str),
 }
@@ -94,59 +103,94 @@ impl From<Gain> for Update {
         match gain {
             Gain::Amount(amount) => Self::Add(amount),
             Gain::Nothing(reason) => Self::Nothing(reason),
+            Gain::Forgotten => Self::Forgotten,
         }
     }
 }
 
-impl Series {
-    /// A series without a value.
-    pub(super) const EMPTY: Self = Self {
-        value: SeriesValue::Levels(vec![]),
-        ended: false,
-        born: 0,
-        seen: 0,
-        origin: 0,
-    };
+impl SeriesValue {
+    const NONE: Self = Self::Levels(vec![]);
+}
 
-    /// Restores a sum.
-    pub fn restore(amount: Amount, ended: bool, seen: u64, origin: u64, uptime: u64) -> Self {
+impl Series {
+    /// Creates a series without a value.
+    pub(super) fn new(id: u64, uptime: u64) -> Self {
         Self {
-            value: SeriesValue::Sum(Sum::new(amount, uptime)),
-            ended,
-            born: 0,
-            seen,
-            origin,
+            id,
+            value: SeriesValue::NONE,
+            ended: false,
+            born: uptime,
+            seen: uptime,
+            origin: 0,
+            tracks: vec![],
         }
     }
 
-    /// Applies `update` to `series`; creates it if it is missing.
-    pub(super) fn updated(series: Option<Self>, update: Update, origin: u64, uptime: u64) -> Self {
-        let ended = matches!(update, Update::End);
-        let born = series.as_ref().map_or(uptime, |series| series.born);
-        let value = match (series.map(|series| series.value), update) {
-            (Some(SeriesValue::Sum(mut sum)), Update::Add(gain)) => {
-                sum.add(&gain, uptime);
-                SeriesValue::Sum(sum)
-            }
-            (Some(SeriesValue::Sum(mut sum)), Update::Summary(gain, quantiles)) => {
-                sum.add(&gain, uptime);
-                SeriesValue::Sum(Sum { quantiles, ..sum })
-            }
-            (_, Update::Add(gain)) => SeriesValue::Sum(Sum::new(gain, uptime)),
-            (_, Update::Summary(gain, quantiles)) => SeriesValue::Sum(Sum {
-                quantiles,
-                ..Sum::new(gain, uptime)
-            }),
-            (_, Update::Set(value)) => value,
-            (value, Update::End | Update::Nothing(_)) => value.unwrap_or(Self::EMPTY.value),
-        };
+    /// Restores a sum that was last reported at `seen`.
+    pub fn restore(id: u64, amount: Amount, seen: u64, uptime: u64) -> Self {
         Self {
-            value,
-            ended,
-            born,
-            seen: uptime,
-            origin,
+            value: SeriesValue::Sum(Sum::new(amount, uptime)),
+            born: 0,
+            ..Self::new(id, seen)
         }
+    }
+
+    /// Records a report in the tracks; returns the change it makes.
+    ///
+    /// # Errors
+    /// The reason for which it cannot be counted.
+    pub(super) fn update(
+        &mut self,
+        value: PointValue,
+        report: &Report,
+        origin: u64,
+        room: Room<'_>,
+    ) -> Result<Update, &'static str> {
+        let is_other = ![0, origin].contains(&self.origin);
+        if is_other && self.seen + ORIGIN_MEMORY > report.uptime {
+            return Err("collision");
+        }
+        let age = report.uptime.saturating_sub(self.born);
+        let mut tracks = Tracks {
+            known: &mut self.tracks,
+            room,
+        };
+        Ok(match value {
+            PointValue::More(amount) => tracks.delta(report, amount)?.into(),
+            PointValue::Total(amount) => tracks.total(report, amount, age)?.into(),
+            PointValue::Summary(total, quantiles) => match tracks.total(report, total, age)? {
+                Gain::Amount(gain) => Update::Summary(gain, quantiles),
+                other => other.into(),
+            },
+            PointValue::Level(number) => level(self, report, number),
+            PointValue::Now(number) => gauge(self, report, number)?,
+            PointValue::End => end(self, report),
+        })
+    }
+
+    /// Applies `update`.
+    pub(super) fn apply(&mut self, update: Update, origin: u64, uptime: u64) {
+        self.ended = match update {
+            Update::End => true,
+            Update::Forgotten | Update::Nothing(_) => self.ended,
+            _ => false,
+        };
+        match (&mut self.value, update) {
+            (SeriesValue::Sum(sum), Update::Add(gain)) => sum.add(&gain, uptime),
+            (SeriesValue::Sum(sum), Update::Summary(gain, quantiles)) => {
+                sum.add(&gain, uptime);
+                sum.quantiles = quantiles;
+            }
+            (value, Update::Add(gain)) => *value = SeriesValue::Sum(Sum::new(gain, uptime)),
+            (value, Update::Summary(gain, quantiles)) => {
+                let sum = Sum::new(gain, uptime);
+                *value = SeriesValue::Sum(Sum { quantiles, ..sum });
+            }
+            (value, Update::Set(set)) => *value = set,
+            (_, Update::End | Update::Forgotten | Update::Nothing(_)) => {}
+        }
+        self.seen = uptime;
+        self.origin = origin;
     }
 
     /// Forgets what was not reported for long; returns whether the series is to be kept.
@@ -154,6 +198,8 @@ impl Series {
         match &mut self.value {
             SeriesValue::Sum(sum) => {
                 sum.forget_layouts(uptime);
+                let is_old = |track: &Track| track.seen + tracks::MEMORY < uptime;
+                self.tracks.retain(|track| !is_old(track));
                 self.seen + tracks::MEMORY >= uptime
             }
             SeriesValue::Gauge(_) => self.seen + GAUGE_MEMORY > uptime,
@@ -231,21 +277,12 @@ impl Sum {
 ///
 /// # Errors
 /// The reason, if it comes from a stream that another one replaced: two report as one.
-pub(super) fn gauge(
-    before: Option<&Series>,
-    report: &Report,
-    value: f64,
-) -> Result<Update, &'static str> {
+fn gauge(before: &Series, report: &Report, value: f64) -> Result<Update, &'static str> {
     let stream = report.stream.id;
-    let previous_owner = match before {
-        Some(Series {
-            value: SeriesValue::Gauge(known),
-            seen,
-            ended,
-            ..
-        }) => {
+    let previous_owner = match &before.value {
+        SeriesValue::Gauge(known) => {
             let is_same = known.owner == stream;
-            let is_current = !ended && seen + GAUGE_MEMORY > report.uptime;
+            let is_current = !before.ended && before.seen + GAUGE_MEMORY > report.uptime;
             if is_current && !is_same && known.previous_owner == Some(stream) {
                 return Err("collision");
             }
@@ -273,10 +310,10 @@ pub(super) fn gauge(
 }
 
 /// Returns the change by a level's report. A process that missed two reports of this one is gone.
-pub(super) fn level(before: Option<&Series>, report: &Report, value: f64) -> Update {
+fn level(before: &Series, report: &Report, value: f64) -> Update {
     let process = (report.stream.id, report.start_unix_nanos);
-    let mut levels = match before.map(|before| &before.value) {
-        Some(SeriesValue::Levels(levels)) => levels.clone(),
+    let mut levels = match &before.value {
+        SeriesValue::Levels(levels) => levels.clone(),
         _ => vec![],
     };
     let (now, uptime) = (report.time_unix_nanos, report.uptime);
@@ -305,12 +342,13 @@ pub(super) fn level(before: Option<&Series>, report: &Report, value: f64) -> Upd
 }
 
 /// Returns the change by the end of a stream. A series ends with the last of its processes.
-pub(super) fn end(before: Option<&Series>, report: &Report) -> Update {
-    match before.map(|before| &before.value) {
-        Some(SeriesValue::Sum(_)) => Update::End,
-        Some(SeriesValue::Gauge(gauge)) if gauge.owner == report.stream.id => Update::End,
-        Some(SeriesValue::Gauge(_)) | None => Update::Nothing(NO_RECORDED_VALUE),
-        Some(SeriesValue::Levels(levels)) => {
+fn end(before: &Series, report: &Report) -> Update {
+    match &before.value {
+        SeriesValue::Sum(_) => Update::End,
+        SeriesValue::Gauge(gauge) if gauge.owner == report.stream.id => Update::End,
+        SeriesValue::Gauge(_) => Update::Nothing(NO_RECORDED_VALUE),
+        SeriesValue::Levels(levels) if levels.is_empty() => Update::Nothing(NO_RECORDED_VALUE),
+        SeriesValue::Levels(levels) => {
             let process = (report.stream.id, report.start_unix_nanos);
             let others = levels.iter().filter(|level| level.process != process);
             let others: Vec<_> = others.cloned().collect();
@@ -340,14 +378,14 @@ mod tests {
         }
     }
 
-    fn apply(series: &mut Option<Series>, update: Update, uptime: u64) {
+    fn apply(series: &mut Series, update: Update, uptime: u64) {
         if !matches!(update, Update::Nothing(_)) {
-            *series = Some(Series::updated(series.take(), update, 0, uptime));
+            series.apply(update, 0, uptime);
         }
     }
 
-    fn levels(series: Option<&Series>) -> f64 {
-        match &series.unwrap().value {
+    fn levels(series: &Series) -> f64 {
+        match &series.value {
             SeriesValue::Levels(levels) => levels.iter().map(|level| level.value).sum(),
             other => panic!("{other:?}"),
         }
@@ -355,7 +393,7 @@ mod tests {
 
     #[test]
     fn levels_of_processes_are_added_until_one_is_gone() {
-        let mut series = None;
+        let mut series = Series::new(0, 0);
         for (start, uptime, value, expected) in [
             (1, 0, 5.0, 5.0),
             (2, 1, 7.0, 12.0),
@@ -365,20 +403,16 @@ mod tests {
             (3, 180, 2.0, 14.0), // 2 may be late
             (3, 240, 2.0, 2.0),
         ] {
-            let update = level(
-                series.as_ref(),
-                &report(1, start, uptime + 1, uptime),
-                value,
-            );
+            let update = level(&series, &report(1, start, uptime + 1, uptime), value);
             apply(&mut series, update, uptime);
-            assert_eq!(levels(series.as_ref()), expected, "{start} at {uptime}");
+            assert_eq!(levels(&series), expected, "{start} at {uptime}");
         }
-        assert!(!series.unwrap().refresh(240 + GAUGE_MEMORY));
+        assert!(!series.refresh(240 + GAUGE_MEMORY));
     }
 
     #[test]
     fn a_gauge_has_one_stream_at_a_time() {
-        let mut series = None;
+        let mut series = Series::new(0, 0);
         for (stream, time, value, expected) in [
             (1, 10, 1.0, Ok(1.0)),
             (1, 9, 5.0, Ok(1.0)),
@@ -386,10 +420,10 @@ mod tests {
             (1, 12, 3.0, Err("collision")),
             (2, 13, f64::NEG_INFINITY, Ok(f64::NEG_INFINITY)),
         ] {
-            let update = gauge(series.as_ref(), &report(stream, 0, time, 1), value);
+            let update = gauge(&series, &report(stream, 0, time, 1), value);
             let shown = update.map(|update| {
                 apply(&mut series, update, 1);
-                match &series.as_ref().unwrap().value {
+                match &series.value {
                     SeriesValue::Gauge(gauge) => gauge.value,
                     other => panic!("{other:?}"),
                 }
@@ -397,7 +431,7 @@ mod tests {
             assert_eq!(shown, expected, "{stream} at {time}");
         }
         // Once the other one is gone, it may return.
-        let late = gauge(series.as_ref(), &report(1, 0, 14, 1 + GAUGE_MEMORY), 3.0);
+        let late = gauge(&series, &report(1, 0, 14, 1 + GAUGE_MEMORY), 3.0);
         assert!(late.is_ok());
     }
 
@@ -406,7 +440,7 @@ mod tests {
         let histogram = |bounds: &[f64], counts: &[u64]| {
             Amount::Histogram(Buckets::new(bounds.to_vec(), counts.to_vec(), None).unwrap())
         };
-        let shown = |series: &Option<Series>| match &series.as_ref().unwrap().value {
+        let shown = |series: &Series| match &series.value {
             SeriesValue::Sum(sum) => match &sum.amount {
                 Amount::Histogram(buckets) => {
                     let bounds = buckets.bounds.iter().copied();
@@ -419,7 +453,7 @@ mod tests {
             },
             other => panic!("{other:?}"),
         };
-        let mut series = None;
+        let mut series = Series::new(0, 0);
         let (old, new) = (
             histogram(&[5.0, 10.0], &[1, 1, 1]),
             histogram(&[1.0, 5.0], &[1, 1, 1]),
@@ -432,11 +466,11 @@ mod tests {
             (302, &old, &[1.0, 5.0, 10.0], 15),
         ] {
             apply(&mut series, Update::Add(amount.clone()), uptime);
-            assert!(series.as_mut().unwrap().refresh(uptime));
+            assert!(series.refresh(uptime));
             assert_eq!(shown(&series), (bounds.to_vec(), count), "{uptime}");
         }
-        assert!(series.as_mut().unwrap().refresh(302 + tracks::MEMORY));
+        assert!(series.refresh(302 + tracks::MEMORY));
         assert_eq!(shown(&series).0, [5.0, 10.0], "the last ones stay");
-        assert!(!series.unwrap().refresh(303 + tracks::MEMORY));
+        assert!(!series.refresh(303 + tracks::MEMORY));
     }
 }
