@@ -27,7 +27,7 @@ pub use pool::Authority;
 use bytes::Bytes;
 use connection::{Connection, ExchangeError};
 use edge::{Failure, Outcome, RequestBody, Upstream};
-use http::{Request, Response, StatusCode};
+use http::{Request, Response, StatusCode, Version};
 use http_body_util::{Either, Full};
 use hyper::{body::Incoming, upgrade::OnUpgrade};
 use pool::Pool;
@@ -98,6 +98,7 @@ impl Proxy {
         let exchange = pin!(self.exchange(request));
         let (mut response, connection) = within(self.settings.timeout, &progress, exchange).await?;
         let switches = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+        *response.version_mut() = Version::HTTP_11;
         head::to_client(response.headers_mut(), switches)?;
         if !switches {
             let body = |incoming| ProxyBody::new(incoming, connection, &self.pool, permit);
