@@ -31,6 +31,8 @@ pub struct Launch {
     command: Command,
     manifest: Option<PathBuf>,
     otlp_listen: Option<String>,
+    /// The command of a `proxy`, behind all flags.
+    application: Vec<String>,
     state: Arc<TempDir>,
 }
 
@@ -81,6 +83,17 @@ impl Launch {
         Self::new(binary, "sidecar")
     }
 
+    /// A `proxy`; where its application is has to be added.
+    ///
+    /// # Errors
+    /// If no scratch directory can be made.
+    pub fn proxy(binary: &Path) -> Result<Self> {
+        let launch = Self::new(binary, "proxy")?;
+        Ok(launch
+            .env("METRICS_HOST_LISTEN", "127.0.0.1:0")
+            .env("METRICS_HOST_APPLICATION", "shop"))
+    }
+
     /// Defaults are set by the environment, so that flags override them. Settings in the caller's own environment are
     /// for other hosts, and are left out.
     fn new(binary: &Path, subcommand: &str) -> Result<Self> {
@@ -96,6 +109,7 @@ impl Launch {
             command,
             manifest: None,
             otlp_listen: None,
+            application: Vec::new(),
             state: Arc::new(tempfile::tempdir()?),
         };
         Ok(launch
@@ -128,6 +142,14 @@ impl Launch {
     #[must_use]
     pub fn otlp_listen(mut self, address: &str) -> Self {
         self.otlp_listen = Some(address.to_owned());
+        self
+    }
+
+    /// Starts the application with a command.
+    #[must_use]
+    pub fn application(mut self, command: &[&str]) -> Self {
+        let words = command.iter().map(|word| (*word).to_owned());
+        self.application = words.collect();
         self
     }
 
@@ -173,6 +195,9 @@ impl Launch {
         }
         if let Some(address) = &self.otlp_listen {
             self.command.args(["--otlp-listen", address]);
+        }
+        if !self.application.is_empty() {
+            self.command.arg("--").args(&self.application);
         }
         Ok((Process::start(self.command)?, file, self.state))
     }

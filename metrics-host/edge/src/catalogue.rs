@@ -10,6 +10,8 @@ use tokio::sync::Semaphore;
 
 /// Longest catalogue, in bytes.
 const MAX_CATALOGUE: usize = 256 << 10;
+/// Pause before an application that gave no answer is asked again.
+const PAUSE: Duration = Duration::from_secs(2);
 /// Statuses of requests that a component did not answer.
 const HOST_STATUSES: [u16; 4] = [499, 500, 503, 504];
 /// Methods and statuses of requests that have no component.
@@ -59,6 +61,27 @@ pub(crate) async fn declare_series<U: Upstream>(
     }
     for (method, status) in UNROUTED {
         counts.declare(no_component, method, attribute::UNREPORTED, status);
+    }
+}
+
+/// Asks each target until it has answered, and creates the series that it lists.
+pub(crate) async fn list_routes<U: Upstream>(
+    upstream: &U,
+    counts: &EdgeCounts,
+    components: &HashMap<String, ComponentId>,
+    timeout: Duration,
+) {
+    for target in upstream.targets() {
+        let component = components[upstream.component(target)];
+        let catalogue = loop {
+            match tokio::time::timeout(timeout, request_catalogue(upstream, target)).await {
+                Ok(Ok(catalogue)) => break catalogue,
+                _ => tokio::time::sleep(PAUSE).await,
+            }
+        };
+        for series in catalogue.iter().flat_map(RouteCatalogue::series) {
+            counts.declare(component, series.method, &series.route, series.status);
+        }
     }
 }
 

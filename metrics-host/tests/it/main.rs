@@ -13,7 +13,6 @@ mod cors;
 mod counts;
 mod edge;
 mod exactness;
-
 mod faults;
 mod items;
 mod leaving;
@@ -24,6 +23,7 @@ mod otlp_streams;
 mod outbound;
 mod proxy;
 mod raw;
+mod reverse_proxy;
 mod scrape;
 mod sdk;
 mod sidecar;

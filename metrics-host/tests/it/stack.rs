@@ -67,6 +67,17 @@ pub(crate) fn sidecar() -> Launch {
     Launch::sidecar(binary()).unwrap()
 }
 
+/// A `proxy` to `application`.
+pub(crate) fn proxy(application: SocketAddr) -> Launch {
+    let upstream = format!("http://{application}");
+    proxied().env("METRICS_HOST_UPSTREAM", &upstream)
+}
+
+/// A `proxy` to an application that is to be added.
+pub(crate) fn proxied() -> Launch {
+    Launch::proxy(binary()).unwrap()
+}
+
 /// Shares compiled code between tests: compiling takes longer than most of them.
 fn share_compiled_code(launch: &Launch) {
     let shared = Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled");

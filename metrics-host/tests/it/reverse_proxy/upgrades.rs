@@ -1,0 +1,63 @@
+//! Connections that change their protocol.
+
+use super::{Application, OK, counted};
+use crate::{raw::Raw, scrape::Scrape};
+
+const UPGRADE: &str = "GET /chat HTTP/1.1\r\nhost: a\r\nconnection: keep-alive, Upgrade\r\nupgrade: websocket\r\n\
+                       sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\nsec-websocket-version: 13\r\n\r\n";
+const SWITCHES: &str = "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
+                        sec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
+
+#[tokio::test]
+async fn a_websocket_passes_in_both_directions() {
+    let (application, host) = Application::proxied().await;
+    let mut client = Raw::send(host.api(), UPGRADE).await;
+    let (mut connection, asked) = application.request().await;
+    assert!(
+        asked.contains("upgrade: websocket\r\nconnection: upgrade\r\n"),
+        "{asked}"
+    );
+    // The first frame comes with the head.
+    connection.write(format!("{SWITCHES}hello")).await;
+    let (answer, _) = client.read_until("hello").await;
+    assert!(
+        answer.starts_with("HTTP/1.1 101 Switching Protocols\r\n"),
+        "{answer}"
+    );
+    assert!(
+        answer.contains("connection: upgrade\r\n") && answer.contains("upgrade: websocket\r\n")
+    );
+    client.write("question").await;
+    connection.read_until("question").await;
+    connection.write("answer").await;
+    client.read_until("answer").await;
+    counted(&host, [("GET", "/...", "101", 1)]).await;
+    let open = [("listener", "api")];
+    assert_eq!(
+        Scrape::of(host.metrics())
+            .await
+            .sum("metrics_host_connections", &open),
+        1.0
+    );
+    drop(client);
+    assert_eq!(connection.read().await, "");
+    drop(connection);
+    Scrape::until(host.metrics(), "the end", |scrape| {
+        scrape.sum("metrics_host_connections", &open) == 0.0
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_application_may_decline() {
+    let (application, host) = Application::proxied().await;
+    let mut client = Raw::send(host.api(), UPGRADE).await;
+    let (mut connection, _) = application.request().await;
+    connection.write(OK).await;
+    client.read_until("ok").await;
+    client.write("GET /a HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    connection.read_until("GET /a ").await;
+    connection.write(OK).await;
+    client.read_until("ok").await;
+    counted(&host, [("GET", "/...", "200", 2)]).await;
+}
