@@ -197,6 +197,9 @@ pub(crate) struct ServeArgs {
     )]
     pub(crate) listen: ListenAddress,
 
+    #[command(flatten)]
+    pub(crate) routes: RoutesArgs,
+
     /// Timeout for the response of a component
     #[arg(long, env = "METRICS_HOST_REQUEST_TIMEOUT", value_name = "TIME", default_value = "30s", value_parser = positive_duration)]
     pub(crate) request_timeout: humantime::Duration,
@@ -225,6 +228,15 @@ pub(crate) struct ServeArgs {
     /// Maximum memory per instance
     #[arg(long, env = "METRICS_HOST_INSTANCE_MEMORY", value_name = "SIZE", default_value = "64MiB", value_parser = positive_size)]
     pub(crate) instance_memory: ByteSize,
+}
+
+/// Names of endpoints, for every command that counts at its edge.
+#[cfg(feature = "serve")]
+#[derive(Debug, clap::Args)]
+pub(crate) struct RoutesArgs {
+    /// Routes of the application, as lines such as `GET /orders/{id}`, or its OpenAPI 3 document
+    #[arg(long = "routes", env = "METRICS_HOST_ROUTES", value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
 }
 
 /// Settings of `sidecar`.

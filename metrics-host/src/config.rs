@@ -52,6 +52,22 @@ pub(crate) enum ConfigError {
         max = edge_counts::MAX_NAME_LEN
     )]
     ApplicationName { name: String },
+    /// The routes file cannot be read.
+    #[cfg(feature = "serve")]
+    #[error("--routes (METRICS_HOST_ROUTES): cannot read {}", path.display())]
+    UnreadableRoutes {
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    /// The routes file cannot be used.
+    #[cfg(feature = "serve")]
+    #[error("--routes (METRICS_HOST_ROUTES): {}", path.display())]
+    Routes {
+        path: PathBuf,
+        #[source]
+        source: routes::RoutesError,
+    },
     /// The application would send telemetry to this process, which already counts its requests.
     #[error(
         "variable \"telemetry\" is \"otlp\" and \"telemetry_host\" is this process ({address}): every request would be \
@@ -124,6 +140,7 @@ impl Config {
         let hosting = crate::hosting::HostingConfig {
             manifest: args.manifest,
             listen: args.listen,
+            routes: args.routes.file,
             variables,
             host: spin_host::HostLimits {
                 request_timeout: args.request_timeout.into(),
@@ -142,6 +159,25 @@ impl Config {
             ..Self::common(args.common)
         }
     }
+}
+
+/// Reads the routes of `--routes`; without the flag there are none.
+///
+/// # Errors
+/// If the file cannot be read, or its routes cannot be used.
+#[cfg(feature = "serve")]
+pub(crate) fn load_routes(file: Option<&std::path::Path>) -> Result<routes::Routes, ConfigError> {
+    let Some(path) = file else {
+        return Ok(routes::Routes::default());
+    };
+    let text = std::fs::read_to_string(path).map_err(|source| ConfigError::UnreadableRoutes {
+        path: path.to_owned(),
+        source,
+    })?;
+    routes::Routes::parse(&text).map_err(|source| ConfigError::Routes {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 fn bytes(size: ByteSize) -> usize {

@@ -8,6 +8,7 @@ use http_body_util::{BodyExt, Either, Full};
 use http_server::listener::{self, ConnectionMetrics, Listener};
 use metric::{IntGauge, Registry};
 use request_counts::{Component, ComponentFailure};
+use routes::Routes;
 use std::{
     collections::BTreeMap,
     net::SocketAddr,
@@ -25,6 +26,8 @@ use tokio::{
 };
 
 const ROUTE: &str = "/do/...";
+/// A routes file: every deed in a folder of it has a finer route.
+const ROUTES: &str = "GET /do/fine/{deed}\nGET /elsewhere/{id}";
 
 struct Obedient([&'static str; 1]);
 
@@ -92,7 +95,7 @@ impl Upstream for Obedient {
         let trap = || Failure::Trap { backtrace: None };
         let mut unsent_head = None;
         let whole = |content: &'static str| Ok(Response::new(Either::Left(Full::from(content))));
-        let response = match path.strip_prefix("/do/").unwrap_or_default() {
+        let response = match path.trim_start_matches("/do/").trim_start_matches("fine/") {
             "trap" => Err(trap()),
             "named-trap" => {
                 let mut head = HeaderMap::new();
@@ -149,7 +152,9 @@ impl Server {
         let in_flight = metrics.in_flight.clone();
         let timeout = Duration::from_secs(1);
         let upstream = Obedient([ROUTE]);
-        let edge = Edge::start(upstream, Arc::clone(&counts), metrics, limits, timeout).await;
+        let routes = Routes::parse(ROUTES).unwrap();
+        let edge_counts = Arc::clone(&counts);
+        let edge = Edge::start(upstream, edge_counts, routes, metrics, limits, timeout).await;
         let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = tcp.local_addr().unwrap();
         let (stop, stopped) = watch::channel(false);
@@ -329,6 +334,54 @@ async fn a_request_without_an_answer_keeps_its_route() {
             (ROUTE, "499", 2),
             (ROUTE, "500", 1),
             (ROUTE, "503", 1),
+        ])
+    );
+}
+
+#[tokio::test]
+async fn the_routes_file_names_the_route_unless_the_upstream_does() {
+    let server = Server::start().await;
+    let fine = "/do/fine/{deed}";
+    let statuses: Vec<_> = server
+        .counts
+        .latest()
+        .iter()
+        .flat_map(|(_, counts)| counts.requests.keys().cloned().collect::<Vec<_>>())
+        .filter(|labels| labels.endpoint == fine)
+        .map(|labels| labels.status.to_string())
+        .collect();
+    assert_eq!(statuses, ["200", "499", "500", "503", "504"]);
+    for line in [
+        "GET /do/fine/200",
+        "HEAD /do/fine/404?x",
+        "PUT /do/fine/405",
+        "GET /do/fine/trap",
+        "GET /do/fine/named-trap",
+        "GET /do/200",
+        "GET /elsewhere/7",
+    ] {
+        server.exchange(line).await;
+    }
+    let request = "GET /do/fine/wait HTTP/1.1\r\nhost: a\r\n\r\n";
+    let waiting = [server.send(request).await, server.send(request).await];
+    server.until(|server| server.in_flight.get() == 2).await;
+    server.exchange("GET /do/fine/200").await;
+    drop(waiting);
+    server
+        .until(|server| server.counted().values().sum::<u64>() == 10)
+        .await;
+    assert_eq!(
+        server.counted(),
+        counts([
+            (fine, "200", 1),
+            (fine, "404", 1),
+            (fine, "405", 1),
+            (fine, "499", 2),
+            (fine, "500", 1),
+            (fine, "503", 1),
+            ("/named", "500", 1),
+            (ROUTE, "200", 1),
+            ("unreported", "404", 1),
         ])
     );
 }

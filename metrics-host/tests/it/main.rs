@@ -24,6 +24,7 @@ mod otlp_streams;
 mod outbound;
 mod proxy;
 mod raw;
+mod routes;
 mod scrape;
 mod sdk;
 mod sidecar;

@@ -127,18 +127,17 @@ impl Routes {
     /// Returns the template of the route that a request has, if any. `path` has no query.
     pub fn find(&self, method: &str, path: &str) -> Option<&str> {
         let path = template::decode(path);
-        let other_spelling = match path.strip_suffix('/') {
-            Some(shorter) => shorter.to_owned(),
-            None => format!("{path}/"),
-        };
-        // An empty last segment is more than a trailing slash.
-        let spellings = [&*path, &*other_spelling];
-        let spellings = &spellings[..if path.ends_with("//") { 1 } else { 2 }];
         let own = self.by_method.get(method::normalize(method));
-        let routers = own.into_iter().chain([&self.any]);
-        routers
-            .flat_map(|router| spellings.iter().map(move |path| router.search(path)))
-            .find_map(|found| Some(&**found?.data()))
+        let search = |path: &str| {
+            let mut routers = own.into_iter().chain([&self.any]);
+            routers.find_map(|router| Some(&**router.search(path)?.data()))
+        };
+        search(&path).or_else(|| match path.strip_suffix('/') {
+            // An empty last segment is more than a trailing slash.
+            Some(shorter) if shorter.ends_with('/') => None,
+            Some(shorter) => search(shorter),
+            None => search(&format!("{path}/")),
+        })
     }
 
     /// Returns the series that must exist before the first request.
