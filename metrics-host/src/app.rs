@@ -1,8 +1,13 @@
 //! Binds and wires the subsystems. No other file knows all of them.
 
-use crate::{args::ListenAddress, build_info, config::Config};
+use crate::{
+    args::ListenAddress,
+    build_info, command,
+    config::{ApplicationConfig, Config},
+    proxying::{Proxied, ProxyingConfig},
+};
 use anyhow::{Context, Result, anyhow};
-use edge_counts::EdgeCounts;
+use edge::{EdgeCounts, EdgeMetrics};
 use exposition::Sources;
 use http_server::listener::{self, ConnectionMetrics, Listener};
 use ingest::{Callers, Ingest};
@@ -11,10 +16,12 @@ use metric::{ApplicationInfo, Registry};
 use operations::{
     Addresses, Build, Notifications, Operations, Readiness, Status, Webhook, sampler,
 };
+use request_counts::Component;
 use state_dir::StateDir;
 use std::{
-    fs,
+    fs, future,
     path::Path,
+    process::ExitCode,
     sync::Arc,
     thread,
     time::{Duration, Instant},
@@ -24,8 +31,7 @@ use tokio::{net::TcpListener, runtime, sync::watch, task::JoinSet};
 /// A metrics-host with bound listeners, ready to run.
 pub(crate) struct App {
     addresses: Addresses,
-    #[cfg(feature = "serve")]
-    hosted: Option<(Listener, crate::hosting::Hosted)>,
+    application: Option<(Listener, Application)>,
     ingest: (Listener, Ingest),
     operations: (Listener, Operations),
     status: Arc<Status>,
@@ -33,6 +39,21 @@ pub(crate) struct App {
     connections: ConnectionMetrics,
     grace: Duration,
     _state: StateDir,
+}
+
+/// The application whose requests this process counts at its edge.
+enum Application {
+    #[cfg(feature = "serve")]
+    Hosted(crate::hosting::Hosted),
+    Proxied(Proxied),
+}
+
+/// An application that is known and not started.
+enum Prepared {
+    None,
+    #[cfg(feature = "serve")]
+    Hosted(crate::hosting::HostingConfig, Box<spin_manifest::Manifest>),
+    Proxied(ProxyingConfig),
 }
 
 /// Idle timeout of the application and the operators' endpoint.
@@ -51,17 +72,20 @@ impl App {
         let registry = Registry::new();
         registry.show_build(build_info::VERSION, build_info::REVISION);
         let applications = ApplicationInfo::register(&registry);
-        #[cfg(feature = "serve")]
-        let manifest = config
-            .hosting
-            .as_ref()
-            .map(|hosting| hosting.manifest())
-            .transpose()?;
-        #[cfg(feature = "serve")]
-        let owner = manifest.as_ref().map(crate::hosting::owner);
-        #[cfg(not(feature = "serve"))]
-        let owner = None;
-        let counts = EdgeCounts::open(&state.join("counters"), &owner.unwrap_or_default())?;
+        let (application, owner) = match config.application {
+            ApplicationConfig::None => (Prepared::None, Component::default()),
+            #[cfg(feature = "serve")]
+            ApplicationConfig::Hosted(hosting) => {
+                let manifest = hosting.manifest()?;
+                let owner = crate::hosting::owner(&manifest);
+                (Prepared::Hosted(hosting, Box::new(manifest)), owner)
+            }
+            ApplicationConfig::Proxied(proxying) => {
+                let owner = proxying.owner()?;
+                (Prepared::Proxied(proxying), owner)
+            }
+        };
+        let counts = EdgeCounts::open(&state.join("counters"), &owner)?;
         let counts = Arc::new(counts);
         let journal = Arc::new(Journal::open(
             &state.join("journal.sqlite"),
@@ -85,33 +109,40 @@ impl App {
             metrics: metrics.local_addr()?,
             otlp: otlp.local_addr()?,
         };
+        let edge_metrics = EdgeMetrics::register(&registry);
         #[cfg(feature = "serve")]
-        let (addresses, hosted) = {
-            use crate::hosting::{Hosted, HostingMetrics};
-            let hosting_metrics = HostingMetrics::register(&registry);
-            match config.hosting.zip(manifest) {
-                None => (addresses, None),
-                Some((hosting, manifest)) => {
-                    let tcp = bind("--listen", &hosting.listen).await?;
-                    let api = Some(tcp.local_addr()?);
-                    let counts = Arc::clone(&counts);
-                    let hosted = Hosted::load(
-                        hosting,
-                        manifest,
-                        addresses.otlp,
-                        &state,
-                        counts,
-                        hosting_metrics,
-                        &applications,
-                    )
-                    .await?;
-                    (
-                        Addresses { api, ..addresses },
-                        Some((listener("api", tcp), hosted)),
-                    )
-                }
+        let hosting_metrics = crate::hosting::HostingMetrics::register(&registry);
+        let application = match application {
+            Prepared::None => None,
+            #[cfg(feature = "serve")]
+            Prepared::Hosted(hosting, manifest) => {
+                let tcp = bind("--listen", &hosting.listen).await?;
+                let hosted = crate::hosting::Hosted::load(
+                    hosting,
+                    *manifest,
+                    addresses.otlp,
+                    &state,
+                    Arc::clone(&counts),
+                    edge_metrics,
+                    hosting_metrics,
+                    &applications,
+                );
+                Some((tcp, Application::Hosted(hosted.await?)))
+            }
+            Prepared::Proxied(proxying) => {
+                let tcp = bind("--listen", &proxying.listen).await?;
+                let own = tcp.local_addr()?;
+                let counts = Arc::clone(&counts);
+                let proxied = Proxied::start(proxying, own, counts, edge_metrics, &applications);
+                Some((tcp, Application::Proxied(proxied.await?)))
             }
         };
+        let api = application.as_ref().map(|(tcp, _)| tcp.local_addr());
+        let addresses = Addresses {
+            api: api.transpose()?,
+            ..addresses
+        };
+        let application = application.map(|(tcp, application)| (listener("api", tcp), application));
         let ingest = Ingest::new(
             Arc::clone(&journal),
             Callers {
@@ -152,8 +183,7 @@ impl App {
             write_addresses(file, &addresses)?;
         }
         Ok(Self {
-            #[cfg(feature = "serve")]
-            hosted,
+            application,
             ingest: (
                 Listener {
                     idle_timeout: config.otlp_idle_timeout,
@@ -171,13 +201,14 @@ impl App {
         })
     }
 
-    /// Serves until `shutdown` completes, then finishes the requests in flight and waits for the last telemetry of the
-    /// instances. `/metrics` stays up until the end.
+    /// Serves until `shutdown` completes or the command ends. Then finishes the requests in flight, waits for the last
+    /// telemetry of the instances and ends the command. `/metrics` stays up until the end. Returns the exit code, which is
+    /// the command's if there is one.
     ///
     /// # Errors
     /// Fails if the thread of the operators' endpoint cannot be started or panics. A failing connection affects no
     /// other.
-    pub(crate) async fn run(self, shutdown: impl Future<Output = ()>) -> Result<()> {
+    pub(crate) async fn run(self, shutdown: impl Future) -> Result<ExitCode> {
         let stop = watch::Sender::new(false);
         let stop_operations = watch::Sender::new(false);
         let (listener, operations) = self.operations;
@@ -200,19 +231,39 @@ impl App {
             stop.subscribe(),
         ));
         #[cfg(feature = "serve")]
-        let stopper = self.hosted.map(|(listener, hosted)| {
-            listeners.spawn(listener::run(
-                listener,
-                hosted.edge,
-                self.connections,
-                stop.subscribe(),
-            ));
-            hosted.stopper
-        });
+        let mut stopper = None;
+        let mut command = None;
+        if let Some((listener, application)) = self.application {
+            let (connections, stop) = (self.connections, stop.subscribe());
+            match application {
+                #[cfg(feature = "serve")]
+                Application::Hosted(hosted) => {
+                    listeners.spawn(listener::run(listener, hosted.edge, connections, stop));
+                    stopper = Some(hosted.stopper);
+                }
+                Application::Proxied(proxied) => {
+                    proxied.list_routes();
+                    listeners.spawn(listener::run(listener, proxied.edge, connections, stop));
+                    command = proxied.command;
+                }
+            }
+        }
         self.readiness.set(true);
         announce(&self.addresses);
 
-        shutdown.await;
+        let ended = async {
+            match &mut command {
+                Some(command) => command.ended().await,
+                None => future::pending().await,
+            }
+        };
+        let ended = tokio::select! {
+            _ = shutdown => None,
+            ended = ended => Some(ended?),
+        };
+        if let Some(status) = ended {
+            tracing::error!(%status, "the command ended");
+        }
         self.readiness.set(false);
         tracing::info!(
             "stopping: finishing the requests in flight, for at most {:?}",
@@ -224,12 +275,16 @@ impl App {
         if let Some(stopper) = stopper {
             stopper.stop(self.grace).await;
         }
+        let status = match (ended, command) {
+            (None, Some(command)) => Some(command.stop().await?),
+            (ended, _) => ended,
+        };
         stop_operations.send_replace(true);
         tokio::task::spawn_blocking(|| operations.join())
             .await?
             .map_err(|_| anyhow!("the metrics listener panicked"))?;
         tracing::info!("stopped");
-        Ok(())
+        Ok(status.map_or(ExitCode::SUCCESS, command::exit_code))
     }
 }
 

@@ -4,14 +4,16 @@ use crate::build_info;
 use bytesize::ByteSize;
 use clap::{Parser, Subcommand};
 use http_server::post::Origin;
+use ipnet::IpNet;
 use operations::WebUrl;
-use std::{fmt, path::PathBuf, str::FromStr};
+use proxy::Authority;
+use std::{ffi::OsString, fmt, net::IpAddr, path::PathBuf, str::FromStr};
 use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
 /// Exact Prometheus metrics for WebAssembly services.
 ///
-/// Hosts the components of a Spin application (`serve`), or receives their telemetry while Spin hosts them
-/// (`sidecar`). Counts every request exactly once and exposes the metrics on /metrics.
+/// Hosts the components of a Spin application (`serve`), stands in front of any HTTP application (`proxy`), or receives
+/// the telemetry of components (`sidecar`). Counts every request exactly once and exposes the metrics on /metrics.
 #[derive(Debug, Parser)]
 #[command(name = "metrics-host", version = build_info::VERSION, long_version = build_info::LONG_VERSION, max_term_width = 100)]
 pub(crate) struct Args {
@@ -26,13 +28,22 @@ pub(crate) enum Command {
     /// Host a Spin application and count every request at its edge
     #[cfg(feature = "serve")]
     Serve(Box<ServeArgs>),
+    /// Stand in front of an HTTP application, such as one under `spin up`, and count every request
+    Proxy(Box<ProxyArgs>),
     /// Receive telemetry over OTLP/HTTP from components that run elsewhere, such as under `spin up`
     Sidecar(Box<SidecarArgs>),
     /// Check whether a running metrics-host is ready: exit code 0 if so, 1 if not
     Health(HealthArgs),
+    /// Become a command that ends with its parent; `proxy` starts its command so
+    #[command(hide = true)]
+    RunCommand {
+        parent: u32,
+        #[arg(last = true, required = true)]
+        command: Vec<OsString>,
+    },
 }
 
-/// Settings shared by `serve` and `sidecar`.
+/// Settings shared by `serve`, `proxy` and `sidecar`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct CommonArgs {
     /// Address for /metrics, the status page and the health checks
@@ -172,6 +183,96 @@ pub(crate) struct CommonArgs {
     pub(crate) log_level: LogFilter,
 }
 
+/// Settings shared by `serve` and `proxy`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct EdgeArgs {
+    /// Address for the application
+    #[arg(
+        long,
+        env = "METRICS_HOST_LISTEN",
+        value_name = "ADDR",
+        default_value = "127.0.0.1:8080"
+    )]
+    pub(crate) listen: ListenAddress,
+
+    /// Routes of the application, as lines such as `GET /orders/{id}`, or its OpenAPI 3 document
+    #[arg(long, env = "METRICS_HOST_ROUTES", value_name = "FILE")]
+    pub(crate) routes: Option<PathBuf>,
+
+    /// Timeout for the response of the application
+    #[arg(long, env = "METRICS_HOST_REQUEST_TIMEOUT", value_name = "TIME", default_value = "30s", value_parser = positive_duration)]
+    pub(crate) request_timeout: humantime::Duration,
+
+    /// Maximum concurrent requests inside the application; further ones get a 503
+    #[arg(long, env = "METRICS_HOST_MAX_CONCURRENT_REQUESTS", value_name = "N", default_value = "1024", value_parser = at_least_one)]
+    pub(crate) max_concurrent_requests: usize,
+}
+
+/// Settings of `proxy`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ProxyArgs {
+    #[command(flatten)]
+    pub(crate) common: CommonArgs,
+
+    #[command(flatten)]
+    pub(crate) edge: EdgeArgs,
+
+    /// URL of the application; not needed with a command, which gets a free port
+    #[arg(
+        long,
+        env = "METRICS_HOST_UPSTREAM",
+        value_name = "URL",
+        required_unless_present = "command"
+    )]
+    pub(crate) upstream: Option<Authority>,
+
+    /// Name of the application in metrics and alerts [default: name of the working directory]
+    #[arg(long, env = "METRICS_HOST_APPLICATION", value_name = "NAME")]
+    pub(crate) application: Option<String>,
+
+    /// Maximum size of a request body [default: no limit]
+    #[arg(long, env = "METRICS_HOST_MAX_BODY_SIZE", value_name = "SIZE")]
+    pub(crate) max_body_size: Option<ByteSize>,
+
+    /// Header fields that tell the application the address of a client
+    #[arg(
+        long,
+        env = "METRICS_HOST_FORWARDED_FIELDS",
+        value_name = "FIELDS",
+        default_value = "x-forwarded"
+    )]
+    pub(crate) forwarded_fields: ForwardedFields,
+
+    /// Network of proxies in front of this one whose forwarded fields are believed, such as 10.0.0.0/8; repeatable, or
+    /// separated by commas
+    #[arg(
+        long = "trusted-proxy",
+        env = "METRICS_HOST_TRUSTED_PROXY",
+        value_name = "NETWORK",
+        value_delimiter = ',',
+        value_parser = network
+    )]
+    pub(crate) trusted_proxies: Vec<IpNet>,
+
+    /// Command that starts the application, such as `spin up`; {address} and {port} in it, the variable PORT and Spin's
+    /// own tell it where to listen
+    #[arg(last = true, value_name = "COMMAND")]
+    pub(crate) command: Vec<OsString>,
+}
+
+/// Values of `--forwarded-fields`.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub(crate) enum ForwardedFields {
+    /// None; those of clients are passed on
+    None,
+    /// X-Forwarded-For, X-Forwarded-Host and X-Forwarded-Proto
+    XForwarded,
+    /// Forwarded (RFC 7239)
+    Forwarded,
+    /// All of them
+    Both,
+}
+
 /// Settings of `serve`.
 #[cfg(feature = "serve")]
 #[derive(Debug, clap::Args)]
@@ -188,25 +289,8 @@ pub(crate) struct ServeArgs {
     )]
     pub(crate) manifest: PathBuf,
 
-    /// Address for the application
-    #[arg(
-        long,
-        env = "METRICS_HOST_LISTEN",
-        value_name = "ADDR",
-        default_value = "127.0.0.1:8080"
-    )]
-    pub(crate) listen: ListenAddress,
-
     #[command(flatten)]
-    pub(crate) routes: RoutesArgs,
-
-    /// Timeout for the response of a component
-    #[arg(long, env = "METRICS_HOST_REQUEST_TIMEOUT", value_name = "TIME", default_value = "30s", value_parser = positive_duration)]
-    pub(crate) request_timeout: humantime::Duration,
-
-    /// Maximum concurrent requests inside components; further ones get a 503
-    #[arg(long, env = "METRICS_HOST_MAX_CONCURRENT_REQUESTS", value_name = "N", default_value = "1024", value_parser = at_least_one)]
-    pub(crate) max_concurrent_requests: usize,
+    pub(crate) edge: EdgeArgs,
 
     /// Maximum size of a request body
     #[arg(
@@ -228,15 +312,6 @@ pub(crate) struct ServeArgs {
     /// Maximum memory per instance
     #[arg(long, env = "METRICS_HOST_INSTANCE_MEMORY", value_name = "SIZE", default_value = "64MiB", value_parser = positive_size)]
     pub(crate) instance_memory: ByteSize,
-}
-
-/// Names of endpoints, for every command that counts at its edge.
-#[cfg(feature = "serve")]
-#[derive(Debug, clap::Args)]
-pub(crate) struct RoutesArgs {
-    /// Routes of the application, as lines such as `GET /orders/{id}`, or its OpenAPI 3 document
-    #[arg(long = "routes", env = "METRICS_HOST_ROUTES", value_name = "FILE")]
-    pub(crate) file: Option<PathBuf>,
 }
 
 /// Settings of `sidecar`.
@@ -325,6 +400,14 @@ fn at_least_one(text: &str) -> Result<usize, String> {
         Ok(0) | Err(_) => Err("expected a whole number of at least 1".into()),
         Ok(number) => Ok(number),
     }
+}
+
+/// Parses a network, or a single address.
+fn network(text: &str) -> Result<IpNet, &'static str> {
+    let address = |_| text.parse::<IpAddr>().map(IpNet::from);
+    text.parse::<IpNet>()
+        .or_else(address)
+        .map_err(|_| "expected a network or an address, such as 10.0.0.0/8 or 10.1.2.3")
 }
 
 fn positive_duration(text: &str) -> Result<humantime::Duration, String> {

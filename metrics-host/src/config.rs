@@ -1,6 +1,9 @@
 //! The configuration as used: checked values in the types of the subsystems. Nothing is opened here.
 
-use crate::args::{CommonArgs, ListenAddress, SidecarArgs};
+use crate::{
+    args::{CommonArgs, ForwardedFields, ListenAddress, ProxyArgs, SidecarArgs},
+    proxying::ProxyingConfig,
+};
 use bytesize::ByteSize;
 use http_server::post::{HostNames, Origins};
 use ingest::IngestLimits;
@@ -10,7 +13,7 @@ use otlp::SeriesLimits;
 use request_counts::LabelSpace;
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-/// Configuration of `serve` or `sidecar`.
+/// Configuration of `serve`, `proxy` or `sidecar`.
 #[derive(Debug)]
 pub(crate) struct Config {
     pub(crate) metrics_listen: ListenAddress,
@@ -25,17 +28,23 @@ pub(crate) struct Config {
     pub(crate) ingest: IngestLimits,
     pub(crate) journal: JournalLimits,
     pub(crate) links: Links,
-    /// Settings of the hosted application; `None` in a sidecar.
+    pub(crate) application: ApplicationConfig,
+}
+
+/// The application whose requests this process counts at its edge.
+#[derive(Debug)]
+pub(crate) enum ApplicationConfig {
+    /// `sidecar`: none.
+    None,
+    /// `serve`: hosted here.
     #[cfg(feature = "serve")]
-    pub(crate) hosting: Option<crate::hosting::HostingConfig>,
+    Hosted(crate::hosting::HostingConfig),
+    /// `proxy`: somewhere else.
+    Proxied(ProxyingConfig),
 }
 
 /// An unusable setting. `main` exits with code 2 for it.
 #[derive(Debug, thiserror::Error)]
-#[cfg_attr(
-    not(feature = "serve"),
-    expect(dead_code, reason = "only `serve` has such settings")
-)]
 pub(crate) enum ConfigError {
     /// The manifest cannot be hosted.
     #[cfg(feature = "serve")]
@@ -46,14 +55,12 @@ pub(crate) enum ConfigError {
         source: spin_manifest::ManifestError,
     },
     /// The application's name cannot be a label.
-    #[cfg(feature = "serve")]
     #[error(
         "application name {name:?} is not usable as a label: use 1 to {max} bytes without control characters",
         max = edge_counts::MAX_NAME_LEN
     )]
     ApplicationName { name: String },
     /// The routes file cannot be read.
-    #[cfg(feature = "serve")]
     #[error("--routes (METRICS_HOST_ROUTES): cannot read {}", path.display())]
     UnreadableRoutes {
         path: PathBuf,
@@ -61,13 +68,23 @@ pub(crate) enum ConfigError {
         source: std::io::Error,
     },
     /// The routes file cannot be used.
-    #[cfg(feature = "serve")]
     #[error("--routes (METRICS_HOST_ROUTES): {}", path.display())]
     Routes {
         path: PathBuf,
         #[source]
         source: routes::RoutesError,
     },
+    /// The proxy would send requests to itself.
+    #[error("--upstream: {upstream} is the address of this process; name that of the application")]
+    ProxyLoop {
+        /// The application's address.
+        upstream: proxy::Authority,
+    },
+    /// The command would listen somewhere else.
+    #[error(
+        "leave --listen out of the command: metrics-host tells Spin where to listen; or name the address with --upstream, too"
+    )]
+    CommandListens,
     /// The application would send telemetry to this process, which already counts its requests.
     #[error(
         "variable \"telemetry\" is \"otlp\" and \"telemetry_host\" is this process ({address}): every request would be \
@@ -83,6 +100,47 @@ impl Config {
     /// Returns the configuration of `sidecar`.
     pub(crate) fn sidecar(args: SidecarArgs) -> Self {
         Self::common(args.common)
+    }
+
+    /// Returns the configuration of `proxy`.
+    ///
+    /// # Errors
+    /// Fails if the command and the flags contradict each other.
+    pub(crate) fn proxy(args: ProxyArgs) -> Result<Self, ConfigError> {
+        let listens = |word: &std::ffi::OsString| {
+            let word = word.to_string_lossy();
+            word == "--listen" || word.starts_with("--listen=")
+        };
+        if args.upstream.is_none() && is_spin(&args.command) && args.command.iter().any(listens) {
+            return Err(ConfigError::CommandListens);
+        }
+        let proxying = ProxyingConfig {
+            listen: args.edge.listen,
+            routes: args.edge.routes,
+            upstream: args.upstream,
+            command: args.command,
+            application: args
+                .application
+                .unwrap_or_else(ProxyingConfig::default_application),
+            timeout: args.edge.request_timeout.into(),
+            edge: edge::EdgeLimits {
+                max_concurrent_requests: args.edge.max_concurrent_requests,
+                max_body_size: args.max_body_size.map_or(usize::MAX, bytes),
+            },
+            forwarding: proxy::Forwarding {
+                fields: match args.forwarded_fields {
+                    ForwardedFields::None => proxy::ForwardedFields::None,
+                    ForwardedFields::XForwarded => proxy::ForwardedFields::XForwarded,
+                    ForwardedFields::Forwarded => proxy::ForwardedFields::Forwarded,
+                    ForwardedFields::Both => proxy::ForwardedFields::Both,
+                },
+                trusted: args.trusted_proxies,
+            },
+        };
+        Ok(Self {
+            application: ApplicationConfig::Proxied(proxying),
+            ..Self::common(args.common)
+        })
     }
 
     fn common(args: CommonArgs) -> Self {
@@ -119,8 +177,7 @@ impl Config {
                 alertmanager: args.alertmanager_url,
                 grafana: args.grafana_url,
             },
-            #[cfg(feature = "serve")]
-            hosting: None,
+            application: ApplicationConfig::None,
         }
     }
 }
@@ -139,33 +196,32 @@ impl Config {
             .collect();
         let hosting = crate::hosting::HostingConfig {
             manifest: args.manifest,
-            listen: args.listen,
-            routes: args.routes.file,
+            routes: args.edge.routes,
+            listen: args.edge.listen,
             variables,
             host: spin_host::HostLimits {
-                request_timeout: args.request_timeout.into(),
-                max_concurrent_requests: args.max_concurrent_requests,
+                request_timeout: args.edge.request_timeout.into(),
+                max_concurrent_requests: args.edge.max_concurrent_requests,
                 instance_reuse: args.instance_reuse,
                 instance_concurrency: args.instance_concurrency,
                 instance_memory: bytes(args.instance_memory),
             },
             edge: edge::EdgeLimits {
-                max_concurrent_requests: args.max_concurrent_requests,
+                max_concurrent_requests: args.edge.max_concurrent_requests,
                 max_body_size: bytes(args.max_body_size),
             },
         };
         Self {
-            hosting: Some(hosting),
+            application: ApplicationConfig::Hosted(hosting),
             ..Self::common(args.common)
         }
     }
 }
 
-/// Reads the routes of `--routes`; without the flag there are none.
+/// Reads the routes of `--routes`; the default is no routes.
 ///
 /// # Errors
 /// If the file cannot be read, or its routes cannot be used.
-#[cfg(feature = "serve")]
 pub(crate) fn load_routes(file: Option<&std::path::Path>) -> Result<routes::Routes, ConfigError> {
     let Some(path) = file else {
         return Ok(routes::Routes::default());
@@ -178,6 +234,11 @@ pub(crate) fn load_routes(file: Option<&std::path::Path>) -> Result<routes::Rout
         path: path.to_owned(),
         source,
     })
+}
+
+fn is_spin(command: &[std::ffi::OsString]) -> bool {
+    let program = command.first().map(std::path::Path::new);
+    program.is_some_and(|program| program.file_name() == Some("spin".as_ref()))
 }
 
 fn bytes(size: ByteSize) -> usize {

@@ -3,11 +3,12 @@
 use crate::{
     args::ListenAddress,
     config::{ConfigError, load_routes},
+    proxying::is_listener,
 };
 use anyhow::Result;
 use edge::{Edge, EdgeCounts, EdgeLimits, EdgeMetrics, Outcome, RequestBodyError, Upstream};
 use edge_counts::MAX_NAME_LEN;
-use http::Request;
+use http::{Request, StatusCode};
 use http_body_util::{BodyExt, Either, combinators::MapErr};
 use metric::{ApplicationInfo, IntCounter, IntGauge, Registry};
 use request_counts::{Component, ComponentFailure};
@@ -84,7 +85,6 @@ pub(crate) struct Hosted {
 /// Handles to the metrics of hosting.
 #[derive(Clone)]
 pub(crate) struct HostingMetrics {
-    edge: EdgeMetrics,
     instances: IntGauge,
     instances_started: IntCounter,
 }
@@ -93,7 +93,6 @@ impl HostingMetrics {
     /// Registers the metrics at 0.
     pub(crate) fn register(registry: &Registry) -> Self {
         Self {
-            edge: EdgeMetrics::register(registry),
             instances: registry.gauge(metric::INSTANCES),
             instances_started: registry.counter(metric::INSTANCES_STARTED),
         }
@@ -112,6 +111,7 @@ impl Hosted {
         otlp: SocketAddr,
         state: &StateDir,
         counts: Arc<EdgeCounts>,
+        edge_metrics: EdgeMetrics,
         metrics: HostingMetrics,
         applications: &ApplicationInfo,
     ) -> Result<Self> {
@@ -141,7 +141,7 @@ impl Hosted {
             name: manifest.name,
         };
         let timeout = config.host.request_timeout;
-        let (metrics, limits) = (metrics.edge, config.edge);
+        let (metrics, limits) = (edge_metrics, config.edge);
         let edge = Edge::start(upstream, counts, routes, metrics, limits, timeout).await;
         Ok(Self { edge, stopper })
     }
@@ -203,11 +203,15 @@ impl Upstream for SpinUpstream {
             unsent_head,
         } = self.application.respond(trigger, request, permit).await;
         Outcome {
-            response: response.map_err(failure).map(|response| {
-                response.map(|body| match body {
+            response: response.map_err(failure).and_then(|response| {
+                // A component cannot take over the connection, so it cannot change the protocol.
+                if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+                    return Err(edge::Failure::InterimStatus(response.status()));
+                }
+                Ok(response.map(|body| match body {
                     Either::Left(body) => Either::Left(body),
                     Either::Right(body) => Either::Right(body.map_err(failure as fn(_) -> _)),
-                })
+                }))
             }),
             instance,
             unsent_head,
@@ -262,8 +266,7 @@ fn leads_to(target: &str, address: SocketAddr) -> bool {
     let Ok(targets) = target.to_socket_addrs() else {
         return false;
     };
-    targets.into_iter().any(|target| {
-        let everywhere = address.ip().is_unspecified() && target.ip().is_loopback();
-        target.port() == address.port() && (target.ip() == address.ip() || everywhere)
-    })
+    targets
+        .into_iter()
+        .any(|target| is_listener(target, address))
 }

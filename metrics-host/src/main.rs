@@ -1,23 +1,26 @@
-//! `metrics-host`: hosts a Spin application or receives its telemetry, and exposes exact request metrics to Prometheus.
+//! `metrics-host`: hosts a Spin application, stands in front of any HTTP application, or receives telemetry, and exposes
+//! exact request metrics to Prometheus.
 //!
 //! ```text
-//! client → http-server → edge → spin-host                serve: the edge counts each request
+//! client → http-server → edge → spin-host | proxy        serve, proxy: the edge counts each request
 //!                          └→ edge-counts ─────────┐
 //! component ─ OTLP → http-server → ingest → journal ─┴→ exposition → Prometheus
 //! ```
 //!
 //! This crate only wires: arguments ([`args`]) → configuration ([`config`]) → [`app::App`] → run. Each subsystem is a
 //! crate of its own, in a directory beside this one, and knows only those to its right. Without the feature `serve` the
-//! binary is a sidecar and does not link Wasmtime.
+//! binary has `proxy` and `sidecar`, and does not link Wasmtime.
 
 mod app;
 mod args;
 mod build_info;
+mod command;
 mod config;
 mod health_check;
 #[cfg(feature = "serve")]
 mod hosting;
 mod logging;
+mod proxying;
 
 use app::App;
 use args::{Args, Command};
@@ -25,8 +28,10 @@ use clap::{
     Parser,
     error::{ContextKind, ContextValue, ErrorKind},
 };
+use command::Ended;
 use config::{Config, ConfigError};
-use std::process::ExitCode;
+use std::{pin::pin, process::ExitCode};
+use tokio::signal::unix::{SignalKind, signal};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -37,13 +42,16 @@ fn main() -> ExitCode {
         Err(error) => return refuse(&error),
     };
     match run(args) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             // One line, even if an error in the chain spans several.
             let chain = format!("{error:#}");
             let words: Vec<_> = chain.split_whitespace().collect();
             eprintln!("metrics-host: {}", words.join(" "));
-            ExitCode::from(if error.is::<ConfigError>() { 2 } else { 1 })
+            match error.downcast_ref::<Ended>() {
+                Some(ended) => ended.code(),
+                None => ExitCode::from(if error.is::<ConfigError>() { 2 } else { 1 }),
+            }
         }
     }
 }
@@ -67,7 +75,7 @@ fn refuse(error: &clap::Error) -> ExitCode {
 }
 
 #[tokio::main]
-async fn run(args: Args) -> anyhow::Result<()> {
+async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let (config, log) = match args.command {
         #[cfg(feature = "serve")]
         Command::Serve(args) => {
@@ -78,21 +86,40 @@ async fn run(args: Args) -> anyhow::Result<()> {
             let log = args.common.log_level.clone();
             (Config::sidecar(*args), log)
         }
-        Command::Health(args) => return health_check::run(&args.url).await,
+        Command::Proxy(args) => {
+            let log = args.common.log_level.clone();
+            (Config::proxy(*args)?, log)
+        }
+        Command::Health(args) => {
+            health_check::run(&args.url).await?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        Command::RunCommand { parent, command } => {
+            match command::become_command(parent, &command)? {}
+        }
     };
     logging::start(&log);
-    App::bind(config).await?.run(shutdown_signal()?).await
+    let mut shutdown = pin!(shutdown_signal()?);
+    let app = tokio::select! {
+        app = App::bind(config) => app?,
+        signal = &mut shutdown => return Ok(ended_by(signal)),
+    };
+    app.run(shutdown).await
 }
 
-/// Completes at the first SIGTERM or SIGINT.
-fn shutdown_signal() -> anyhow::Result<impl Future<Output = ()>> {
-    use tokio::signal::unix::{SignalKind, signal};
+/// Completes at the first SIGTERM or SIGINT, with its number.
+fn shutdown_signal() -> anyhow::Result<impl Future<Output = SignalKind>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     Ok(async move {
         tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+            _ = terminate.recv() => SignalKind::terminate(),
+            _ = interrupt.recv() => SignalKind::interrupt(),
         }
     })
+}
+
+/// Returns the exit code of a process that a signal ended before it was ready.
+fn ended_by(signal: SignalKind) -> ExitCode {
+    ExitCode::from(128 + u8::try_from(signal.as_raw_value()).unwrap_or_default())
 }

@@ -75,7 +75,7 @@ pub(crate) const EXPECTED: &[Expectation] = table! {
             _ => 0.0..=0.5,
         });
         "Internal Exceptions Rate" "A" Driven |drill| One(about(rate(drill) * errors(drill), 0.25));
-        "Component Failures" "A" Driven |_| each("reason", &["instantiation", "overload", "timeout", "trap", "truncation"], 0.0);
+        "Component Failures" "A" Driven |_| each("reason", &["instantiation", "overload", "timeout", "trap", "truncation", "unreachable"], 0.0);
         "Saturation" "A" Driven |_| One(0.0..=0.2);
         "Saturation" "B" Driven |_| One(f64::MIN_POSITIVE..=0.5);
         "Instances" "A" Driven |_| One(1.0..=100.0);

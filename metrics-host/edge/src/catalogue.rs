@@ -11,6 +11,8 @@ use tokio::sync::Semaphore;
 
 /// Longest catalogue, in bytes.
 const MAX_CATALOGUE: usize = 256 << 10;
+/// Pause before an application that gave no answer is asked again.
+const PAUSE: Duration = Duration::from_secs(2);
 /// Statuses of requests that a component did not answer.
 const HOST_STATUSES: [u16; 4] = [499, 500, 503, 504];
 /// Methods and statuses of requests that have no component.
@@ -99,6 +101,27 @@ fn declare_routes<U: Upstream>(
     }
 }
 
+/// Asks each target until it has answered, and creates the series that it lists.
+pub(crate) async fn list_routes<U: Upstream>(
+    upstream: &U,
+    counts: &EdgeCounts,
+    components: &HashMap<String, ComponentId>,
+    timeout: Duration,
+) {
+    for target in upstream.targets() {
+        let component = components[upstream.component(target)];
+        let catalogue = loop {
+            match tokio::time::timeout(timeout, request_catalogue(upstream, target)).await {
+                Ok(Ok(catalogue)) => break catalogue,
+                _ => tokio::time::sleep(PAUSE).await,
+            }
+        };
+        for series in catalogue.iter().flat_map(RouteCatalogue::series) {
+            counts.declare(component, series.method, &series.route, series.status);
+        }
+    }
+}
+
 /// Returns the routes that `target` lists, or `None` if it lists none.
 async fn listed_routes<U: Upstream>(
     upstream: &U,
@@ -120,10 +143,14 @@ async fn request_catalogue<U: Upstream>(
     let permit = Arc::new(Semaphore::new(1)).try_acquire_owned()?;
     let request = request(upstream.route(target))?;
     let response = upstream.respond(target, request, permit).await.response?;
-    let is_catalogue = response
-        .headers()
-        .get(header::CONTENT_TYPE)
-        .is_some_and(|content_type| content_type == RouteCatalogue::CONTENT_TYPE);
+    let content_type = response.headers().get(header::CONTENT_TYPE);
+    let content_type = content_type.and_then(|value| value.to_str().ok()?.split(';').next());
+    // Frameworks append a charset.
+    let is_catalogue = content_type.is_some_and(|content_type| {
+        content_type
+            .trim()
+            .eq_ignore_ascii_case(RouteCatalogue::CONTENT_TYPE)
+    });
     if response.status() != StatusCode::OK || !is_catalogue {
         return Ok(None);
     }

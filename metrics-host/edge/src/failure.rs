@@ -19,6 +19,8 @@ pub enum Failure {
     NoRoute,
     #[error("{0}")]
     Malformed(&'static str),
+    #[error("{0}")]
+    NotImplemented(&'static str),
     #[error("request body exceeds {0} bytes")]
     TooLarge(usize),
     #[error("the client left in the middle of its request body")]
@@ -33,6 +35,10 @@ pub enum Failure {
     Trap { backtrace: Option<Arc<str>> },
     #[error("the component returned an error instead of a response: {0}")]
     Handler(String),
+    #[error("the application cannot be reached: {0}")]
+    Unreachable(String),
+    #[error("the application sent no valid response: {0}")]
+    NoResponse(String),
     #[error("the component did not complete the body: {0}")]
     Truncated(String),
     #[error("the component answered with the interim status {0} instead of a final one")]
@@ -45,6 +51,8 @@ impl Failure {
         match self {
             Self::NoRoute => StatusCode::NOT_FOUND,
             Self::Malformed(_) => StatusCode::BAD_REQUEST,
+            Self::NotImplemented(_) => StatusCode::NOT_IMPLEMENTED,
+            Self::Unreachable(_) | Self::NoResponse(_) => StatusCode::BAD_GATEWAY,
             Self::ClientLeft => {
                 StatusCode::from_u16(CLIENT_CLOSED_REQUEST).expect("three digits are a status")
             }
@@ -65,8 +73,10 @@ impl Failure {
             Self::Timeout => Some(ComponentFailure::Timeout),
             Self::Instantiation(_) => Some(ComponentFailure::Instantiation),
             Self::Truncated(_) => Some(ComponentFailure::Truncation),
+            Self::Unreachable(_) | Self::NoResponse(_) => Some(ComponentFailure::Unreachable),
             Self::NoRoute
             | Self::Malformed(_)
+            | Self::NotImplemented(_)
             | Self::TooLarge(_)
             | Self::ClientLeft
             | Self::Trap { .. }
@@ -79,7 +89,11 @@ impl Failure {
     pub(crate) fn is_exception(&self) -> bool {
         matches!(
             self,
-            Self::Trap { .. } | Self::Handler(_) | Self::Truncated(_) | Self::InterimStatus(_)
+            Self::Trap { .. }
+                | Self::Handler(_)
+                | Self::NoResponse(_)
+                | Self::Truncated(_)
+                | Self::InterimStatus(_)
         )
     }
 
@@ -95,21 +109,30 @@ impl Failure {
         let status = self.status();
         match self {
             Self::NoRoute => reply::error(status, "not found"),
-            Self::Malformed(_) | Self::TooLarge(_) => reply::error(status, &self.to_string()),
+            Self::Malformed(_) | Self::NotImplemented(_) | Self::TooLarge(_) => {
+                reply::error(status, &self.to_string())
+            }
             Self::ClientLeft => listener::no_response(),
             Self::Overload | Self::Instantiation(_) => {
                 reply::retry_after(status, "overloaded, try again later", 1)
             }
-            Self::Timeout => reply::json(
-                status,
-                &json!({ "error": "no answer in time", "request_id": request_id }),
-            ),
+            Self::Timeout => error_with_id(status, "no answer in time", request_id),
+            Self::Unreachable(_) => {
+                error_with_id(status, "the application cannot be reached", request_id)
+            }
+            Self::NoResponse(_) => {
+                error_with_id(status, "no valid answer of the application", request_id)
+            }
             Self::Trap { .. } | Self::Handler(_) | Self::Truncated(_) | Self::InterimStatus(_) => {
-                reply::json(
-                    status,
-                    &json!({ "error": "internal error", "request_id": request_id }),
-                )
+                error_with_id(status, "internal error", request_id)
             }
         }
     }
+}
+
+fn error_with_id(status: StatusCode, message: &str, request_id: &str) -> Response<Full<Bytes>> {
+    reply::json(
+        status,
+        &json!({ "error": message, "request_id": request_id }),
+    )
 }

@@ -1,13 +1,14 @@
 //! The `Host` header of a request, as RFC 9112 section 3.2 demands it.
 
-use http::{HeaderMap, Version, header};
+use http::{Request, Version, header};
 
 /// Returns the reason if a request must be answered 400: it has no `Host` (since HTTP/1.1), more than one, or an invalid
-/// one.
-pub(crate) fn fault(version: Version, headers: &HeaderMap) -> Option<&'static str> {
-    let mut hosts = headers.get_all(header::HOST).iter();
+/// one. HTTP/2 has `:authority` for it.
+pub(crate) fn fault<B>(request: &Request<B>) -> Option<&'static str> {
+    let mut hosts = request.headers().get_all(header::HOST).iter();
     match (hosts.next(), hosts.next()) {
-        (None, _) if version == Version::HTTP_10 => None,
+        (None, _) if request.version() == Version::HTTP_10 => None,
+        (None, _) if request.version() == Version::HTTP_2 && request.uri().host().is_some() => None,
         (None, _) => Some("the request has no Host header"),
         (Some(_), Some(_)) => Some("the request has more than one Host header"),
         (Some(host), None) if is_valid(host.as_bytes()) => None,
@@ -90,12 +91,18 @@ mod tests {
 
     #[test]
     fn only_http_1_0_may_lack_a_host() {
-        let mut headers = HeaderMap::new();
-        assert!(fault(Version::HTTP_10, &headers).is_none());
-        assert!(fault(Version::HTTP_11, &headers).is_some());
-        headers.append(header::HOST, "a".parse().unwrap());
-        assert!(fault(Version::HTTP_11, &headers).is_none());
-        headers.append(header::HOST, "a".parse().unwrap());
-        assert!(fault(Version::HTTP_10, &headers).is_some());
+        let request = |version, hosts: &[&str]| {
+            let request = Request::get("/").version(version);
+            let add = |request: http::request::Builder, host: &&str| request.header("host", *host);
+            hosts.iter().fold(request, add).body(()).unwrap()
+        };
+        assert!(fault(&request(Version::HTTP_10, &[])).is_none());
+        assert!(fault(&request(Version::HTTP_11, &[])).is_some());
+        assert!(fault(&request(Version::HTTP_2, &[])).is_some());
+        assert!(fault(&request(Version::HTTP_11, &["a"])).is_none());
+        assert!(fault(&request(Version::HTTP_10, &["a", "a"])).is_some());
+        let mut http2 = request(Version::HTTP_2, &[]);
+        *http2.uri_mut() = "http://a/".parse().unwrap();
+        assert!(fault(&http2).is_none());
     }
 }

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use edge_counts::{ComponentId, EdgeCounts};
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::{Either, Full};
-use http_server::{listener::Service, reply};
+use http_server::{Ambiguous, listener::Service, reply};
 use hyper::body::Incoming;
 use request_counts::{Component, ComponentFailure};
 use routes::Routes;
@@ -113,6 +113,18 @@ impl<U: Upstream> Edge<U> {
         }))
     }
 
+    /// Asks every target for its route catalogue, for at most `timeout` at a time, until it has answered, and creates the
+    /// series of the routes that it lists. For upstreams that may be away when the edge starts.
+    pub async fn list_routes(&self, timeout: Duration) {
+        let Inner {
+            upstream,
+            counts,
+            components,
+            ..
+        } = &*self.0;
+        catalogue::list_routes(upstream, counts, components, timeout).await;
+    }
+
     /// Begins to count a request that has just arrived.
     fn count(&self, method: impl AsRef<str>) -> Count<'_> {
         Count {
@@ -142,7 +154,8 @@ impl<U: Upstream> Edge<U> {
         request: Request<Incoming>,
         count: &mut Count<'a>,
     ) -> Responded<U::Body> {
-        if let Some(fault) = host::fault(request.version(), request.headers()) {
+        let ambiguous = request.extensions().get::<Ambiguous>();
+        if let Some(fault) = ambiguous.map(|fault| fault.0).or(host::fault(&request)) {
             return Failure::Malformed(fault).into();
         }
         let Some(target) = self.target(request.uri().path(), count) else {
@@ -174,8 +187,8 @@ impl<U: Upstream> Edge<U> {
         };
         let response = match (fault.failure(), response) {
             (Some(failure), _) => Err(failure),
-            // hyper takes 101 for a change of protocols, and refuses the others.
-            (None, Ok(response)) if response.status().is_informational() => {
+            // hyper refuses these as final responses.
+            (None, Ok(response)) if is_interim(response.status()) => {
                 Err(Failure::InterimStatus(response.status()))
             }
             (None, response) => response,
@@ -248,6 +261,11 @@ impl<U: Upstream> Edge<U> {
         }
         failure.response(&request_id)
     }
+}
+
+/// Returns whether no final response can have `status`. 101 changes the protocol, and is final.
+fn is_interim(status: StatusCode) -> bool {
+    status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS
 }
 
 /// Outcome of a request.

@@ -2,7 +2,7 @@
 
 use crate::{Edge, EdgeCounts, EdgeLimits, EdgeMetrics, Failure, Outcome, RequestBody, Upstream};
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, HeaderValue, Request, Response, header};
 use http_body::{Body, Frame};
 use http_body_util::{BodyExt, Either, Full};
 use http_server::listener::{self, ConnectionMetrics, Listener};
@@ -33,7 +33,7 @@ struct Obedient([&'static str; 1]);
 
 /// A body that gives its frames and then fails, or never ends.
 struct Frames {
-    frames: Vec<&'static str>,
+    frames: Vec<Frame<Bytes>>,
     failure: Option<Failure>,
     _permit: OwnedSemaphorePermit,
 }
@@ -47,8 +47,7 @@ impl Body for Frames {
         _: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Failure>>> {
         if !self.frames.is_empty() {
-            let frame = Bytes::from_static(self.frames.remove(0).as_bytes());
-            return Poll::Ready(Some(Ok(Frame::data(frame))));
+            return Poll::Ready(Some(Ok(self.frames.remove(0))));
         }
         match self.failure.take() {
             Some(failure) => Poll::Ready(Some(Err(failure))),
@@ -104,8 +103,31 @@ impl Upstream for Obedient {
                 Err(trap())
             }
             "wait" => std::future::pending().await,
+            "trailers" => {
+                let mut trailers = HeaderMap::new();
+                trailers.insert(inline::ERROR_HEADER, "late".parse().unwrap());
+                trailers.insert("x-sum", "7".parse().unwrap());
+                let mut response = Response::new(Either::Right(Frames {
+                    frames: vec![Frame::trailers(trailers)],
+                    failure: None,
+                    _permit: permit,
+                }));
+                let announced = "telemetry-error, x-sum".parse().unwrap();
+                response.headers_mut().insert(header::TRAILER, announced);
+                Ok(response)
+            }
+            "in-utf-8" | "unnamed" => {
+                let mut response = Response::new(Either::Left(Full::default()));
+                let route = match &*path {
+                    "/do/unnamed" => Vec::new(),
+                    _ => "/café/{id}".into(),
+                };
+                let route = HeaderValue::from_bytes(&route).unwrap();
+                response.headers_mut().insert(inline::ROUTE_HEADER, route);
+                Ok(response)
+            }
             "cut" | "endless" => Ok(Response::new(Either::Right(Frames {
-                frames: vec!["one ", "two"],
+                frames: ["one ", "two"].map(|text| Frame::data(text.into())).into(),
                 failure: path
                     .ends_with("cut")
                     .then(|| Failure::Truncated("on purpose".into())),
@@ -255,7 +277,7 @@ async fn any_status_is_counted_as_the_client_reads_it() {
 
 #[tokio::test]
 async fn an_interim_status_is_no_answer() {
-    for status in [100, 101, 102, 103, 199] {
+    for status in [100, 102, 103, 199] {
         let server = Server::start().await;
         let answer = server.exchange(&format!("GET /do/{status}")).await;
         assert!(answer.starts_with("HTTP/1.1 500 "), "{answer}");
@@ -384,6 +406,28 @@ async fn the_routes_file_names_the_route_unless_the_upstream_does() {
             ("unreported", "404", 1),
         ])
     );
+}
+
+#[tokio::test]
+async fn a_route_may_have_any_character_and_an_empty_one_names_none() {
+    let server = Server::start().await;
+    server.exchange("GET /do/in-utf-8").await;
+    server.exchange("GET /do/unnamed").await;
+    assert_eq!(
+        server.counted(),
+        counts([("/café/{id}", "200", 1), (ROUTE, "200", 1)])
+    );
+}
+
+#[tokio::test]
+async fn trailers_carry_no_headers_of_the_contract() {
+    let server = Server::start().await;
+    let request =
+        "GET /do/trailers HTTP/1.1\r\nhost: a\r\nte: trailers\r\nconnection: close\r\n\r\n";
+    let answer = read(server.send(request).await).await;
+    assert!(answer.contains("\r\n0\r\nx-sum: 7\r\n\r\n"), "{answer}");
+    assert!(!answer.contains("late"), "{answer}");
+    assert_eq!(server.counted(), counts([(ROUTE, "200", 1)]));
 }
 
 #[tokio::test]

@@ -47,7 +47,8 @@ pub trait Upstream: Send + Sync + 'static {
 
 /// Outcome of a request.
 pub struct Outcome<B> {
-    /// The response, complete or with a body that streams, or the failure.
+    /// The response, complete or with a body that streams, or the failure. The status 101 says that the upstream has taken
+    /// over the connection with [`hyper::upgrade::on`].
     pub response: Result<Response<Either<Full<Bytes>, B>>, Failure>,
     /// Name of the instance that took the request, for the log.
     pub instance: Option<Arc<str>>,

@@ -1,4 +1,4 @@
-//! The HTTP/1.1 server of every metrics-host listener. The application's edge, the OTLP ingest and the operators'
+//! The HTTP server of every metrics-host listener, for HTTP/1.1 and for HTTP/2 with prior knowledge. The application's edge, the OTLP ingest and the operators'
 //! endpoint share one accept loop with its limits, timeouts and drain.
 //!
 //! [`listener::run`] takes a bound socket, a [`listener::Service`] and a shutdown flag. It returns once every response
@@ -7,7 +7,13 @@
 //!
 //! This crate counts connections only; each service counts its requests.
 
+mod framing;
+mod interim;
 pub mod listener;
 mod peer;
 pub mod post;
+mod protocol;
 pub mod reply;
+
+pub use framing::Ambiguous;
+pub use interim::InterimResponses;

@@ -1,12 +1,28 @@
 //! The accept loop that all listeners share: limits, timeouts, drain.
 
-use crate::peer::Peer;
+use crate::{
+    interim::InterimResponses,
+    peer::{Peer, PeerStream},
+    protocol,
+};
 use bytes::Bytes;
-use http::{Request, Response, StatusCode};
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use http::{Request, Response, StatusCode, Version};
+use hyper::{
+    body::Incoming,
+    server::conn::{http1, http2},
+    service::service_fn,
+};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use metric::{IntCounterVec, IntGaugeVec, Registry};
-use std::{error::Error, future::Future, io, pin::pin, time::Duration};
+use std::{
+    error::Error,
+    future::Future,
+    io,
+    net::SocketAddr,
+    pin::{Pin, pin},
+    sync::Arc,
+    time::Duration,
+};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::watch,
@@ -20,6 +36,9 @@ const MAX_HEAD: usize = 48 << 10;
 const MAX_REFUSALS: usize = 64;
 /// Pause after a failed accept, for example when file descriptors run out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Time between two pings of an HTTP/2 connection. A client that does not answer one within [`PING_TIMEOUT`] has left.
+const PING_INTERVAL: Duration = Duration::from_secs(30);
+const PING_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The service behind a listener.
 pub trait Service: Clone + Send + Sync + 'static {
@@ -38,6 +57,10 @@ pub trait Service: Clone + Send + Sync + 'static {
     /// Called after a connection sent bytes that are not an HTTP request and hyper answered `status`.
     fn malformed(&self, _status: StatusCode) {}
 }
+
+/// Address of the client that sent a request: an extension of every request.
+#[derive(Clone, Copy, Debug)]
+pub struct ClientAddress(pub SocketAddr);
 
 /// Marks a response that is not sent.
 #[derive(Clone, Copy, Debug)]
@@ -102,8 +125,8 @@ pub async fn run<S: Service>(
             }
             () = turned_true(&mut shutdown) => break,
         };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
+        let (stream, client) = match accepted {
+            Ok(accepted) => accepted,
             Err(error) => {
                 tracing::warn!(listener = listener.name, %error, "cannot accept a connection");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -117,10 +140,18 @@ pub async fn run<S: Service>(
                 continue;
             }
         }
-        let (service, shutdown) = (service.clone(), shutdown.clone());
+        let (service, mut shutdown) = (service.clone(), shutdown.clone());
         let idle_timeout = listener.idle_timeout;
         connections.spawn(async move {
-            let served = serve_connection(stream, service, over_limit, idle_timeout, shutdown);
+            let client = ClientAddress(client);
+            let served = serve_connection(
+                stream,
+                client,
+                service,
+                over_limit,
+                idle_timeout,
+                &mut shutdown,
+            );
             if let Err(error) = served.await {
                 tracing::debug!(%error, "connection ended early");
             }
@@ -145,55 +176,130 @@ pub async fn run<S: Service>(
 
 async fn serve_connection<S: Service>(
     stream: TcpStream,
+    client: ClientAddress,
     service: S,
     refuse: bool,
     idle_timeout: Duration,
-    mut shutdown: watch::Receiver<bool>,
+    shutdown: &mut watch::Receiver<bool>,
 ) -> io::Result<()> {
     // Each response is written in one piece, so Nagle's algorithm would only delay it.
     stream.set_nodelay(true)?;
-    let (peer, stream) = Peer::new(stream);
-    let respond = service_fn(|request: Request<Incoming>| async {
-        peer.waits(request.version());
-        let response = if refuse {
-            service.refuse(request)
-        } else {
-            service.call(request).await
-        };
-        peer.responds();
-        match response.extensions().get() {
-            None => Ok(response),
-            Some(NoResponse) => Err(client_left()),
-        }
-    });
+    let is_http2 = tokio::select! {
+        is_http2 = protocol::is_http2(&stream, idle_timeout) => is_http2?,
+        () = turned_true(shutdown) => return Ok(()),
+    };
+    let (peer, stream, closed) = Peer::new(stream);
+    let stream = TokioIo::new(stream);
+    let handler = Handler {
+        service,
+        client,
+        peer,
+        refuse,
+    };
+    if is_http2 {
+        serve_http2(stream, Arc::new(handler), shutdown).await?;
+    } else {
+        serve_http1(stream, &handler, idle_timeout, shutdown).await?;
+    }
+    // After an upgrade, the application has the stream.
+    closed.await;
+    Ok(())
+}
+
+async fn serve_http1<S: Service>(
+    stream: TokioIo<PeerStream>,
+    handler: &Handler<S>,
+    idle_timeout: Duration,
+    shutdown: &mut watch::Receiver<bool>,
+) -> io::Result<()> {
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(idle_timeout)
         .max_buf_size(MAX_HEAD)
-        .keep_alive(!refuse)
+        .keep_alive(!handler.refuse)
         // A client that has sent all may close its sending side and still read. `Peer` finds out which one left.
         .half_close(true)
-        .serve_connection(TokioIo::new(stream), respond);
-    let mut connection = pin!(connection);
-    let mut left = pin!(peer.left());
-    let mut stopping = false;
-    let result = loop {
-        tokio::select! {
-            biased;
-            result = connection.as_mut() => break result,
-            () = left.as_mut() => return Err(client_left()),
-            () = turned_true(&mut shutdown), if !stopping => {
-                stopping = true;
-                connection.as_mut().graceful_shutdown();
-            }
-        }
+        .serve_connection(stream, service_fn(|request| handler.respond(request)))
+        .with_upgrades();
+    let connection = pin!(connection);
+    let served = tokio::select! {
+        biased;
+        served = drive(connection, http1::UpgradeableConnection::graceful_shutdown, shutdown) => served,
+        () = handler.peer.attend() => return Err(client_left()),
     };
-    result.map_err(|error| {
+    served.map_err(|error| {
         if let Some(status) = status_of_parse_error(&error) {
-            service.malformed(status);
+            handler.service.malformed(status);
         }
         io::Error::other(error)
     })
+}
+
+async fn serve_http2<S: Service>(
+    stream: TokioIo<PeerStream>,
+    handler: Arc<Handler<S>>,
+    shutdown: &mut watch::Receiver<bool>,
+) -> io::Result<()> {
+    let respond = service_fn(move |request| {
+        let handler = Arc::clone(&handler);
+        async move { handler.respond(request).await }
+    });
+    let connection = http2::Builder::new(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .keep_alive_interval(PING_INTERVAL)
+        .keep_alive_timeout(PING_TIMEOUT)
+        .max_header_list_size(u32::try_from(MAX_HEAD).unwrap_or(u32::MAX))
+        .serve_connection(stream, respond);
+    let connection = pin!(connection);
+    let served = drive(connection, http2::Connection::graceful_shutdown, shutdown).await;
+    served.map_err(io::Error::other)
+}
+
+/// Serves a connection to its end. Once `shutdown` is true, `stop` lets it take no further request.
+async fn drive<C: Future>(
+    mut connection: Pin<&mut C>,
+    stop: impl FnOnce(Pin<&mut C>),
+    shutdown: &mut watch::Receiver<bool>,
+) -> C::Output {
+    tokio::select! {
+        biased;
+        served = connection.as_mut() => return served,
+        () = turned_true(shutdown) => stop(connection.as_mut()),
+    }
+    connection.await
+}
+
+/// Responds to the requests of one connection.
+struct Handler<S> {
+    service: S,
+    client: ClientAddress,
+    peer: Arc<Peer>,
+    refuse: bool,
+}
+
+impl<S: Service> Handler<S> {
+    async fn respond(&self, mut request: Request<Incoming>) -> io::Result<Response<S::Body>> {
+        let ambiguity = self.peer.waits(&request);
+        let is_http11 = request.version() == Version::HTTP_11;
+        let extensions = request.extensions_mut();
+        extensions.insert(self.client);
+        if is_http11 {
+            extensions.insert(InterimResponses::new(Arc::clone(&self.peer)));
+        }
+        if let Some(ambiguity) = ambiguity {
+            extensions.insert(ambiguity);
+        }
+        let response = if self.refuse {
+            self.service.refuse(request)
+        } else {
+            self.service.call(request).await
+        };
+        self.peer.responds();
+        match response.extensions().get() {
+            None => Ok(response),
+            Some(NoResponse) => Err(client_left()),
+        }
+    }
 }
 
 fn client_left() -> io::Error {

@@ -5,12 +5,14 @@
 //! after the end of its sending, a client of HTTP/1.1 that waits for a response gets the interim response 100, which
 //! every client has to ignore (RFC 9110, section 15.2).
 
-use http::Version;
+use crate::framing::{self, Ambiguous};
+use http::{Request, Version};
+use http_body::Body;
 use std::{
     io,
     pin::Pin,
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering::Relaxed},
     },
     task::{Context, Poll, ready},
@@ -22,6 +24,8 @@ use tokio::{
         TcpStream,
         tcp::{OwnedReadHalf, OwnedWriteHalf},
     },
+    sync::{Notify, oneshot},
+    time::{Sleep, sleep},
 };
 
 const PROBE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
@@ -30,6 +34,11 @@ const PROBE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 const LOOK: Duration = Duration::from_millis(200);
 /// Longest silence of a stream to a client that has ended its sending: a probe is not possible inside a response.
 const MAX_SILENCE: Duration = Duration::from_secs(10);
+/// Longest wait for a client that still sends the body of a request whose response is complete. Closing at once would
+/// make its TCP discard the response (RFC 9112, section 9.6).
+const LINGER: Duration = Duration::from_secs(2);
+/// Bytes of a head that are kept; listeners refuse longer heads.
+const MAX_HEAD: usize = 48 << 10;
 
 /// No request has arrived yet.
 const NEW: u8 = 0;
@@ -39,55 +48,134 @@ const WAITS: u8 = 1;
 const WAITS_UNPROBED: u8 = 2;
 /// The last request has its response, or the head of it.
 const RESPONSE: u8 = 3;
+/// Requests of HTTP/2, where hyper notices by itself that a client leaves.
+const HTTP2: u8 = 4;
 
 /// The client of a connection.
 pub(crate) struct Peer {
     socket: OwnedWriteHalf,
     phase: AtomicU8,
+    /// Whether the last request has a body.
+    has_body: AtomicBool,
     /// Number of writes to the client.
     writes: AtomicUsize,
     /// Whether the last write was incomplete.
     is_blocked: AtomicBool,
+    /// Bytes that were read since the last response.
+    head: Mutex<Vec<u8>>,
+    /// Interim responses that are to be written before anything else.
+    interim: Mutex<Vec<u8>>,
+    interim_queued: Notify,
 }
 
 /// The bytes from and to a client.
 pub(crate) struct PeerStream {
     read: OwnedReadHalf,
     peer: Arc<Peer>,
+    /// The end of the wait for a client that still sends.
+    linger: Option<Pin<Box<Sleep>>>,
+    /// Dropped with the stream.
+    _closed: oneshot::Sender<()>,
 }
 
 impl Peer {
-    pub(crate) fn new(stream: TcpStream) -> (Arc<Self>, PeerStream) {
+    /// Returns a client, its bytes, and a future that completes once those are dropped.
+    pub(crate) fn new(stream: TcpStream) -> (Arc<Self>, PeerStream, impl Future) {
         let (read, socket) = stream.into_split();
+        let (closed, until_closed) = oneshot::channel();
         let peer = Arc::new(Self {
             socket,
             phase: AtomicU8::new(NEW),
+            has_body: AtomicBool::new(false),
             writes: AtomicUsize::new(0),
             is_blocked: AtomicBool::new(false),
+            head: Mutex::default(),
+            interim: Mutex::default(),
+            interim_queued: Notify::new(),
         });
         let stream = PeerStream {
             read,
             peer: Arc::clone(&peer),
+            linger: None,
+            _closed: closed,
         };
-        (peer, stream)
+        (peer, stream, until_closed)
     }
 
-    /// Notes that a request waits for its response.
-    pub(crate) fn waits(&self, version: Version) {
-        let phase = match version {
+    /// Notes that a request waits for its response. Returns its ambiguity, if it has one.
+    pub(crate) fn waits<B: Body>(&self, request: &Request<B>) -> Option<Ambiguous> {
+        let phase = match request.version() {
             Version::HTTP_11 => WAITS,
+            Version::HTTP_2 => HTTP2,
             _ => WAITS_UNPROBED,
         };
         self.phase.store(phase, Relaxed);
+        let has_body = !request.body().is_end_stream();
+        self.has_body.store(has_body, Relaxed);
+        let mut head = lock(&self.head);
+        let ambiguity = framing::ambiguity(request, &head);
+        head.clear();
+        ambiguity
     }
 
     /// Notes that the request has its response.
     pub(crate) fn responds(&self) {
-        self.phase.store(RESPONSE, Relaxed);
+        if self.phase.load(Relaxed) != HTTP2 {
+            self.phase.store(RESPONSE, Relaxed);
+        }
+    }
+
+    /// Queues an interim response. An incomplete write belongs to an earlier response, inside which it cannot be sent.
+    pub(crate) fn send_interim(&self, response: &[u8]) {
+        if self.phase.load(Relaxed) == WAITS && !self.is_blocked.load(Relaxed) {
+            lock(&self.interim).extend_from_slice(response);
+            self.interim_queued.notify_one();
+        }
+    }
+
+    /// Keeps the bytes of a head.
+    fn has_read(&self, bytes: &[u8]) {
+        if matches!(self.phase.load(Relaxed), NEW | RESPONSE) {
+            let mut head = lock(&self.head);
+            let room = MAX_HEAD - head.len();
+            head.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        }
+    }
+
+    /// Writes interim responses, until the client has left.
+    pub(crate) async fn attend(&self) {
+        let write_interim = async {
+            loop {
+                self.interim_queued.notified().await;
+                while !lock(&self.interim).is_empty() {
+                    let socket = self.socket.as_ref();
+                    if socket.writable().await.is_err() || self.try_write_interim().is_err() {
+                        return;
+                    }
+                }
+            }
+        };
+        tokio::select! {
+            () = self.left() => {}
+            () = write_interim => {}
+        }
+    }
+
+    /// Writes what it can of the interim responses.
+    fn try_write_interim(&self) -> io::Result<()> {
+        let mut interim = lock(&self.interim);
+        while !interim.is_empty() {
+            match self.socket.as_ref().try_write(&interim) {
+                Ok(written) => drop(interim.drain(..written)),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
     }
 
     /// Waits until the client has left, as far as the host can know.
-    pub(crate) async fn left(&self) {
+    async fn left(&self) {
         let socket = self.socket.as_ref();
         // Linux reports the end of sending with the interest in priority events, also while unread bytes wait.
         if socket.ready(Interest::PRIORITY).await.is_err() {
@@ -128,6 +216,10 @@ impl Peer {
         self.is_blocked.store(true, Relaxed);
         loop {
             ready!(socket.poll_write_ready(cx))?;
+            self.try_write_interim()?;
+            if !lock(&self.interim).is_empty() {
+                continue;
+            }
             match write(socket) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 result => {
@@ -147,7 +239,10 @@ impl AsyncRead for PeerStream {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.read).poll_read(cx, buffer)
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut self.read).poll_read(cx, buffer))?;
+        self.peer.has_read(&buffer.filled()[before..]);
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -179,8 +274,33 @@ impl AsyncWrite for PeerStream {
         Poll::Ready(Ok(()))
     }
 
-    /// The socket is shut down when the connection is dropped, which follows at once.
-    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
+    /// Ends the sending, and lets a client finish that still sends its request: see [`LINGER`].
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !self.peer.has_body.load(Relaxed) || self.peer.phase.load(Relaxed) != RESPONSE {
+            // The socket is shut down when the connection is dropped, which follows at once.
+            return Poll::Ready(Ok(()));
+        }
+        if self.linger.is_none() {
+            rustix::net::shutdown(self.read.as_ref(), rustix::net::Shutdown::Write)?;
+            self.linger = Some(Box::pin(sleep(LINGER)));
+        }
+        let this = &mut *self;
+        let mut discarded = [0; 8 << 10];
+        loop {
+            if let Some(linger) = &mut this.linger
+                && linger.as_mut().poll(cx).is_ready()
+            {
+                return Poll::Ready(Ok(()));
+            }
+            let mut buffer = ReadBuf::new(&mut discarded);
+            ready!(Pin::new(&mut this.read).poll_read(cx, &mut buffer))?;
+            if buffer.filled().is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+        }
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

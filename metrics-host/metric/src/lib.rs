@@ -86,7 +86,7 @@ families! {
     /// A handler's error that the component names, or a request lost to a trap; not a plain 500 that a component answers.
     ERRORS = Counter "app_errors_total" ["application", "component"] "Requests that ended in an internal exception: an error that the component names, a trap, or an error instead of a response. A 500 that the component answers by itself is not one.";
     /// Reasons: `request_counts::ComponentFailure`.
-    COMPONENT_FAILURES = Counter "app_component_failures_total" ["application", "component", "reason"] "Component failures: instances lost to a trap; requests that timed out, got no instance, were refused at capacity, or whose response the component ended early.";
+    COMPONENT_FAILURES = Counter "app_component_failures_total" ["application", "component", "reason"] "Component failures: instances lost to a trap; requests that timed out, got no instance, were refused at capacity, found no application, or whose response was ended early.";
     /// Always 1.
     APP_BUILD_INFO = Gauge "app_build_info" ["application", "component", "version", "revision"] "Version of the application, and the first digits of the component's SHA-256 if it is hosted here.";
 

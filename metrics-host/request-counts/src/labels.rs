@@ -17,16 +17,19 @@ pub enum ComponentFailure {
     Overload,
     /// The component ended the body of a response before it was complete.
     Truncation,
+    /// The application refused the connection, or ended it without a valid response.
+    Unreachable,
 }
 
 impl ComponentFailure {
     /// All failures.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Trap,
         Self::Timeout,
         Self::Instantiation,
         Self::Overload,
         Self::Truncation,
+        Self::Unreachable,
     ];
 
     /// Returns the value of the label `reason`.
@@ -37,6 +40,7 @@ impl ComponentFailure {
             Self::Instantiation => "instantiation",
             Self::Overload => "overload",
             Self::Truncation => "truncation",
+            Self::Unreachable => "unreachable",
         }
     }
 }

@@ -139,7 +139,14 @@ async fn metrics_are_typed_and_named_as_documented() {
             "le={bound}"
         );
     }
-    for reason in ["trap", "timeout", "instantiation", "overload", "truncation"] {
+    for reason in [
+        "trap",
+        "timeout",
+        "instantiation",
+        "overload",
+        "truncation",
+        "unreachable",
+    ] {
         assert!(
             scrape.has("app_component_failures_total", &[("reason", reason)]),
             "{reason}"

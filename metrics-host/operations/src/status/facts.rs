@@ -149,6 +149,7 @@ fn label(failure: ComponentFailure) -> &'static str {
         ComponentFailure::Instantiation => "Requests refused: no instance",
         ComponentFailure::Overload => "Requests refused: host at capacity",
         ComponentFailure::Truncation => "Responses cut short by the component",
+        ComponentFailure::Unreachable => "Requests that found no application",
     }
 }
 
