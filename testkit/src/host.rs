@@ -73,6 +73,15 @@ impl Launch {
         Ok(launch.env("METRICS_HOST_LISTEN", "127.0.0.1:0"))
     }
 
+    /// A `proxy`; `--upstream` or a command is still missing.
+    ///
+    /// # Errors
+    /// If no scratch directory can be made.
+    pub fn proxy(binary: &Path) -> Result<Self> {
+        let launch = Self::new(binary, "proxy")?;
+        Ok(launch.env("METRICS_HOST_LISTEN", "127.0.0.1:0"))
+    }
+
     /// A `sidecar`.
     ///
     /// # Errors

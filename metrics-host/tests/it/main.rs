@@ -9,6 +9,7 @@
 mod applications;
 mod browser;
 mod client;
+mod contract;
 mod cors;
 mod counts;
 mod edge;

@@ -8,6 +8,7 @@ use crate::{
 };
 use std::{collections::BTreeMap, fmt::Write, fs, path::PathBuf};
 use tempfile::TempDir;
+use tokio::net::TcpListener;
 
 /// A routes file in a folder of its own.
 struct File {
@@ -147,6 +148,29 @@ async fn a_route_in_the_headers_wins_and_a_trap_counts_under_that_of_the_documen
             ("items", "GET", "/items", "500", 1),
             ("items", "GET", "/items/{id}", "404", 1),
             ("items", "GET", "/items/{number}", "500", 1),
+        ])
+    );
+}
+
+#[tokio::test]
+async fn an_application_behind_the_proxy_is_counted_under_the_routes_also_while_it_is_away() {
+    let file = File::new("GET /orders/{id}");
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let upstream = listener.local_addr().unwrap();
+    let application = axum::Router::new().fallback(|| async { "fine" });
+    let application = tokio::spawn(async { axum::serve(listener, application).await });
+    let proxy = stack::proxy(upstream).args(&["--application", "shop"]);
+    let host = file.given_to(proxy).start().await.unwrap();
+    send_all(&host, &[("GET /orders/7", 200), ("GET /elsewhere", 200)]).await;
+    application.abort();
+    _ = application.await;
+    send_all(&host, &[("POST /orders/7", 502)]).await;
+    assert_eq!(
+        requests(&host, true).await,
+        expected([
+            ("shop", "GET", "/...", "200", 1),
+            ("shop", "GET", "/orders/{id}", "200", 1),
+            ("shop", "POST", "/orders/{id}", "502", 1),
         ])
     );
 }

@@ -67,6 +67,14 @@ pub(crate) fn sidecar() -> Launch {
     Launch::sidecar(binary()).unwrap()
 }
 
+/// A `proxy` in front of the application at `upstream`.
+pub(crate) fn proxy(upstream: SocketAddr) -> Launch {
+    let upstream = format!("http://{upstream}");
+    Launch::proxy(binary())
+        .unwrap()
+        .args(&["--upstream", &upstream])
+}
+
 /// Shares compiled code between tests: compiling takes longer than most of them.
 fn share_compiled_code(launch: &Launch) {
     let shared = Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled");
