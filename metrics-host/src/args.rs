@@ -195,6 +195,10 @@ pub(crate) struct EdgeArgs {
     )]
     pub(crate) listen: ListenAddress,
 
+    /// Routes of the application, as lines such as `GET /orders/{id}`, or its OpenAPI 3 document
+    #[arg(long, env = "METRICS_HOST_ROUTES", value_name = "FILE")]
+    pub(crate) routes: Option<PathBuf>,
+
     /// Timeout for the response of the application
     #[arg(long, env = "METRICS_HOST_REQUEST_TIMEOUT", value_name = "TIME", default_value = "30s", value_parser = positive_duration)]
     pub(crate) request_timeout: humantime::Duration,

@@ -60,6 +60,20 @@ pub(crate) enum ConfigError {
         max = edge_counts::MAX_NAME_LEN
     )]
     ApplicationName { name: String },
+    /// The routes file cannot be read.
+    #[error("--routes (METRICS_HOST_ROUTES): cannot read {}", path.display())]
+    UnreadableRoutes {
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    /// The routes file cannot be used.
+    #[error("--routes (METRICS_HOST_ROUTES): {}", path.display())]
+    Routes {
+        path: PathBuf,
+        #[source]
+        source: routes::RoutesError,
+    },
     /// The proxy would send requests to itself.
     #[error("--upstream: {upstream} is the address of this process; name that of the application")]
     ProxyLoop {
@@ -102,6 +116,7 @@ impl Config {
         }
         let proxying = ProxyingConfig {
             listen: args.edge.listen,
+            routes: args.edge.routes,
             upstream: args.upstream,
             command: args.command,
             application: args
@@ -181,6 +196,7 @@ impl Config {
             .collect();
         let hosting = crate::hosting::HostingConfig {
             manifest: args.manifest,
+            routes: args.edge.routes,
             listen: args.edge.listen,
             variables,
             host: spin_host::HostLimits {
@@ -200,6 +216,24 @@ impl Config {
             ..Self::common(args.common)
         }
     }
+}
+
+/// Reads the routes of `--routes`; the default is no routes.
+///
+/// # Errors
+/// If the file cannot be read, or its routes cannot be used.
+pub(crate) fn load_routes(file: Option<&std::path::Path>) -> Result<routes::Routes, ConfigError> {
+    let Some(path) = file else {
+        return Ok(routes::Routes::default());
+    };
+    let text = std::fs::read_to_string(path).map_err(|source| ConfigError::UnreadableRoutes {
+        path: path.to_owned(),
+        source,
+    })?;
+    routes::Routes::parse(&text).map_err(|source| ConfigError::Routes {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 fn is_spin(command: &[std::ffi::OsString]) -> bool {

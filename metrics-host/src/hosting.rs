@@ -1,6 +1,10 @@
 //! `serve`: a Spin application behind the edge.
 
-use crate::{args::ListenAddress, config::ConfigError, proxying::is_listener};
+use crate::{
+    args::ListenAddress,
+    config::{ConfigError, load_routes},
+    proxying::is_listener,
+};
 use anyhow::Result;
 use edge::{Edge, EdgeCounts, EdgeLimits, EdgeMetrics, Outcome, RequestBodyError, Upstream};
 use edge_counts::MAX_NAME_LEN;
@@ -31,6 +35,8 @@ pub(crate) struct HostingConfig {
     /// Path of `spin.toml`.
     pub(crate) manifest: PathBuf,
     pub(crate) listen: ListenAddress,
+    /// Path of the routes file.
+    pub(crate) routes: Option<PathBuf>,
     /// Values of `SPIN_VARIABLE_<NAME>`, by name in lower case.
     pub(crate) variables: Vec<(String, String)>,
     pub(crate) host: HostLimits,
@@ -112,6 +118,7 @@ impl Hosted {
         if otlp_target(&manifest).is_some_and(|target| leads_to(target, otlp)) {
             return Err(ConfigError::TelemetryLoop { address: otlp }.into());
         }
+        let routes = load_routes(config.routes.as_deref())?;
         let observer = InstanceObserver {
             application: manifest.name.clone(),
             counts: Arc::clone(&counts),
@@ -134,7 +141,8 @@ impl Hosted {
             name: manifest.name,
         };
         let timeout = config.host.request_timeout;
-        let edge = Edge::start(upstream, counts, edge_metrics, config.edge, timeout).await;
+        let (metrics, limits) = (edge_metrics, config.edge);
+        let edge = Edge::start(upstream, counts, routes, metrics, limits, timeout).await;
         Ok(Self { edge, stopper })
     }
 }

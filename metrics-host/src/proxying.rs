@@ -3,7 +3,7 @@
 use crate::{
     args::ListenAddress,
     command::{self, Command},
-    config::ConfigError,
+    config::{ConfigError, load_routes},
 };
 use anyhow::Result;
 use edge::{Edge, EdgeCounts, EdgeLimits, EdgeMetrics};
@@ -13,6 +13,7 @@ use request_counts::Component;
 use std::{
     ffi::OsString,
     net::{SocketAddr, ToSocketAddrs},
+    path::PathBuf,
     sync::Arc,
     time::Duration,
 };
@@ -21,6 +22,8 @@ use std::{
 #[derive(Debug)]
 pub(crate) struct ProxyingConfig {
     pub(crate) listen: ListenAddress,
+    /// Path of the routes file.
+    pub(crate) routes: Option<PathBuf>,
     /// Address of the application; if it is not given, the command gets a free one.
     pub(crate) upstream: Option<Authority>,
     /// The command that starts the application; empty if it runs already.
@@ -76,6 +79,7 @@ impl Proxied {
         metrics: EdgeMetrics,
         applications: &ApplicationInfo,
     ) -> Result<Self> {
+        let routes = load_routes(config.routes.as_deref())?;
         let upstream = match config.upstream {
             Some(upstream) => upstream,
             None => command::free_address().await?.into(),
@@ -102,7 +106,8 @@ impl Proxied {
             timeout: config.timeout,
             forwarding: config.forwarding,
         });
-        let edge = Edge::start(proxy, counts, metrics, config.edge, config.timeout).await;
+        let (limits, timeout) = (config.edge, config.timeout);
+        let edge = Edge::start(proxy, counts, routes, metrics, limits, timeout).await;
         Ok(Self {
             edge,
             command,

@@ -75,15 +75,7 @@ impl Launch {
         Ok(launch.env("METRICS_HOST_LISTEN", "127.0.0.1:0"))
     }
 
-    /// A `sidecar`.
-    ///
-    /// # Errors
-    /// If no scratch directory can be made.
-    pub fn sidecar(binary: &Path) -> Result<Self> {
-        Self::new(binary, "sidecar")
-    }
-
-    /// A `proxy`; where its application is has to be added.
+    /// A `proxy`; `--upstream` or a command is still missing.
     ///
     /// # Errors
     /// If no scratch directory can be made.
@@ -92,6 +84,14 @@ impl Launch {
         Ok(launch
             .env("METRICS_HOST_LISTEN", "127.0.0.1:0")
             .env("METRICS_HOST_APPLICATION", "shop"))
+    }
+
+    /// A `sidecar`.
+    ///
+    /// # Errors
+    /// If no scratch directory can be made.
+    pub fn sidecar(binary: &Path) -> Result<Self> {
+        Self::new(binary, "sidecar")
     }
 
     /// Defaults are set by the environment, so that flags override them. Settings in the caller's own environment are

@@ -198,8 +198,16 @@ impl EdgeCounts {
     }
 
     /// Creates a series at 0 unless it exists: `increase()` misses the first event of a series that begins with it.
-    pub fn declare(&self, component: ComponentId, method: &str, endpoint: &str, status: u16) {
-        self.slots(component, method, endpoint, status);
+    /// Returns whether there is room for it; otherwise its requests count in the overflow series.
+    pub fn declare(
+        &self,
+        component: ComponentId,
+        method: &str,
+        endpoint: &str,
+        status: u16,
+    ) -> bool {
+        let slots = self.slots(component, method, endpoint, status);
+        slots.overflow.is_none()
     }
 
     /// Returns counters that are on disk, so that none decreases after a power loss: the current ones or, if the disk

@@ -4,6 +4,7 @@ use crate::{RequestBody, Upstream};
 use edge_counts::{ComponentId, EdgeCounts};
 use http::{Request, StatusCode, header};
 use http_body_util::{BodyExt, Limited};
+use routes::Routes;
 use std::{collections::HashMap, error::Error, sync::Arc, time::Duration};
 use telemetry::{Route, RouteCatalogue, attribute, inline, method};
 use tokio::sync::Semaphore;
@@ -26,19 +27,20 @@ const UNROUTED: [(&str, u16); 6] = [
 /// Methods whose series exist from the start, also for applications that list no routes.
 const METHODS: [&str; 2] = ["GET", "POST"];
 
-/// Creates every series known in advance, at 0: one per route that a target lists, or else one for the target's own
-/// route. Only applications that count inline are asked. `components` are those of the targets;
-/// `no_component` has the requests that reach none.
+/// Creates every series known in advance, at 0: one per route that a target or `routes` lists, and those of the targets'
+/// own routes. Only applications that count inline are asked. `components` are those of the targets; `no_component` has
+/// the requests that reach none.
 pub(crate) async fn declare_series<U: Upstream>(
     upstream: &U,
     counts: &EdgeCounts,
+    routes: &Routes,
     components: &HashMap<String, ComponentId>,
     no_component: ComponentId,
     timeout: Duration,
 ) {
     for target in upstream.targets() {
         let listed = match upstream.is_inline() {
-            true => routes(upstream, target, timeout).await,
+            true => listed_routes(upstream, target, timeout).await,
             false => None,
         };
         let own_route = || Route {
@@ -61,6 +63,41 @@ pub(crate) async fn declare_series<U: Upstream>(
     }
     for (method, status) in UNROUTED {
         counts.declare(no_component, method, attribute::UNREPORTED, status);
+    }
+    declare_routes(upstream, counts, routes, components);
+}
+
+/// Creates the series of the routes file, under the component that each route reaches.
+fn declare_routes<U: Upstream>(
+    upstream: &U,
+    counts: &EdgeCounts,
+    routes: &Routes,
+    components: &HashMap<String, ComponentId>,
+) {
+    for Route {
+        method,
+        route,
+        status,
+    } in &routes.catalogue().routes
+    {
+        // A template is a path that matches itself.
+        let Some(target) = upstream.target(route) else {
+            tracing::warn!(
+                method,
+                route,
+                "the routes file has a route that no trigger serves"
+            );
+            continue;
+        };
+        let component = components[upstream.component(target)];
+        let mut statuses = [*status].into_iter().chain(HOST_STATUSES);
+        if !statuses.all(|status| counts.declare(component, method, route, status)) {
+            tracing::warn!(
+                method,
+                route,
+                "no room for the series of this route; its requests count as \"other\""
+            );
+        }
     }
 }
 
@@ -86,7 +123,7 @@ pub(crate) async fn list_routes<U: Upstream>(
 }
 
 /// Returns the routes that `target` lists, or `None` if it lists none.
-async fn routes<U: Upstream>(
+async fn listed_routes<U: Upstream>(
     upstream: &U,
     target: &U::Target,
     timeout: Duration,
@@ -106,10 +143,14 @@ async fn request_catalogue<U: Upstream>(
     let permit = Arc::new(Semaphore::new(1)).try_acquire_owned()?;
     let request = request(upstream.route(target))?;
     let response = upstream.respond(target, request, permit).await.response?;
-    let is_catalogue = response
-        .headers()
-        .get(header::CONTENT_TYPE)
-        .is_some_and(|content_type| content_type == RouteCatalogue::CONTENT_TYPE);
+    let content_type = response.headers().get(header::CONTENT_TYPE);
+    let content_type = content_type.and_then(|value| value.to_str().ok()?.split(';').next());
+    // Frameworks append a charset.
+    let is_catalogue = content_type.is_some_and(|content_type| {
+        content_type
+            .trim()
+            .eq_ignore_ascii_case(RouteCatalogue::CONTENT_TYPE)
+    });
     if response.status() != StatusCode::OK || !is_catalogue {
         return Ok(None);
     }

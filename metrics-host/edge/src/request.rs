@@ -88,6 +88,7 @@ impl Body for RequestBody {
             return Poll::Ready(None);
         };
         let frame = Pin::new(body).poll_frame(cx);
+        let frame = frame.map_ok(remove_from_trailers);
         frame.map_err(|error| match error.downcast::<hyper::Error>() {
             Ok(error) => {
                 fault.0.get_or_init(|| Fault::of(&error));
@@ -137,4 +138,12 @@ pub(crate) fn remove_contract(headers: &mut HeaderMap) {
     while let Some(name) = headers.keys().find(is_internal).cloned() {
         headers.remove(name);
     }
+}
+
+/// Removes them from trailers, too, where they mean nothing.
+pub(crate) fn remove_from_trailers<D>(mut frame: Frame<D>) -> Frame<D> {
+    if let Some(trailers) = frame.trailers_mut() {
+        remove_contract(trailers);
+    }
+    frame
 }

@@ -22,8 +22,9 @@ impl Report {
         Self { error, route }
     }
 
-    /// Returns the route that the application named.
+    /// Returns the route that the application named. A value that is empty or not UTF-8 names none.
     pub(crate) fn route(&self) -> Option<&str> {
-        self.route.as_ref()?.to_str().ok()
+        let route = str::from_utf8(self.route.as_ref()?.as_bytes()).ok();
+        route.filter(|route| !route.is_empty())
     }
 }

@@ -16,6 +16,7 @@ use http_body_util::{Either, Full};
 use http_server::{Ambiguous, listener::Service, reply};
 use hyper::body::Incoming;
 use request_counts::{Component, ComponentFailure};
+use routes::Routes;
 use std::{
     collections::HashMap,
     sync::{
@@ -48,6 +49,7 @@ pub struct Edge<U>(Arc<Inner<U>>);
 struct Inner<U> {
     upstream: U,
     counts: Arc<EdgeCounts>,
+    routes: Routes,
     /// Where requests count that reach no component.
     no_component: ComponentId,
     components: HashMap<String, ComponentId>,
@@ -66,11 +68,13 @@ impl<U> Clone for Edge<U> {
 }
 
 impl<U: Upstream> Edge<U> {
-    /// Creates a listener in front of `upstream` that counts in `counts`. Requests the route catalogue first, for at
-    /// most `timeout` per target, so that every series known in advance exists at 0.
+    /// Creates a listener in front of `upstream` that counts in `counts`. `routes` names routes that the upstream does
+    /// not name itself. Requests the route catalogue first, for at most `timeout` per target, so that every series known
+    /// in advance exists at 0.
     pub async fn start(
         upstream: U,
         counts: Arc<EdgeCounts>,
+        routes: Routes,
         metrics: EdgeMetrics,
         limits: EdgeLimits,
         timeout: Duration,
@@ -86,10 +90,19 @@ impl<U: Upstream> Edge<U> {
             (component.to_owned(), id(component))
         });
         let components: HashMap<_, _> = components.collect();
-        catalogue::declare_series(&upstream, &counts, &components, no_component, timeout).await;
+        catalogue::declare_series(
+            &upstream,
+            &counts,
+            &routes,
+            &components,
+            no_component,
+            timeout,
+        )
+        .await;
         Self(Arc::new(Inner {
             upstream,
             counts,
+            routes,
             no_component,
             components,
             metrics,
@@ -124,12 +137,14 @@ impl<U: Upstream> Edge<U> {
         }
     }
 
-    /// Returns the target for `path`, under whose component and route the request counts from now on.
+    /// Returns the target for `path`. The request counts from now on under its component, and under the route of the
+    /// routes file or else that of the target. A route in the response headers will win over both.
     fn target<'a>(&'a self, path: &str, count: &mut Count<'a>) -> Option<&'a U::Target> {
         let target = self.0.upstream.target(path)?;
         let component = self.0.components.get(self.0.upstream.component(target));
         count.component = component.copied().unwrap_or(self.0.no_component);
-        count.endpoint = self.0.upstream.route(target);
+        let listed = self.0.routes.find(count.method, path);
+        count.endpoint = listed.unwrap_or_else(|| self.0.upstream.route(target));
         Some(target)
     }
 
@@ -352,7 +367,7 @@ struct Count<'a> {
     counts: &'a EdgeCounts,
     component: ComponentId,
     method: &'static str,
-    /// Route of the request's target, once it has one.
+    /// Route of the request by its path, once it has a target.
     endpoint: &'a str,
     arrived: Instant,
     done: bool,

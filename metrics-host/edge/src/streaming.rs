@@ -1,6 +1,9 @@
 //! Bodies that stream. A body that is cut short is counted and logged.
 
-use crate::{ComponentId, Edge, Failure, Upstream, metrics::InFlight, service::Description};
+use crate::{
+    ComponentId, Edge, Failure, Upstream, metrics::InFlight, request::remove_from_trailers,
+    service::Description,
+};
 use http::StatusCode;
 use http_body::{Body, Frame, SizeHint};
 use std::{
@@ -73,7 +76,7 @@ impl<U: Upstream> Body for Streaming<U> {
                 cx.waker().wake_by_ref();
                 Poll::Pending
             }
-            frame => frame,
+            frame => frame.map_ok(remove_from_trailers),
         }
     }
 

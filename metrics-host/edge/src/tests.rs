@@ -2,12 +2,13 @@
 
 use crate::{Edge, EdgeCounts, EdgeLimits, EdgeMetrics, Failure, Outcome, RequestBody, Upstream};
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, HeaderValue, Request, Response, header};
 use http_body::{Body, Frame};
 use http_body_util::{BodyExt, Either, Full};
 use http_server::listener::{self, ConnectionMetrics, Listener};
 use metric::{IntGauge, Registry};
 use request_counts::{Component, ComponentFailure};
+use routes::Routes;
 use std::{
     collections::BTreeMap,
     net::SocketAddr,
@@ -25,12 +26,14 @@ use tokio::{
 };
 
 const ROUTE: &str = "/do/...";
+/// A routes file: every deed in a folder of it has a finer route.
+const ROUTES: &str = "GET /do/fine/{deed}\nGET /elsewhere/{id}";
 
 struct Obedient([&'static str; 1]);
 
 /// A body that gives its frames and then fails, or never ends.
 struct Frames {
-    frames: Vec<&'static str>,
+    frames: Vec<Frame<Bytes>>,
     failure: Option<Failure>,
     _permit: OwnedSemaphorePermit,
 }
@@ -44,8 +47,7 @@ impl Body for Frames {
         _: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Failure>>> {
         if !self.frames.is_empty() {
-            let frame = Bytes::from_static(self.frames.remove(0).as_bytes());
-            return Poll::Ready(Some(Ok(Frame::data(frame))));
+            return Poll::Ready(Some(Ok(self.frames.remove(0))));
         }
         match self.failure.take() {
             Some(failure) => Poll::Ready(Some(Err(failure))),
@@ -92,7 +94,7 @@ impl Upstream for Obedient {
         let trap = || Failure::Trap { backtrace: None };
         let mut unsent_head = None;
         let whole = |content: &'static str| Ok(Response::new(Either::Left(Full::from(content))));
-        let response = match path.strip_prefix("/do/").unwrap_or_default() {
+        let response = match path.trim_start_matches("/do/").trim_start_matches("fine/") {
             "trap" => Err(trap()),
             "named-trap" => {
                 let mut head = HeaderMap::new();
@@ -101,8 +103,31 @@ impl Upstream for Obedient {
                 Err(trap())
             }
             "wait" => std::future::pending().await,
+            "trailers" => {
+                let mut trailers = HeaderMap::new();
+                trailers.insert(inline::ERROR_HEADER, "late".parse().unwrap());
+                trailers.insert("x-sum", "7".parse().unwrap());
+                let mut response = Response::new(Either::Right(Frames {
+                    frames: vec![Frame::trailers(trailers)],
+                    failure: None,
+                    _permit: permit,
+                }));
+                let announced = "telemetry-error, x-sum".parse().unwrap();
+                response.headers_mut().insert(header::TRAILER, announced);
+                Ok(response)
+            }
+            "in-utf-8" | "unnamed" => {
+                let mut response = Response::new(Either::Left(Full::default()));
+                let route = match &*path {
+                    "/do/unnamed" => Vec::new(),
+                    _ => "/café/{id}".into(),
+                };
+                let route = HeaderValue::from_bytes(&route).unwrap();
+                response.headers_mut().insert(inline::ROUTE_HEADER, route);
+                Ok(response)
+            }
             "cut" | "endless" => Ok(Response::new(Either::Right(Frames {
-                frames: vec!["one ", "two"],
+                frames: ["one ", "two"].map(|text| Frame::data(text.into())).into(),
                 failure: path
                     .ends_with("cut")
                     .then(|| Failure::Truncated("on purpose".into())),
@@ -149,7 +174,9 @@ impl Server {
         let in_flight = metrics.in_flight.clone();
         let timeout = Duration::from_secs(1);
         let upstream = Obedient([ROUTE]);
-        let edge = Edge::start(upstream, Arc::clone(&counts), metrics, limits, timeout).await;
+        let routes = Routes::parse(ROUTES).unwrap();
+        let edge_counts = Arc::clone(&counts);
+        let edge = Edge::start(upstream, edge_counts, routes, metrics, limits, timeout).await;
         let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = tcp.local_addr().unwrap();
         let (stop, stopped) = watch::channel(false);
@@ -331,6 +358,76 @@ async fn a_request_without_an_answer_keeps_its_route() {
             (ROUTE, "503", 1),
         ])
     );
+}
+
+#[tokio::test]
+async fn the_routes_file_names_the_route_unless_the_upstream_does() {
+    let server = Server::start().await;
+    let fine = "/do/fine/{deed}";
+    let statuses: Vec<_> = server
+        .counts
+        .latest()
+        .iter()
+        .flat_map(|(_, counts)| counts.requests.keys().cloned().collect::<Vec<_>>())
+        .filter(|labels| labels.endpoint == fine)
+        .map(|labels| labels.status.to_string())
+        .collect();
+    assert_eq!(statuses, ["200", "499", "500", "503", "504"]);
+    for line in [
+        "GET /do/fine/200",
+        "HEAD /do/fine/404?x",
+        "PUT /do/fine/405",
+        "GET /do/fine/trap",
+        "GET /do/fine/named-trap",
+        "GET /do/200",
+        "GET /elsewhere/7",
+    ] {
+        server.exchange(line).await;
+    }
+    let request = "GET /do/fine/wait HTTP/1.1\r\nhost: a\r\n\r\n";
+    let waiting = [server.send(request).await, server.send(request).await];
+    server.until(|server| server.in_flight.get() == 2).await;
+    server.exchange("GET /do/fine/200").await;
+    drop(waiting);
+    server
+        .until(|server| server.counted().values().sum::<u64>() == 10)
+        .await;
+    assert_eq!(
+        server.counted(),
+        counts([
+            (fine, "200", 1),
+            (fine, "404", 1),
+            (fine, "405", 1),
+            (fine, "499", 2),
+            (fine, "500", 1),
+            (fine, "503", 1),
+            ("/named", "500", 1),
+            (ROUTE, "200", 1),
+            ("unreported", "404", 1),
+        ])
+    );
+}
+
+#[tokio::test]
+async fn a_route_may_have_any_character_and_an_empty_one_names_none() {
+    let server = Server::start().await;
+    server.exchange("GET /do/in-utf-8").await;
+    server.exchange("GET /do/unnamed").await;
+    assert_eq!(
+        server.counted(),
+        counts([("/café/{id}", "200", 1), (ROUTE, "200", 1)])
+    );
+}
+
+#[tokio::test]
+async fn trailers_carry_no_headers_of_the_contract() {
+    let server = Server::start().await;
+    let request =
+        "GET /do/trailers HTTP/1.1\r\nhost: a\r\nte: trailers\r\nconnection: close\r\n\r\n";
+    let answer = read(server.send(request).await).await;
+    assert!(answer.contains("\r\n0\r\nx-sum: 7\r\n\r\n"), "{answer}");
+    assert!(!answer.contains("late"), "{answer}");
+    assert_eq!(server.counted(), counts([(ROUTE, "200", 1)]));
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@
 mod applications;
 mod browser;
 mod client;
+mod contract;
 mod cors;
 mod counts;
 mod edge;
@@ -24,6 +25,7 @@ mod outbound;
 mod proxy;
 mod raw;
 mod reverse_proxy;
+mod routes;
 mod scrape;
 mod sdk;
 mod sidecar;

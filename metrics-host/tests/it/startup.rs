@@ -8,7 +8,7 @@ use serde_json::Value;
 use std::{fs, net::TcpListener, path::Path, process::Command, sync::Arc};
 
 /// Expects the exit code, and one clear line that contains all of `expected`.
-async fn fails(launch: Launch, code: i32, expected: &[&str]) {
+pub(crate) async fn fails(launch: Launch, code: i32, expected: &[&str]) {
     let (exit, stderr) = launch.fail().await.unwrap();
     let said: Vec<_> = stderr
         .lines()
