@@ -4,21 +4,34 @@ use crate::{
     connection::{self, Connection},
     pool::Pool,
 };
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use edge::Failure;
+use http::{HeaderMap, HeaderName, header};
 use http_body::{Body, Frame, SizeHint};
+use http_body_util::{BodyExt, Either, Full};
 use hyper::body::Incoming;
 use std::{
+    collections::VecDeque,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::{sync::OwnedSemaphorePermit, time::timeout};
+
+/// A body of up to so many bytes is complete before its head goes out, unless it pauses: see [`ProxyBody::settle`].
+const MAX_COMPLETE: usize = 64 << 10;
+/// A body that pauses for so long is a stream.
+const PAUSE: Duration = Duration::from_millis(50);
+/// Tells proxies to pass a body on as it comes, as in nginx.
+const BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
 /// A body that passes on what the application sends, and drives the connection while it is read. When it ends, the
 /// connection is idle again.
 #[derive(Debug)]
 pub struct ProxyBody {
+    /// Frames that were read before the head went out.
+    start: VecDeque<Frame<Bytes>>,
     incoming: Incoming,
     /// `None` once the body has ended.
     exchange: Option<(Connection, OwnedSemaphorePermit)>,
@@ -33,6 +46,7 @@ impl ProxyBody {
         permit: OwnedSemaphorePermit,
     ) -> Self {
         let mut body = Self {
+            start: VecDeque::new(),
             incoming,
             exchange: Some((connection, permit)),
             pool: Arc::clone(pool),
@@ -43,12 +57,68 @@ impl ProxyBody {
         body
     }
 
+    /// Waits for a short body to be complete, so that one that is cut is no answer at all. Bodies that are long, that
+    /// pause, or whose `headers` say that they stream, are passed on as they come.
+    ///
+    /// # Errors
+    /// If a short body is cut.
+    pub(crate) async fn settle(
+        mut self,
+        headers: &HeaderMap,
+    ) -> Result<Either<Full<Bytes>, Self>, Failure> {
+        let mut missing = MAX_COMPLETE;
+        let is_long = self.size_hint().lower() > MAX_COMPLETE as u64;
+        if is_long || is_stream(headers) {
+            return Ok(Either::Right(self));
+        }
+        let mut start = VecDeque::new();
+        while !self.is_end_stream() {
+            match timeout(PAUSE, self.frame()).await {
+                Ok(Some(frame)) => {
+                    let frame = frame.map_err(|error| {
+                        Failure::NoResponse(format!("it did not complete the body: {error}"))
+                    })?;
+                    let len = frame.data_ref().map(Bytes::len);
+                    missing = missing.saturating_sub(len.unwrap_or(missing));
+                    start.push_back(frame);
+                }
+                Ok(None) => break,
+                Err(_pause) => missing = 0,
+            }
+            if missing == 0 {
+                break;
+            }
+        }
+        self.start = start;
+        if missing == 0 {
+            return Ok(Either::Right(self));
+        }
+        let mut frames = self
+            .start
+            .drain(..)
+            .filter_map(|frame| frame.into_data().ok());
+        let first = frames.next().unwrap_or_default();
+        let Some(second) = frames.next() else {
+            return Ok(Either::Left(Full::new(first)));
+        };
+        let mut all = BytesMut::from(first);
+        all.extend_from_slice(&second);
+        frames.for_each(|frame| all.extend_from_slice(&frame));
+        Ok(Either::Left(Full::new(all.freeze())))
+    }
+
     /// Gives the connection and the permit back.
     fn end(&mut self) {
         if let Some((connection, _permit)) = self.exchange.take() {
             self.pool.put(connection);
         }
     }
+}
+
+fn is_stream(headers: &HeaderMap) -> bool {
+    let content_type = headers.get(header::CONTENT_TYPE);
+    content_type.is_some_and(|value| value.as_bytes().starts_with(b"text/event-stream"))
+        || headers.get(BUFFERING).is_some_and(|value| value == "no")
 }
 
 impl Body for ProxyBody {
@@ -60,6 +130,9 @@ impl Body for ProxyBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Failure>>> {
         let this = &mut *self;
+        if let Some(frame) = this.start.pop_front() {
+            return Poll::Ready(Some(Ok(frame)));
+        }
         let mut frame = Pin::new(&mut this.incoming).poll_frame(cx);
         if frame.is_pending()
             && let Some((connection, _)) = &mut this.exchange
@@ -78,10 +151,22 @@ impl Body for ProxyBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.incoming.is_end_stream()
+        self.start.is_empty() && self.incoming.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.incoming.size_hint()
+        let read = self
+            .start
+            .iter()
+            .filter_map(Frame::data_ref)
+            .map(Bytes::len);
+        let read = read.sum::<usize>() as u64;
+        let rest = self.incoming.size_hint();
+        let mut all = SizeHint::new();
+        all.set_lower(rest.lower() + read);
+        if let Some(upper) = rest.upper() {
+            all.set_upper(upper + read);
+        }
+        all
     }
 }

@@ -101,8 +101,10 @@ impl Proxy {
         *response.version_mut() = Version::HTTP_11;
         head::to_client(response.headers_mut(), switches)?;
         if !switches {
-            let body = |incoming| ProxyBody::new(incoming, connection, &self.pool, permit);
-            return Ok(response.map(|incoming| Either::Right(body(incoming))));
+            let (head, incoming) = response.into_parts();
+            let body = ProxyBody::new(incoming, connection, &self.pool, permit);
+            let body = body.settle(&head.headers).await?;
+            return Ok(Response::from_parts(head, body));
         }
         let client = upgrade.ok_or_else(|| {
             Failure::NoResponse("it changed the protocol, which nobody asked for".into())

@@ -11,6 +11,7 @@ mod instances;
 mod labels;
 mod network;
 mod outage;
+mod proxy;
 mod restarts;
 mod spin;
 mod traps;

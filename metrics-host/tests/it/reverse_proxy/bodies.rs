@@ -121,33 +121,50 @@ async fn an_answer_before_the_whole_request_was_read_arrives() {
 }
 
 #[tokio::test]
-async fn a_cut_body_is_visible_and_counted() {
-    for (response, kept) in [
+async fn a_long_body_that_is_cut_is_visible_and_counted() {
+    let long = "a".repeat(70_000);
+    for (head, kept) in [
+        ("content-length: 100000\r\n\r\n", "aaa"),
+        ("transfer-encoding: chunked\r\n\r\n11170\r\n", "aaa\r\n"),
         (
-            "HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nabc",
-            "\r\n\r\nabc",
+            "content-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n11170\r\n",
+            "aaa\r\n",
         ),
-        (
-            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n",
-            "3\r\nabc\r\n",
-        ),
-        (
-            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\nnonsense\r\n",
-            "3\r\nabc\r\n",
-        ),
+    ] {
+        let (application, host) = Application::proxied().await;
+        let mut client = Raw::send(host.api(), GET).await;
+        let (mut connection, _) = application.request().await;
+        let end = if head.contains("chunked") { "\r\n" } else { "" };
+        connection
+            .write(format!("HTTP/1.1 200 OK\r\n{head}{long}{end}"))
+            .await;
+        drop(connection);
+        let answer = client.read().await;
+        assert!(
+            answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with(kept),
+            "{head}"
+        );
+        counted(&host, [("GET", "/...", "200", 1)]).await;
+        assert_eq!(failures(&host, "truncation").await, 1.0);
+    }
+}
+
+#[tokio::test]
+async fn a_short_body_that_is_cut_is_no_answer() {
+    for response in [
+        "HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nabc",
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n",
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\nnonsense\r\n",
     ] {
         let (application, host) = Application::proxied().await;
         let mut client = Raw::send(host.api(), GET).await;
         let (mut connection, _) = application.request().await;
         connection.write(response).await;
         drop(connection);
-        let answer = client.read().await;
-        assert!(
-            answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with(kept),
-            "{answer}"
-        );
-        counted(&host, [("GET", "/...", "200", 1)]).await;
-        assert_eq!(failures(&host, "truncation").await, 1.0);
+        let (answer, _) = client.read_until("}").await;
+        assert!(answer.starts_with("HTTP/1.1 502 "), "{answer}");
+        counted(&host, [("GET", "/...", "502", 1)]).await;
+        assert_eq!(failures(&host, "unreachable").await, 1.0);
     }
 }
 

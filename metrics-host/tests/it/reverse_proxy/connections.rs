@@ -24,7 +24,7 @@ async fn a_connection_is_used_again_by_any_client() {
             .write("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")
             .await;
         connection.write("2\r\nok\r\n0\r\n\r\n").await;
-        client.read_until("0\r\n\r\n").await;
+        client.read_until("\r\n\r\nok").await;
     }
     assert!(application.is_quiet().await);
 }
