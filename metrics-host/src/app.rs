@@ -45,7 +45,7 @@ pub(crate) struct App {
 enum Application {
     #[cfg(feature = "serve")]
     Hosted(crate::hosting::Hosted),
-    Proxied(Proxied),
+    Proxied(Box<Proxied>),
 }
 
 /// An application that is known and not started.
@@ -111,7 +111,8 @@ impl App {
         };
         let edge_metrics = EdgeMetrics::register(&registry);
         #[cfg(feature = "serve")]
-        let hosting_metrics = crate::hosting::HostingMetrics::register(&registry);
+        let hosting_metrics =
+            crate::hosting::HostingMetrics::register(&registry, edge_metrics.clone());
         let application = match application {
             Prepared::None => None,
             #[cfg(feature = "serve")]
@@ -123,7 +124,6 @@ impl App {
                     addresses.otlp,
                     &state,
                     Arc::clone(&counts),
-                    edge_metrics,
                     hosting_metrics,
                     &applications,
                 );
@@ -134,7 +134,7 @@ impl App {
                 let own = tcp.local_addr()?;
                 let counts = Arc::clone(&counts);
                 let proxied = Proxied::start(proxying, own, counts, edge_metrics, &applications);
-                Some((tcp, Application::Proxied(proxied.await?)))
+                Some((tcp, Application::Proxied(Box::new(proxied.await?))))
             }
         };
         let api = application.as_ref().map(|(tcp, _)| tcp.local_addr());

@@ -36,7 +36,7 @@ pub(crate) enum Command {
     Health(HealthArgs),
     /// Become a command that ends with its parent; `proxy` starts its command so
     #[command(hide = true)]
-    RunCommand {
+    Exec {
         parent: u32,
         #[arg(last = true, required = true)]
         command: Vec<OsString>,

@@ -74,7 +74,7 @@ impl Command {
         let own = std::env::current_exe().context("cannot find this program")?;
         let mut command = tokio::process::Command::new(own);
         command
-            .args(["run-command", &std::process::id().to_string(), "--"])
+            .args(["exec", &std::process::id().to_string(), "--"])
             .args(words)
             .env("PORT", &port)
             .env("SPIN_HTTP_LISTEN_ADDR", address.to_string())

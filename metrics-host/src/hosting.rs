@@ -85,14 +85,16 @@ pub(crate) struct Hosted {
 /// Handles to the metrics of hosting.
 #[derive(Clone)]
 pub(crate) struct HostingMetrics {
+    edge: EdgeMetrics,
     instances: IntGauge,
     instances_started: IntCounter,
 }
 
 impl HostingMetrics {
-    /// Registers the metrics at 0.
-    pub(crate) fn register(registry: &Registry) -> Self {
+    /// Registers the metrics at 0, beside those of the edge.
+    pub(crate) fn register(registry: &Registry, edge: EdgeMetrics) -> Self {
         Self {
+            edge,
             instances: registry.gauge(metric::INSTANCES),
             instances_started: registry.counter(metric::INSTANCES_STARTED),
         }
@@ -111,7 +113,6 @@ impl Hosted {
         otlp: SocketAddr,
         state: &StateDir,
         counts: Arc<EdgeCounts>,
-        edge_metrics: EdgeMetrics,
         metrics: HostingMetrics,
         applications: &ApplicationInfo,
     ) -> Result<Self> {
@@ -141,7 +142,7 @@ impl Hosted {
             name: manifest.name,
         };
         let timeout = config.host.request_timeout;
-        let (metrics, limits) = (edge_metrics, config.edge);
+        let (metrics, limits) = (metrics.edge, config.edge);
         let edge = Edge::start(upstream, counts, routes, metrics, limits, timeout).await;
         Ok(Self { edge, stopper })
     }

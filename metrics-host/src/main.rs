@@ -94,9 +94,7 @@ async fn run(args: Args) -> anyhow::Result<ExitCode> {
             health_check::run(&args.url).await?;
             return Ok(ExitCode::SUCCESS);
         }
-        Command::RunCommand { parent, command } => {
-            match command::become_command(parent, &command)? {}
-        }
+        Command::Exec { parent, command } => match command::become_command(parent, &command)? {},
     };
     logging::start(&log);
     let mut shutdown = pin!(shutdown_signal()?);

@@ -12,12 +12,16 @@ use http_body_util::{BodyExt, Either, Full};
 use hyper::body::Incoming;
 use std::{
     collections::VecDeque,
+    future::Future,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
-use tokio::{sync::OwnedSemaphorePermit, time::timeout};
+use tokio::{
+    sync::OwnedSemaphorePermit,
+    time::{Sleep, sleep, timeout},
+};
 
 /// A body of up to so many bytes is complete before its head goes out, unless it pauses: see [`ProxyBody::settle`].
 const MAX_COMPLETE: usize = 64 << 10;
@@ -36,6 +40,10 @@ pub struct ProxyBody {
     /// `None` once the body has ended.
     exchange: Option<(Connection, OwnedSemaphorePermit)>,
     pool: Arc<Pool>,
+    /// How long the application may be silent while the client waits; `None` in a declared stream.
+    max_silence: Option<Duration>,
+    /// The end of a silence.
+    silence: Option<Pin<Box<Sleep>>>,
 }
 
 impl ProxyBody {
@@ -50,6 +58,8 @@ impl ProxyBody {
             incoming,
             exchange: Some((connection, permit)),
             pool: Arc::clone(pool),
+            max_silence: None,
+            silence: None,
         };
         if body.incoming.is_end_stream() {
             body.end();
@@ -58,19 +68,24 @@ impl ProxyBody {
     }
 
     /// Waits for a short body to be complete, so that one that is cut is no answer at all. Bodies that are long, that
-    /// pause, or whose `headers` say that they stream, are passed on as they come.
+    /// pause, or whose `headers` say that they stream, are passed on as they come. Only the last may be silent for longer
+    /// than `max_silence`.
     ///
     /// # Errors
     /// If a short body is cut.
     pub(crate) async fn settle(
         mut self,
         headers: &HeaderMap,
+        max_silence: Duration,
     ) -> Result<Either<Full<Bytes>, Self>, Failure> {
-        let mut missing = MAX_COMPLETE;
-        let is_long = self.size_hint().lower() > MAX_COMPLETE as u64;
-        if is_long || is_stream(headers) {
+        if is_stream(headers) {
             return Ok(Either::Right(self));
         }
+        self.max_silence = Some(max_silence);
+        if self.size_hint().lower() > MAX_COMPLETE as u64 {
+            return Ok(Either::Right(self));
+        }
+        let mut missing = MAX_COMPLETE;
         let mut start = VecDeque::new();
         while !self.is_end_stream() {
             match timeout(PAUSE, self.frame()).await {
@@ -139,6 +154,17 @@ impl Body for ProxyBody {
         {
             connection.drive(cx);
             frame = Pin::new(&mut this.incoming).poll_frame(cx);
+        }
+        if frame.is_ready() {
+            this.silence = None;
+        } else if let Some(max_silence) = this.max_silence {
+            let silence = this
+                .silence
+                .get_or_insert_with(|| Box::pin(sleep(max_silence)));
+            if silence.as_mut().poll(cx).is_ready() {
+                this.exchange = None;
+                return Poll::Ready(Some(Err(Failure::Timeout)));
+            }
         }
         let cut = |error: hyper::Error| Failure::Truncated(connection::describe(&error));
         match &frame {

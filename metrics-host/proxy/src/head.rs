@@ -48,10 +48,14 @@ pub(crate) fn answers_itself(head: &mut Parts) -> Result<Option<StatusCode>, Fai
     }
 }
 
-/// Returns whether a client asks for another protocol on its connection.
+/// Returns whether a client asks for another protocol on its connection. HTTP/2 is none: its requests would pass
+/// uncounted.
 pub(crate) fn upgrade(head: &Parts) -> bool {
+    let is_http =
+        |protocol: &str| protocol.eq_ignore_ascii_case("h2c") || protocol.starts_with("HTTP/");
     head.version == Version::HTTP_11
         && head.headers.contains_key(header::UPGRADE)
+        && !list(&head.headers, &header::UPGRADE).any(is_http)
         && connection_options(&head.headers).any(|option| option.eq_ignore_ascii_case("upgrade"))
 }
 

@@ -45,7 +45,7 @@ pub struct ProxySettings {
     pub upstream: Authority,
     /// Name of the application, for the labels `application` and `component`.
     pub application: String,
-    /// Longest time without progress before the head of a response.
+    /// Longest time without progress before the head of a response, and in a body that is not declared as a stream.
     pub timeout: Duration,
     /// What the application is told about its clients.
     pub forwarding: Forwarding,
@@ -70,6 +70,9 @@ type ForwardedResponse = Response<Either<Full<Bytes>, ProxyBody>>;
 
 impl Proxy {
     /// Creates a proxy. It connects when requests arrive.
+    ///
+    /// # Panics
+    /// Outside a Tokio runtime.
     pub fn new(settings: ProxySettings) -> Self {
         let component = settings.application.clone();
         Self {
@@ -103,7 +106,7 @@ impl Proxy {
         if !switches {
             let (head, incoming) = response.into_parts();
             let body = ProxyBody::new(incoming, connection, &self.pool, permit);
-            let body = body.settle(&head.headers).await?;
+            let body = body.settle(&head.headers, self.settings.timeout).await?;
             return Ok(Response::from_parts(head, body));
         }
         let client = upgrade.ok_or_else(|| {

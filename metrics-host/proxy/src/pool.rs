@@ -14,7 +14,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
-use tokio::net::TcpStream;
+use tokio::{net::TcpStream, time};
 
 /// Longest time that a connection stays idle.
 const MAX_IDLE: Duration = Duration::from_secs(30);
@@ -100,11 +100,29 @@ pub(crate) struct Pool {
 }
 
 impl Pool {
+    /// Creates a pool, and a task that closes connections which were idle for too long.
     pub(crate) fn new(application: Authority) -> Arc<Self> {
-        Arc::new(Self {
+        let pool = Arc::new(Self {
             application,
             idle: Mutex::default(),
-        })
+        });
+        let weak = Arc::downgrade(&pool);
+        tokio::spawn(async move {
+            while let Some(pool) = weak.upgrade() {
+                pool.close_old();
+                drop(pool);
+                time::sleep(MAX_IDLE / 10).await;
+            }
+        });
+        pool
+    }
+
+    fn close_old(&self) {
+        let mut idle = self.idle();
+        let is_old = |oldest: &Connection| oldest.idle_since.elapsed() > MAX_IDLE;
+        while idle.front().is_some_and(is_old) {
+            idle.pop_front();
+        }
     }
 
     fn idle(&self) -> MutexGuard<'_, VecDeque<Connection>> {
@@ -132,18 +150,10 @@ impl Pool {
         }
     }
 
-    /// Keeps a connection whose response has ended, and drops those that were idle for too long.
+    /// Keeps a connection whose response has ended.
     pub(crate) fn put(&self, mut connection: Connection) {
-        if !connection.rest() {
-            return;
-        }
-        let mut idle = self.idle();
-        idle.push_back(connection);
-        while idle
-            .front()
-            .is_some_and(|oldest| oldest.idle_since.elapsed() > MAX_IDLE)
-        {
-            idle.pop_front();
+        if connection.rest() {
+            self.idle().push_back(connection);
         }
     }
 

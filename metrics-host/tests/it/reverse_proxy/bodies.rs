@@ -203,6 +203,32 @@ async fn a_client_that_leaves_ends_the_request_of_the_application_at_once() {
 }
 
 #[tokio::test]
+async fn a_body_that_stalls_is_cut_and_a_declared_stream_is_not() {
+    for (content_type, is_cut) in [("text/plain", true), ("text/event-stream", false)] {
+        let (application, host) =
+            Application::behind(|launch| launch.args(&["--request-timeout", "300ms"])).await;
+        let mut client = Raw::send(host.api(), GET).await;
+        let (mut connection, _) = application.request().await;
+        connection
+            .write(format!(
+                "HTTP/1.1 200 OK\r\ncontent-type: {content_type}\r\ncontent-length: 6\r\n\r\nabc"
+            ))
+            .await;
+        client.read_until("abc").await;
+        if is_cut {
+            assert_eq!(client.read().await, "");
+            assert_eq!(failures(&host, "timeout").await, 1.0);
+        } else {
+            tokio::time::sleep(Duration::from_millis(700)).await;
+            connection.write("def").await;
+            client.read_until("def").await;
+            assert_eq!(failures(&host, "timeout").await, 0.0);
+        }
+        counted(&host, [("GET", "/...", "200", 1)]).await;
+    }
+}
+
+#[tokio::test]
 async fn a_slow_upload_is_no_time_out() {
     let (application, host) =
         Application::behind(|launch| launch.args(&["--request-timeout", "600ms"])).await;

@@ -49,6 +49,21 @@ async fn a_websocket_passes_in_both_directions() {
 }
 
 #[tokio::test]
+async fn an_upgrade_to_http_2_would_pass_uncounted_requests_and_is_not_passed_on() {
+    let (application, host) = Application::proxied().await;
+    let request = "GET / HTTP/1.1\r\nhost: a\r\nconnection: upgrade, http2-settings\r\nupgrade: h2c\r\n\
+                   http2-settings: AAMAAABkAAQCAAAAAAIAAAAA\r\n\r\n";
+    let mut client = Raw::send(host.api(), request).await;
+    let (mut connection, asked) = application.request().await;
+    assert!(
+        !asked.contains("upgrade") && !asked.contains("http2-settings"),
+        "{asked}"
+    );
+    connection.write(OK).await;
+    client.read_until("ok").await;
+}
+
+#[tokio::test]
 async fn an_application_may_decline() {
     let (application, host) = Application::proxied().await;
     let mut client = Raw::send(host.api(), UPGRADE).await;
