@@ -27,6 +27,7 @@ mod raw;
 mod scrape;
 mod sdk;
 mod sidecar;
+mod spans;
 mod spin;
 mod stack;
 mod startup;
