@@ -8,10 +8,11 @@ use alerts::{Addresses, Variant, render};
 use std::collections::BTreeSet;
 
 /// Deployments that an alert may speak for; docs/alerts.md explains each.
-const DEPLOYMENTS: [&str; 6] = [
+const DEPLOYMENTS: [&str; 7] = [
     "all deployments",
     "serve",
     "serve, sidecar with components",
+    "serve, sidecar with components or spans",
     "sidecar with components",
     "sidecar with components, bridge",
     "sidecar with components and Spin's spans",

@@ -1,12 +1,16 @@
 //! Conversion of counters into metric families of the Prometheus client.
 
+use crate::Counted;
 use metric::{Family, Kind};
-use prometheus::proto::{Bucket, Counter, Histogram, LabelPair, Metric, MetricFamily, MetricType};
+use prometheus::proto::{
+    Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType,
+};
 use request_counts::{ApplicationCounts, Component, ComponentFailure, OTHER, RequestCounts};
 use telemetry::{attribute, histogram::BOUNDS_SECONDS};
 
 /// Returns the `app_*` families and those about what they lack.
-pub(super) fn of_applications(counts: &ApplicationCounts) -> Vec<MetricFamily> {
+pub(super) fn of_applications(counted: &Counted) -> Vec<MetricFamily> {
+    let counts = &counted.counts;
     let per_component = |declared: Family, value: fn(&RequestCounts) -> u64| {
         let metrics = counts.iter().filter_map(|(component, counts)| {
             let count = value(counts);
@@ -14,7 +18,10 @@ pub(super) fn of_applications(counts: &ApplicationCounts) -> Vec<MetricFamily> {
         });
         family(declared, metrics.collect())
     };
-    let failures = counts.iter().flat_map(|(component, counts)| {
+    // Spans tell of an exception, and not of which kind.
+    let known = counts.iter();
+    let known = known.filter(|(component, _)| !counted.is_from_spans(&component.application));
+    let failures = known.flat_map(|(component, counts)| {
         ComponentFailure::ALL.into_iter().filter_map(|failure| {
             let count = counts.component_failures.get(&failure).copied();
             let count = count.unwrap_or_default();
@@ -24,9 +31,18 @@ pub(super) fn of_applications(counts: &ApplicationCounts) -> Vec<MetricFamily> {
         })
     });
     let overflowed = counts.sum(|counts| counts.overflowed);
+    let ways = counted.ways.iter().map(|(application, way)| {
+        let names = metric::APP_COUNTING_INFO.labels.iter().copied();
+        let mut metric = labelled(names.zip([&**application, way.as_str()]));
+        let mut gauge = Gauge::default();
+        gauge.set_value(1.0);
+        metric.set_gauge(gauge);
+        metric
+    });
     let mut families = of_requests([metric::REQUESTS, metric::LATENCY], counts);
     families.extend([
         family(metric::COMPONENT_FAILURES, failures.collect()),
+        family(metric::APP_COUNTING_INFO, ways.collect()),
         per_component(metric::ERRORS, |counts| counts.errors),
         per_component(metric::LOST_REQUESTS, |counts| counts.lost),
         family(

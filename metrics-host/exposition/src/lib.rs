@@ -16,6 +16,7 @@ use metric::{IntCounter, IntGauge, Registry};
 use prometheus::{Encoder, TextEncoder};
 use request_counts::ApplicationCounts;
 use std::{
+    collections::BTreeSet,
     io::{self, Write},
     sync::Arc,
     time::SystemTime,
@@ -77,22 +78,79 @@ impl Sources {
         &self.registry
     }
 
-    /// Returns the requests of all applications from both counting parties, after syncing them to disk.
-    pub fn request_counts(&self) -> ApplicationCounts {
-        let (mut counts, synced) = self.counts.durable_snapshot();
+    /// Returns the requests of all applications, after syncing them to disk.
+    pub fn request_counts(&self) -> Counted {
+        let (counts, synced) = self.counts.durable_snapshot();
         if let Err(error) = synced {
             self.metrics.sync_failures.inc();
             tracing::error!(%error, "counters did not reach the disk; the page shows the last ones that did");
         }
-        counts.merge(&self.journal.state().reported);
-        counts
+        self.with_telemetry(counts)
     }
 
     /// Returns the same from memory, without the disk. A power loss can take the latest of them back.
-    pub fn latest_counts(&self) -> ApplicationCounts {
-        let mut counts = self.counts.latest();
-        counts.merge(&self.journal.state().reported);
-        counts
+    pub fn latest_counts(&self) -> Counted {
+        self.with_telemetry(self.counts.latest())
+    }
+
+    /// Adds to the counts of the edge what components reported and, for applications that neither counts, what Spin's
+    /// spans show. So no request is counted twice, also if the spans of an application came first.
+    fn with_telemetry(&self, mut counts: ApplicationCounts) -> Counted {
+        let state = self.journal.state();
+        let mut ways = Vec::new();
+        let mut add = |way, applications: BTreeSet<&str>| {
+            let applications = applications.into_iter();
+            ways.extend(applications.map(|name| (name.to_owned(), way)));
+        };
+        add(Way::Edge, counts.applications());
+        add(Way::Components, state.reported.applications());
+        counts.merge(&state.reported);
+        let spans = state.host.applications().into_iter();
+        add(
+            Way::Spans,
+            spans.filter(|name| !counts.covers(name)).collect(),
+        );
+        counts.merge_uncovered(&state.host);
+        Counted { counts, ways }
+    }
+}
+
+/// The requests of all applications, each counted in one way.
+#[derive(Debug)]
+pub struct Counted {
+    /// The requests.
+    pub counts: ApplicationCounts,
+    /// Who counts each application.
+    pub ways: Vec<(String, Way)>,
+}
+
+impl Counted {
+    /// Returns whether the requests of `application` are those in Spin's spans.
+    pub fn is_from_spans(&self, application: &str) -> bool {
+        let mut ways = self.ways.iter();
+        ways.any(|(name, way)| name == application && *way == Way::Spans)
+    }
+}
+
+/// A way of counting: the values of the label `way`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// The edge of this process: exact.
+    Edge,
+    /// Components that report their requests.
+    Components,
+    /// Spin's server spans: not exact.
+    Spans,
+}
+
+impl Way {
+    /// Returns the value of the label.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Edge => "edge",
+            Self::Components => "components",
+            Self::Spans => "spans",
+        }
     }
 }
 
@@ -103,7 +161,7 @@ impl Sources {
 pub fn render(sources: &Sources) -> io::Result<Vec<u8>> {
     let metrics = &sources.metrics;
     let counts = sources.request_counts();
-    metrics.series.set(gauge(counts.series()));
+    metrics.series.set(gauge(counts.counts.series()));
     let mut families = families::of_applications(&counts);
     let mut foreign = String::new();
     {

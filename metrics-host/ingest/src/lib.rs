@@ -29,11 +29,14 @@ use opentelemetry_proto::tonic::collector::{
     logs::v1::ExportLogsServiceRequest, metrics::v1::ExportMetricsServiceRequest,
     trace::v1::ExportTraceServiceRequest,
 };
-use otlp::{Decoded, Encoding, Export, MALFORMED, Rejections, Signal};
+use otlp::{Decoded, Encoding, Export, MALFORMED, Rejections, Signal, SpanRoutes};
 use refused_streams::RefusedStreams;
 use request_counts::{Component, LabelSpace};
 use sha2::{Digest, Sha256};
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 use telemetry::{BatchKey, attribute};
 
 /// `Retry-After` of a 503, in seconds.
@@ -78,6 +81,7 @@ struct Inner {
     limits: IngestLimits,
     bodies: Bodies,
     refused_streams: RefusedStreams,
+    span_routes: Mutex<SpanRoutes>,
 }
 
 /// The parts of a message that were not counted.
@@ -120,6 +124,7 @@ impl Ingest {
                 memory: MEMORY,
             }),
             refused_streams: RefusedStreams::default(),
+            span_routes: Mutex::default(),
         }))
     }
 
@@ -301,14 +306,18 @@ impl Ingest {
             ..
         } = self.decode::<ExportTraceServiceRequest>(encoding, &body)?;
         drop(body);
-        let spans = otlp::requests(&message);
+        let spans = {
+            let routes = self.0.span_routes.lock();
+            let mut routes = routes.unwrap_or_else(PoisonError::into_inner);
+            otlp::requests(&message, &mut routes)
+        };
         drop(message);
-        let found = spans.ends_unix_nanos.len();
+        let found = spans.requests.values();
+        let found = found.map(|of| of.ends_unix_nanos.len()).sum();
         self.check_points(found)?;
         if found > 0 {
             let change = Change {
                 host_requests: spans.requests,
-                host_ends_unix_nanos: spans.ends_unix_nanos,
                 ..Change::default()
             };
             self.0.journal.commit(change).await?;

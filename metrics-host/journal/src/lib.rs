@@ -22,9 +22,10 @@ pub use metrics::JournalMetrics;
 pub use state::State;
 pub use store::JournalError;
 
-use otlp::{Point, SeriesLimits, Target, Uncounted};
+use otlp::{Point, SeriesLimits, SpanRequests, Target, Uncounted};
 use request_counts::Component;
 use std::{
+    collections::BTreeMap,
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -59,9 +60,7 @@ pub struct Change {
     /// Requests that a component reported.
     pub requests: Delta,
     /// Requests in a host's spans, by component.
-    pub host_requests: Vec<(Component, Delta)>,
-    /// End times of `host_requests`, in nanoseconds since the Unix epoch.
-    pub host_ends_unix_nanos: Vec<u64>,
+    pub host_requests: BTreeMap<Component, SpanRequests>,
     /// Data points of generic OTLP senders.
     pub points: Vec<Point>,
     /// Their resources.

@@ -20,13 +20,9 @@ pub struct State {
 }
 
 impl State {
-    /// Returns the number of recent requests in hosts' spans that components did not report.
+    /// Returns the number of recent requests in hosts' spans that components did not report, although they report those of
+    /// the application.
     pub fn host_gap(&self, now_unix_seconds: u64) -> u64 {
-        // If no component reports, there is nothing to compare.
-        if self.reported.series() == 0 {
-            0
-        } else {
-            self.gap.at(now_unix_seconds)
-        }
+        self.gap.at(now_unix_seconds)
     }
 }

@@ -52,7 +52,8 @@ struct Reported {
 struct Group {
     requests: Requests,
     host_requests: Requests,
-    host_ends_unix_nanos: Vec<u64>,
+    /// Application and end time of each request, in nanoseconds since the Unix epoch.
+    host_ends: Vec<(String, Vec<u64>)>,
     /// End time, in nanoseconds since the Unix epoch, and number of components' requests.
     ends: Vec<(u64, u64)>,
     otlp: Replacement,
@@ -166,8 +167,13 @@ impl Writer {
         state.otlp.replace(group.otlp);
         state.senders = (state.senders + group.new_senders).saturating_sub(forgotten);
         let now = unix_seconds();
-        for end in group.host_ends_unix_nanos {
-            state.gap.host_saw(end / NANOS_PER_SECOND, now);
+        for (application, ends) in group.host_ends {
+            // Others are counted from their spans, so no component had to report them.
+            if state.reported.covers(&application) {
+                for end in ends {
+                    state.gap.host_saw(end / NANOS_PER_SECOND, now);
+                }
+            }
         }
         for (end, requests) in group.ends {
             state
@@ -202,12 +208,11 @@ impl Writer {
         if change.batch.is_some() {
             add(&mut group.requests, change.component, change.requests);
         }
-        for (component, requests) in change.host_requests {
-            add(&mut group.host_requests, component, requests);
+        for (component, found) in change.host_requests {
+            let ends = (component.application.clone(), found.ends_unix_nanos);
+            group.host_ends.push(ends);
+            add(&mut group.host_requests, component, found.requests);
         }
-        group
-            .host_ends_unix_nanos
-            .extend(change.host_ends_unix_nanos);
         let mut uncounted = Uncounted::new();
         if !change.points.is_empty() {
             let state = lock(&self.state);

@@ -90,6 +90,9 @@ families! {
     /// Always 1.
     APP_BUILD_INFO = Gauge "app_build_info" ["application", "component", "version", "revision"] "Version of the application, and the first digits of the component's SHA-256 if it is hosted here.";
 
+    /// Always 1. Ways: `exposition::Way`.
+    APP_COUNTING_INFO = Gauge "app_counting_info" ["application", "way"] "Who counts the requests of an application: the edge, its components, or Spin's spans. Spans are not exact: Spin drops them under load.";
+
     /// The Spin host's own view, by trigger route, to compare with the component's.
     HOST_REQUESTS = Counter "spin_http_requests_total" ["application", "component", "method", "endpoint", "http_status"] "HTTP requests in the host's server spans.";
     /// From the same spans.

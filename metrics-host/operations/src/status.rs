@@ -92,7 +92,7 @@ impl Status {
 
     /// Adds a sample of the counters at `now` to the history.
     pub fn sample(&self, now: Instant) {
-        let sample = Sample::new(now, &self.sources.latest_counts());
+        let sample = Sample::new(now, &self.sources.latest_counts().counts);
         let mut history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
         history.record(sample);
     }
@@ -106,10 +106,11 @@ impl Status {
         application: Option<&str>,
         refreshes: bool,
     ) -> Response<Full<Bytes>> {
-        let counts = self.sources.latest_counts();
-        let sample = Sample::new(now, &counts);
+        let counted = self.sources.latest_counts();
+        let counts = &counted.counts;
+        let sample = Sample::new(now, counts);
         let notifications = self.notifications.all();
-        let facts = facts::Facts::gather(&self.sources, &counts, &self.addresses, wall);
+        let facts = facts::Facts::gather(&self.sources, counts, &self.addresses, wall);
         let page = {
             let history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
             page::Page {
@@ -117,6 +118,7 @@ impl Status {
                 ready: self.readiness.is_ready(),
                 refreshes,
                 application,
+                counted: &counted,
                 time: wall.strftime("%H:%M:%S UTC").to_string(),
                 addresses: &self.addresses,
                 links: &self.links,

@@ -32,7 +32,7 @@ pub use metrics::{Amount, Family, Labels, Point, PointValue, Points, Stream, poi
 pub use reply::{Signal, reply};
 pub use resource::Target;
 pub use series::{Expired, Folded, MetricSeries, OtlpSeries, Refused, Replacement, SeriesLimits};
-pub use spans::{Spans, requests};
+pub use spans::{SpanRequests, SpanRoutes, Spans, requests};
 pub use tracks::{LegacyTracks, Track};
 pub use uncounted::{REJECTION_REASONS, Rejections, SKIP_REASONS, Uncounted};
 pub use value::{Gauge, Level, Series, SeriesValue, Sum};

@@ -1,8 +1,11 @@
 //! Counters of several components.
 
 use crate::{Component, LabelSpace, OTHER, RequestCounts, Room, update};
-use std::collections::{BTreeMap, btree_map::Entry};
-use telemetry::{Histogram, Series};
+use std::collections::{BTreeMap, BTreeSet, btree_map::Entry};
+use telemetry::{Histogram, Series, attribute::UNKNOWN_SERVICE};
+
+/// `service.name` of Spin, unless OTEL_SERVICE_NAME is set.
+const SPIN: &str = "spin";
 
 /// Counters of requests by component: totals at one moment, or the increments of one change.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -29,6 +32,31 @@ impl ApplicationCounts {
         for (component, counts) in &other.0 {
             update(&mut self.0, component, |own| own.merge(counts));
         }
+    }
+
+    /// Returns the names of the applications, without repetition.
+    pub fn applications(&self) -> BTreeSet<&str> {
+        let components = self.0.keys();
+        components.map(|of| &*of.application).collect()
+    }
+
+    /// Returns whether these counters may have the requests of `application`. A name that every Spin has by default may
+    /// stand for any application.
+    pub fn covers(&self, application: &str) -> bool {
+        let is_anonymous = [SPIN, UNKNOWN_SERVICE].contains(&application);
+        self.0
+            .keys()
+            .any(|known| is_anonymous || known.application == application)
+    }
+
+    /// Adds the counters of `other` for applications that these do not cover.
+    pub fn merge_uncovered(&mut self, other: &Self) {
+        let missing = other.0.iter();
+        let missing = missing.filter(|(component, _)| !self.covers(&component.application));
+        let missing: Vec<_> = missing
+            .map(|(key, counts)| (key.clone(), counts.clone()))
+            .collect();
+        self.0.extend(missing);
     }
 
     /// Returns the increments that `counted` makes to these counters: each component once, with its lost requests and its

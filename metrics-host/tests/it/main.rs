@@ -29,6 +29,7 @@ mod routes;
 mod scrape;
 mod sdk;
 mod sidecar;
+mod spans;
 mod spin;
 mod stack;
 mod startup;

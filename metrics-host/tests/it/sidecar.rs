@@ -53,7 +53,11 @@ pub(crate) fn batch_of(application: &str, component: &str, instance: &str, count
     }] })
 }
 
-async fn post(host: &Host, headers: &[(&str, &str)], body: impl Into<bytes::Bytes>) -> Reply {
+pub(crate) async fn post(
+    host: &Host,
+    headers: &[(&str, &str)],
+    body: impl Into<bytes::Bytes>,
+) -> Reply {
     let mut post = request("POST /v1/metrics");
     for (name, value) in headers {
         post = post.header(*name, *value);

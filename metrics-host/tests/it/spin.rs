@@ -45,6 +45,21 @@ impl Spin {
 
     /// Starts it on `state`, with a component that reports to `telemetry_host`, and waits until it accepts connections.
     pub(crate) async fn start(telemetry_host: SocketAddr, state: &Arc<TempDir>) -> Self {
+        let host = telemetry_host.to_string();
+        Self::start_with(state, &[("SPIN_VARIABLE_TELEMETRY_HOST", &host)]).await
+    }
+
+    /// Starts it with a component that reports nothing, and with Spin's own telemetry sent to `otlp`.
+    pub(crate) async fn start_unchanged(otlp: SocketAddr, state: &Arc<TempDir>) -> Self {
+        let endpoint = format!("http://{otlp}");
+        let variables = [
+            ("SPIN_VARIABLE_TELEMETRY", "off"),
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint),
+        ];
+        Self::start_with(state, &variables).await
+    }
+
+    async fn start_with(state: &Arc<TempDir>, variables: &[(&str, &str)]) -> Self {
         let api = free_address();
         let mut command = Command::new("spin");
         command
@@ -54,7 +69,7 @@ impl Spin {
             .arg(state.path())
             .arg("--log-dir")
             .arg(state.path().join("logs"))
-            .env("SPIN_VARIABLE_TELEMETRY_HOST", telemetry_host.to_string())
+            .envs(variables.iter().copied())
             .env("SPIN_VARIABLE_FAULT_INJECTION", "on");
         let mut process = Process::start(command).unwrap();
         let wait = Wait::up_to(START).every(PAUSE);

@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{Build, WebUrl, notifications::Notification};
 use askama::Template;
+use exposition::{Counted, Way};
 use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 
 /// Period that the tiles cover.
@@ -24,6 +25,8 @@ pub(super) struct Page<'a> {
     pub(super) refreshes: bool,
     /// The application that the page is about; `None` for all.
     pub(super) application: Option<&'a str>,
+    /// Who counts which application.
+    pub(super) counted: &'a Counted,
     /// Time of rendering.
     pub(super) time: String,
     pub(super) addresses: &'a Addresses,
@@ -51,7 +54,17 @@ impl Page<'_> {
         components
             .filter(|[application, ..]| self.application.is_none_or(|shown| shown == application))
             .map(|[application, _, version, _]| format!("{application} {version}"))
+            .chain(self.from_spans().map(str::to_owned))
             .collect()
+    }
+
+    /// Returns the applications that are counted from Spin's spans.
+    fn from_spans(&self) -> impl Iterator<Item = &str> {
+        let counted = self.counted.ways.iter();
+        counted
+            .filter(|(_, way)| *way == Way::Spans)
+            .map(|(application, _)| &**application)
+            .filter(|application| self.application.is_none_or(|shown| shown == *application))
     }
 
     /// Returns the query of this page for `application` alone.
