@@ -6,7 +6,7 @@
 //!
 //! ```text
 //! request → component → service → route → handler → store → SQLite
-//!              └→ telemetry: inline headers (component), or batches (in_flight → emit → outbox)
+//!              └→ request_telemetry: counts it, or names it for the host
 //! ```
 //!
 //! # Modules
@@ -15,8 +15,8 @@
 //!   and builds the [`response`]. It is generic over the request and the [`store`], does no I/O of its own, and compiles
 //!   natively, where it is tested with a store in memory.
 //! - `component` and `sqlite` are the WASI side (`wasm32` only): the entry point and the items table.
-//! - `in_flight`, `emit` and `outbox` (`wasm32` only) count requests for a sidecar.
-//! - [`settings`] validates the component's variables: `telemetry`, `telemetry_host` and `fault_injection`.
+//! - Telemetry is three calls of [`request_telemetry`]: `serve` around the handler, `route` and `exception` in it.
+//! - [`settings`] validates the component's own variable, `fault_injection`.
 //! - [`fault`] injects an error, a delay, a panic or a stack overflow, if `fault_injection` is on and a request asks
 //!   with `x-fault`.
 //!
@@ -26,17 +26,12 @@
 //!   reused.
 //! - **Limits**: a body has at most 64 KiB, a page at most 1 000 items, a name at most 200 characters.
 //! - **Storage**: each operation is one SQL statement, and its effect is durable before the response.
-//! - **Telemetry**: with `telemetry = inline` a response carries the route template and the class of an internal
-//!   exception. With `otlp` the component counts for itself: telemetry never delays or fails a response; undelivered
-//!   batches wait in an outbox in SQLite, also through a panic; requests that do not fit there are counted as lost.
+//! - **Telemetry**: that of [`request_telemetry`], by the variables `telemetry` and `telemetry_host`.
 //! - **Imports**: `imports.txt` lists every interface that the component needs from its host, and a test compares it
 //!   with the built artefact. There are no files and no sockets.
-//!
-//! See the [`telemetry`] crate for the contract with the host.
 
 #![forbid(unsafe_code)]
 
-pub mod backoff;
 pub mod error;
 pub mod fault;
 mod handler;
@@ -49,14 +44,6 @@ pub mod settings;
 pub mod store;
 
 #[cfg(target_arch = "wasm32")]
-mod clock;
-#[cfg(target_arch = "wasm32")]
 mod component;
-#[cfg(target_arch = "wasm32")]
-mod emit;
-#[cfg(target_arch = "wasm32")]
-mod in_flight;
-#[cfg(target_arch = "wasm32")]
-mod outbox;
 #[cfg(target_arch = "wasm32")]
 mod sqlite;

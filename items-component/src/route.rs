@@ -1,7 +1,7 @@
 //! The route table: method and path → operation.
 
 use http::{Method, StatusCode};
-use telemetry::{Route, RouteCatalogue, attribute};
+use request_telemetry::{Route, RouteCatalogue, attribute};
 
 /// An operation of the API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

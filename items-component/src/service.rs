@@ -11,6 +11,7 @@ use crate::{
     store::Store,
 };
 use http::Method;
+use request_telemetry as telemetry;
 use std::time::Duration;
 
 /// The service and its dependencies.
@@ -49,15 +50,8 @@ pub struct Outcome {
     pub reply: Reply,
     /// Route template, or [`telemetry::attribute::UNMATCHED`].
     pub template: &'static str,
-    /// The error behind the reply, for telemetry and the log.
+    /// The error behind the reply, for the log.
     pub error: Option<ApiError>,
-}
-
-impl Outcome {
-    /// Returns the class of the internal exception, if there was one.
-    pub fn error_class(&self) -> Option<&'static str> {
-        self.error.as_ref().and_then(ApiError::class)
-    }
 }
 
 impl<S: Store, Sleep: AsyncFn(Duration)> Service<S, Sleep> {
@@ -66,10 +60,14 @@ impl<S: Store, Sleep: AsyncFn(Duration)> Service<S, Sleep> {
         let target = request.target().to_owned();
         let (path, query) = target.split_once('?').unwrap_or((&target, ""));
         let matched = route::find(request.method(), path);
+        telemetry::route(matched.template);
         let (reply, error) = match self.dispatch(request, matched.action, query).await {
             Ok(reply) => (reply, None),
             Err(error) => (response::error(&error), Some(error)),
         };
+        if let Some(class) = error.as_ref().and_then(ApiError::class) {
+            telemetry::exception(class);
+        }
         Outcome {
             reply,
             template: matched.template,

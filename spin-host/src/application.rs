@@ -6,6 +6,7 @@ use crate::{
     database::Database,
     engine,
     instance::Component,
+    key_value,
     limits::HostLimits,
     message::RequestBody,
     outcome::InstanceOutcome,
@@ -126,12 +127,24 @@ impl Application {
                 let database = open_database(&mut databases, path, limits)?;
                 own_databases.insert(name.clone(), database);
             }
+            let key_values = match component.key_value_stores.as_slice() {
+                [] => None,
+                _ => {
+                    // No database of a manifest has a dot in its name.
+                    let path = state.join("key.value.sqlite");
+                    let database = open_database(&mut databases, path, limits)?;
+                    key_value::create(&database).await?;
+                    Some(database)
+                }
+            };
             let component = Component {
                 id: id.as_str().into(),
                 variables: component.variables.clone(),
                 environment: component.environment.clone(),
                 allowed_hosts: Arc::new(component.allowed_hosts.clone()),
                 databases: own_databases,
+                key_value_stores: component.key_value_stores.clone(),
+                key_values,
                 limits,
             };
             let pool = Pool::new(

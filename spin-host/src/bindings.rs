@@ -4,6 +4,9 @@ wasmtime::component::bindgen!({
     path: "wit",
     world: "imports",
     imports: { default: async | trappable },
-    with: { "spin:sqlite/sqlite.connection": super::database::Session },
+    with: {
+        "fermyon:spin/key-value.store": super::key_value::KeyValueStore,
+        "spin:sqlite/sqlite.connection": super::database::Session,
+    },
     require_store_data_send: true,
 });

@@ -1,7 +1,7 @@
 //! The store of an instance: the host's state and the limits of the guest.
 
 use crate::{
-    database::Databases,
+    database::{Database, Databases},
     limits::HostLimits,
     outbound::{self, Outbound},
     stdio::GuestOutput,
@@ -20,6 +20,10 @@ pub(crate) struct Component {
     pub environment: Vec<(String, String)>,
     pub allowed_hosts: Arc<AllowedHosts>,
     pub databases: Databases,
+    /// Labels of the key-value stores that the component may open.
+    pub key_value_stores: Vec<String>,
+    /// The database of all key-value stores, if the component may open one.
+    pub key_values: Option<Arc<Database>>,
     pub limits: HostLimits,
 }
 

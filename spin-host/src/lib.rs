@@ -25,6 +25,7 @@ mod delivery;
 mod engine;
 mod instance;
 mod instance_task;
+mod key_value;
 mod limits;
 mod message;
 mod observer;

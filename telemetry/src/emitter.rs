@@ -1,15 +1,11 @@
-//! The sender as a state machine: it counts requests, and its caller does the I/O.
+//! Counts requests and turns them into numbered batches.
 //!
 //! At most one batch is in flight. [`Emitter::freeze`] fixes its key and bytes until it is delivered, so that the
 //! receiver recognises a retry; later requests go into the next batch. Memory is bounded by the number of series,
-//! not of requests.
-//!
-//! [`Emitter::freeze_all`] and [`Emitter::hand_over`] pass undelivered batches to another sender. The emitter then
-//! goes on under a new instance id: a receiver takes a lower sequence number after a higher one for a retry, so no
-//! later batch may overtake these.
+//! not of requests. [`crate::sender`] does the rest: when to send, when to retry, and what happens to a batch that
+//! cannot be delivered.
 
 use crate::{BatchKey, Delta, Observation, Resource, RouteCatalogue, otlp};
-use std::collections::VecDeque;
 
 /// A batch as sent: every attempt carries the same key and bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,7 +14,7 @@ pub struct FrozenBatch {
     pub key: BatchKey,
     /// OTLP/JSON.
     pub body: Vec<u8>,
-    /// Number of requests counted.
+    /// Number of requests that it accounts for: those counted, and those reported as lost.
     pub requests: u64,
 }
 
@@ -29,8 +25,7 @@ pub struct Emitter {
     /// Start of `pending`, in nanoseconds since the Unix epoch.
     since_unix_nanos: u64,
     pending: Delta,
-    /// In order of sequence; the first is in flight.
-    frozen: VecDeque<FrozenBatch>,
+    in_flight: Option<FrozenBatch>,
     last_sequence: u64,
 }
 
@@ -45,7 +40,7 @@ impl Emitter {
             resource,
             since_unix_nanos: now_unix_nanos,
             pending,
-            frozen: VecDeque::new(),
+            in_flight: None,
             last_sequence: 0,
         }
     }
@@ -60,69 +55,72 @@ impl Emitter {
         self.pending.lost = self.pending.lost.saturating_add(requests);
     }
 
-    /// Returns whether there is anything to send.
-    pub fn has_unsent(&self) -> bool {
-        !self.frozen.is_empty() || self.has_pending()
+    /// Returns how many requests the unsent batches account for.
+    pub fn unsent(&self) -> u64 {
+        let frozen = self.in_flight.as_ref().map_or(0, |batch| batch.requests);
+        accounted(&self.pending).saturating_add(frozen)
     }
 
     /// Returns the batch to send: the one in flight, or else a new one of all that is pending. `None` if nothing was
     /// counted.
     pub fn freeze(&mut self, now_unix_nanos: u64) -> Option<&FrozenBatch> {
-        if self.frozen.is_empty() {
-            self.freeze_pending(now_unix_nanos);
+        if self.in_flight.is_none() && accounted(&self.pending) > 0 {
+            let delta = std::mem::take(&mut self.pending);
+            self.last_sequence += 1;
+            let key = BatchKey {
+                instance: self.resource.instance.clone(),
+                sequence: self.last_sequence,
+            };
+            let since = std::mem::replace(&mut self.since_unix_nanos, now_unix_nanos);
+            self.in_flight = Some(encode(&self.resource, key, &delta, since, now_unix_nanos));
         }
-        self.frozen.front()
+        self.in_flight.as_ref()
     }
 
     /// Removes the batch in flight: it was acknowledged, or rejected permanently.
     pub fn settle(&mut self) -> Option<FrozenBatch> {
-        self.frozen.pop_front()
+        self.in_flight.take()
     }
 
-    /// Returns all undelivered batches in order. Pending requests become another batch, unless there are `most`.
-    pub fn freeze_all(
-        &mut self,
-        now_unix_nanos: u64,
-        most: usize,
-    ) -> impl ExactSizeIterator<Item = &FrozenBatch> {
-        if self.frozen.len() < most {
-            self.freeze_pending(now_unix_nanos);
-        }
-        self.frozen.iter()
-    }
-
-    /// Drops the batches of [`Emitter::freeze_all`], which another sender now delivers, and goes on as `instance`, from
-    /// sequence 1.
+    /// Removes the batch in flight, which another sender now delivers, and goes on as `instance`, from sequence 1. A
+    /// receiver takes a lower sequence number after a higher one for a retry, so no later batch may overtake this one.
     pub fn hand_over(&mut self, instance: String) {
-        self.frozen.clear();
+        self.in_flight = None;
         self.resource.instance = instance;
         self.last_sequence = 0;
     }
 
-    fn has_pending(&self) -> bool {
-        self.pending.requests() > 0 || self.pending.lost > 0
+    /// Turns everything unsent into a count of lost requests, which takes little space.
+    pub fn write_off(&mut self) {
+        let lost = self.unsent();
+        self.in_flight = None;
+        self.pending = Delta::default();
+        self.pending.lost = lost;
     }
 
-    fn freeze_pending(&mut self, now_unix_nanos: u64) {
-        if !self.has_pending() {
-            return;
-        }
-        let delta = std::mem::take(&mut self.pending);
-        self.last_sequence += 1;
-        self.frozen.push_back(FrozenBatch {
-            key: BatchKey {
-                instance: self.resource.instance.clone(),
-                sequence: self.last_sequence,
-            },
-            body: otlp::encode(
-                &self.resource,
-                &delta,
-                self.since_unix_nanos,
-                now_unix_nanos,
-            ),
-            requests: delta.requests(),
-        });
-        self.since_unix_nanos = now_unix_nanos;
+    /// Returns a batch with the same key that reports the requests of `batch` as lost. The receiver has refused `batch`
+    /// itself, so it does not know the key.
+    pub fn lost(&self, batch: &FrozenBatch, now_unix_nanos: u64) -> FrozenBatch {
+        let mut delta = Delta::default();
+        delta.lost = batch.requests;
+        let resource = Resource {
+            instance: batch.key.instance.clone(),
+            ..self.resource.clone()
+        };
+        let key = batch.key.clone();
+        encode(&resource, key, &delta, now_unix_nanos, now_unix_nanos)
+    }
+}
+
+fn accounted(delta: &Delta) -> u64 {
+    delta.requests().saturating_add(delta.lost)
+}
+
+fn encode(resource: &Resource, key: BatchKey, delta: &Delta, since: u64, now: u64) -> FrozenBatch {
+    FrozenBatch {
+        key,
+        body: otlp::encode(resource, delta, since, now),
+        requests: accounted(delta),
     }
 }
 
@@ -187,24 +185,31 @@ mod tests {
     fn after_a_hand_over_the_emitter_has_a_new_identity() {
         let mut emitter = emitter();
         emitter.record(request());
-        let in_flight = emitter.freeze(1).cloned().unwrap();
+        emitter.freeze(1);
         emitter.record(request());
         emitter.record_lost(7);
-        let all: Vec<_> = emitter.freeze_all(2, 2).cloned().collect();
-        assert_eq!(all[0], in_flight);
-        assert_eq!((all[1].key.sequence, all[1].requests), (2, 1));
-        assert_eq!(otlp::decode(&all[1].body).unwrap().delta.lost, 7);
-        emitter.record(request());
-        assert_eq!(emitter.freeze_all(3, 2).len(), 2);
-
         emitter.hand_over("after".into());
-        assert_eq!(emitter.freeze_all(3, 0).len(), 0);
-        // The request recorded during the hand-over is still pending.
-        assert!(emitter.has_unsent());
-        let next = emitter.freeze(4).unwrap();
-        assert_eq!(next.key.to_string(), "after-1");
-        assert!(emitter.has_unsent());
+        assert_eq!(emitter.unsent(), 8);
+        let next = emitter.freeze(2).cloned().unwrap();
+        assert_eq!((&*next.key.to_string(), next.requests), ("after-1", 8));
+        assert_eq!(otlp::decode(&next.body).unwrap().delta.lost, 7);
         emitter.settle();
-        assert!(!emitter.has_unsent());
+        assert_eq!(emitter.unsent(), 0);
+    }
+
+    #[test]
+    fn what_is_written_off_is_reported_as_lost() {
+        let mut emitter = emitter();
+        emitter.record(request());
+        let refused = emitter.freeze(1).cloned().unwrap();
+        emitter.record(request());
+        emitter.record_lost(1);
+        let report = emitter.lost(&refused, 2);
+        assert_eq!((&report.key, report.requests), (&refused.key, 1));
+        assert_eq!(otlp::decode(&report.body).unwrap().delta.lost, 1);
+        emitter.write_off();
+        let batch = emitter.freeze(3).unwrap();
+        let delta = otlp::decode(&batch.body).unwrap().delta;
+        assert_eq!((delta.requests(), delta.lost), (0, 3));
     }
 }

@@ -8,7 +8,7 @@
 //!
 //! | crate | uses |
 //! |---|---|
-//! | a component, such as `items-component` | [`inline`] headers; [`emitter::Emitter`] to batch requests for a sidecar |
+//! | `request-telemetry`, the library for components | [`inline`] headers; [`sender::Sender`] to batch requests for a sidecar |
 //! | `metrics-host serve` | [`inline`] headers, [`RouteCatalogue`], [`Histogram`] |
 //! | `metrics-host sidecar` | [`otlp::decode`] and [`BatchKey`] to accept a batch and recognise a retry |
 //!
@@ -70,6 +70,7 @@ mod key;
 pub mod method;
 pub mod otlp;
 mod resource;
+pub mod sender;
 
 pub use catalogue::{Route, RouteCatalogue};
 pub use delta::{Delta, Observation, Series};

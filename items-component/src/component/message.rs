@@ -1,17 +1,15 @@
-//! WASI requests and responses for the service.
+//! WASI requests for the service.
 //!
 //! They are used directly, not through the SDK's types: the SDK copies every header, and each call to the host costs more
 //! than everything the service does with the result.
 
-use crate::{
-    in_flight::InFlight, request::BodyError, response::Reply, service::Request as ServiceRequest,
-};
-use http::{Method, StatusCode};
+use crate::{request::BodyError, service::Request as ServiceRequest};
+use http::Method;
+use request_telemetry::Incoming;
 use spin_sdk::{
     wasip3::{
-        self,
-        http::types::{ErrorCode, Fields, Headers, Method as WasiMethod, Request, Response},
-        wit_future, wit_stream,
+        http::types::{ErrorCode, Headers, Method as WasiMethod, Request},
+        wit_future,
     },
     wit_bindgen::StreamResult,
 };
@@ -38,12 +36,22 @@ impl WasiRequest {
         })
     }
 
-    pub(super) fn has_header(&self, name: &str) -> bool {
-        self.headers().has(name)
-    }
-
     fn headers(&self) -> &Headers {
         self.headers.get_or_init(|| self.request.get_headers())
+    }
+}
+
+impl Incoming for WasiRequest {
+    fn method(&self) -> &str {
+        self.method.as_str()
+    }
+
+    fn target(&self) -> &str {
+        &self.target
+    }
+
+    fn has_header(&self, name: &str) -> bool {
+        self.headers().has(name)
     }
 }
 
@@ -108,41 +116,4 @@ fn to_method(method: WasiMethod) -> Result<Method, ErrorCode> {
             Method::from_bytes(other.as_bytes()).map_err(|_| ErrorCode::HttpRequestMethodInvalid)?
         }
     })
-}
-
-/// Converts a reply. Its body is written as the host reads it, and `in_flight` is dropped after the last byte.
-pub(super) fn to_wasi(reply: Reply, in_flight: Option<InFlight>) -> Result<Response, ErrorCode> {
-    let (head, body) = reply.into_parts();
-    let headers: Vec<_> = head
-        .headers
-        .iter()
-        .map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec()))
-        .collect();
-    let headers = Fields::from_list(&headers)
-        .map_err(|error| ErrorCode::InternalError(Some(error.to_string())))?;
-    let (ending, end) = wit_future::new(|| Ok(None));
-    let (contents, writer) = if body.is_empty() {
-        (None, None)
-    } else {
-        let (writer, reader) = wit_stream::new();
-        (Some(reader), Some(writer))
-    };
-    let (response, _sent) = Response::new(headers, contents, end);
-    // 200 is the default; setting it would be another call to the host.
-    if head.status != StatusCode::OK {
-        response
-            .set_status_code(head.status.as_u16())
-            .map_err(|()| {
-                ErrorCode::InternalError(Some(format!("invalid status {}", head.status)))
-            })?;
-    }
-    wasip3::spawn(async move {
-        if let Some(mut writer) = writer {
-            // The result is the unwritten rest, if the client is gone.
-            _ = writer.write_all(body).await;
-        }
-        _ = ending.write(Ok(None)).await;
-        drop(in_flight);
-    });
-    Ok(response)
 }

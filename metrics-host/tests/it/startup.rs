@@ -30,7 +30,7 @@ pub(crate) async fn fails(launch: Launch, code: i32, expected: &[&str]) {
 async fn a_manifest_that_cannot_be_honoured_is_refused_by_name() {
     let directory = tempfile::tempdir().unwrap();
     for (from, to, expected) in [
-        ("sqlite_databases", "key_value_stores", "key_value_stores"),
+        ("sqlite_databases", "ai_models", "ai_models"),
         ("sqlite_databases", "files", "files"),
         ("sqlite_databases", "colour", "colour"),
         (

@@ -57,6 +57,8 @@ pub struct ComponentManifest {
     pub allowed_hosts: AllowedHosts,
     /// Names of the databases that the component may open.
     pub databases: Vec<String>,
+    /// Labels of the key-value stores that the component may open.
+    pub key_value_stores: Vec<String>,
     /// Environment variables of the component.
     pub environment: Vec<(String, String)>,
 }
@@ -261,6 +263,7 @@ fn resolve_component(
             }
         })?,
         databases: declared.sqlite_databases.clone(),
+        key_value_stores: declared.key_value_stores.clone(),
         environment: declared.environment.clone().into_iter().collect(),
     })
 }
@@ -285,7 +288,8 @@ mod tests {
         source = "items.wasm"
         allowed_outbound_hosts = ["http://{{ telemetry_host }}"]
         sqlite_databases = ["default"]
-        key_value_stores = []
+        key_value_stores = ["default"]
+        ai_models = []
         [component.items.variables]
         telemetry = "{{ telemetry }}"
         [component.items.build]
@@ -307,6 +311,7 @@ mod tests {
         let component = &manifest.components["items"];
         assert_eq!(component.source, Path::new("app/items.wasm"));
         assert_eq!(component.variables["telemetry"], "otlp");
+        assert_eq!(component.key_value_stores, ["default"]);
         assert!(component.allowed_hosts.allows("http", "127.0.0.1", 9));
         assert!(!component.allowed_hosts.allows("http", "127.0.0.1", 4318));
         assert_eq!(manifest.variables["telemetry_host"], "127.0.0.1:9");
@@ -324,13 +329,9 @@ mod tests {
     #[test]
     fn an_unsupported_key_or_value_is_named() {
         let cases = [
-            (
-                "key_value_stores = []",
-                "key_value_stores = [\"default\"]",
-                "key_value_stores",
-            ),
-            ("key_value_stores = []", "files = [\"a\"]", "\"files\""),
-            ("key_value_stores = []", "colour = 1", "colour"),
+            ("ai_models = []", "ai_models = [\"a\"]", "ai_models"),
+            ("ai_models = []", "files = [\"a\"]", "\"files\""),
+            ("ai_models = []", "colour = 1", "colour"),
             ("[[trigger.http]]", "[[trigger.redis]]", "redis"),
             ("authors", "owners", "owners"),
             (
@@ -350,7 +351,11 @@ mod tests {
             ),
             ("http://{{ telemetry_host }}", "127.0.0.1", "127.0.0.1"),
             ("\"/...\"", "\"items\"", "\"items\""),
-            ("[\"default\"]", "[\"../x\"]", "../x"),
+            (
+                "databases = [\"default\"]",
+                "databases = [\"../x\"]",
+                "../x",
+            ),
             (
                 "{ default = \"127.0.0.1:4318\" }",
                 "{ required = true }",

@@ -9,7 +9,7 @@ const GIVE_UP_AFTER: Duration = Duration::from_secs(2);
 
 /// The decision after a failed attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Next {
+pub(super) enum Next {
     /// Retry after this delay.
     Retry(Duration),
     /// End this flush, and start no other during this pause, which the receiver asked for.
@@ -18,7 +18,7 @@ pub enum Next {
 
 /// Decides what follows `failures` failed attempts in a row, `since_delivery` after the last delivery. A pause that the
 /// receiver asked for (`retry_after`) is respected up to ten seconds.
-pub fn after_failure(
+pub(super) fn after_failure(
     failures: u32,
     random: u64,
     retry_after: Option<Duration>,

@@ -1,0 +1,144 @@
+//! Counts the requests of a Spin component written in Rust, each exactly once.
+//!
+//! Wrap the handler, and say which route a request matched:
+//!
+//! ```ignore
+//! use request_telemetry as telemetry;
+//! use spin_sdk::{http::{FullBody, IntoResponse, Request, Response}, http_service};
+//!
+//! static APP: telemetry::App = telemetry::App {
+//!     service: "shop",
+//!     version: env!("CARGO_PKG_VERSION"),
+//!     component: "orders",
+//!     catalogue: telemetry::RouteCatalogue::default,
+//! };
+//!
+//! #[http_service]
+//! async fn handle(request: Request) -> impl IntoResponse {
+//!     telemetry::serve(&APP, request, async |request| {
+//!         telemetry::route("/orders/{id}");
+//!         Response::new(FullBody::new(bytes::Bytes::from("an order")))
+//!     })
+//!     .await
+//! }
+//! ```
+//!
+//! An axum router names its routes itself: feature `axum`, and `telemetry::routes(router)`.
+//!
+//! # Manifest
+//!
+//! ```toml
+//! [component.orders]
+//! allowed_outbound_hosts = ["http://{{ telemetry_host }}"]
+//! key_value_stores = ["default"]
+//!
+//! [component.orders.variables]
+//! telemetry = "{{ telemetry }}"
+//! telemetry_host = "{{ telemetry_host }}"
+//! ```
+//!
+//! | `telemetry` | the requests are counted by |
+//! |---|---|
+//! | `inline` | `metrics-host serve` or `proxy` in front, which reads and removes two response headers |
+//! | `otlp` | `metrics-host sidecar` at `telemetry_host` (`host:port`), which receives batches |
+//! | `off` | nobody |
+//!
+//! With a variable that is missing or wrong, every request gets a 500, and the log names the variable.
+//!
+//! # With `otlp`
+//!
+//! Telemetry never delays or fails a response. Unsent batches wait in the key-value store `default`, under keys that
+//! begin with `request-telemetry/`; a panic hook puts them there, too. A trap without a panic (a stack overflow, or memory
+//! that runs out) takes the unsent counts of its instance along. The rules are those of [`telemetry::sender`].
+//!
+//! A panic hook waits while another call holds Spin's key-value store. Each call is short, with one exception: while a
+//! component reads a stream of keys (`Store::get_keys` of spin-sdk 7), Spin keeps the store locked. A panic meanwhile in
+//! the same instance blocks it, so do not keep such a stream open.
+
+#![cfg_attr(
+    not(target_arch = "wasm32"),
+    allow(dead_code, reason = "natively only the tests count requests")
+)]
+
+mod in_flight;
+mod settings;
+
+#[cfg(target_arch = "wasm32")]
+mod outbox;
+#[cfg(target_arch = "wasm32")]
+mod report;
+#[cfg(target_arch = "wasm32")]
+mod response;
+#[cfg(target_arch = "wasm32")]
+mod serve;
+#[cfg(target_arch = "wasm32")]
+mod transport;
+
+#[cfg(target_arch = "wasm32")]
+pub use serve::serve;
+pub use telemetry::{Route, RouteCatalogue, attribute};
+
+use std::borrow::Cow;
+
+/// The component, as its metrics name it.
+#[derive(Clone, Copy, Debug)]
+pub struct App {
+    /// Name of the application.
+    pub service: &'static str,
+    /// Version of the application.
+    pub version: &'static str,
+    /// Id of the component in `spin.toml`.
+    pub component: &'static str,
+    /// Returns the operations, so that each has its series before the first request.
+    pub catalogue: fn() -> RouteCatalogue,
+}
+
+/// The parts of a request that telemetry reads.
+pub trait Incoming {
+    /// Returns the method.
+    fn method(&self) -> &str;
+    /// Returns the path, which a query may follow.
+    fn target(&self) -> &str;
+    /// Returns whether the request has this header.
+    fn has_header(&self, name: &str) -> bool;
+}
+
+impl<B> Incoming for http::Request<B> {
+    fn method(&self) -> &str {
+        self.method().as_str()
+    }
+
+    fn target(&self) -> &str {
+        self.uri().path()
+    }
+
+    fn has_header(&self, name: &str) -> bool {
+        self.headers().contains_key(name)
+    }
+}
+
+/// Names the route template of the current request, such as `/orders/{id}`. Without it, the request counts as
+/// [`attribute::UNMATCHED`]. Call it before the work begins, so that a panic is counted under it.
+pub fn route(template: impl Into<Cow<'static, str>>) {
+    in_flight::route(template.into());
+}
+
+/// Names the class of the internal exception behind the current response, such as `DatabaseError`.
+pub fn exception(class: impl Into<Cow<'static, str>>) {
+    in_flight::exception(class.into());
+}
+
+/// Has a router name the route of each request, by axum's `MatchedPath`. Call it once all routes are added.
+#[cfg(feature = "axum")]
+pub fn routes<S: Clone + Send + Sync + 'static>(router: axum::Router<S>) -> axum::Router<S> {
+    use axum::{
+        extract::{MatchedPath, Request},
+        middleware::{Next, from_fn},
+    };
+    router.route_layer(from_fn(
+        async |path: MatchedPath, request: Request, next: Next| {
+            route(path.as_str().to_owned());
+            next.run(request).await
+        },
+    ))
+}

@@ -1,0 +1,117 @@
+//! The sender of this instance, once the variables are read.
+
+use crate::{
+    App,
+    in_flight::take_interrupted,
+    outbox::KeyValueOutbox,
+    settings::{Mode, SettingsError},
+    transport::{Http, WasiClock},
+};
+use serde_json::json;
+use spin_sdk::{variables, wasip3};
+use std::{
+    cell::{OnceCell, RefCell},
+    panic,
+    rc::Rc,
+    time::Instant,
+};
+use telemetry::{
+    Observation, Resource,
+    sender::{Notice, Sender},
+};
+
+type SpinSender = Sender<Http, KeyValueOutbox, WasiClock>;
+
+thread_local! {
+    /// Set once the variables are read; they do not change during an instance's life.
+    static MODE: OnceCell<Rc<Mode>> = const { OnceCell::new() };
+    static SENDER: OnceCell<Rc<SpinSender>> = const { OnceCell::new() };
+    /// Requests that ended before the variables were read.
+    static EARLY: RefCell<Vec<Observation>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Returns how to report, and starts the sender with the first request.
+pub(crate) async fn mode(app: &App) -> Result<Rc<Mode>, SettingsError> {
+    if let Some(known) = MODE.with(|cell| cell.get().cloned()) {
+        return Ok(known);
+    }
+    let get = async |name: &str| {
+        let value = variables::get(name).await;
+        value.map_err(|error| error.to_string())
+    };
+    let read = Rc::new(Mode::read(get).await?);
+    let mut first = false;
+    let mode = MODE.with(|cell| {
+        let mode = cell.get_or_init(|| {
+            first = true;
+            read
+        });
+        Rc::clone(mode)
+    });
+    if first {
+        if let Mode::Otlp { host } = &*mode {
+            start(app, host);
+        }
+        EARLY.take().into_iter().for_each(record);
+    }
+    Ok(mode)
+}
+
+/// Starts the sender, and installs a panic hook that saves unsent telemetry.
+fn start(app: &App, host: &str) {
+    let resource = Resource {
+        service_name: app.service.into(),
+        service_version: app.version.into(),
+        component: app.component.into(),
+        instance: String::new(),
+    };
+    let outbox = KeyValueOutbox::open();
+    if let Some(reason) = outbox.error() {
+        log(&Notice {
+            message: "no outbox: a panic, or an outage, loses unsent telemetry",
+            batch: None,
+            reason,
+        });
+    }
+    let transport = Http {
+        url: format!("http://{host}/v1/metrics"),
+    };
+    let clock = WasiClock {
+        start: Instant::now(),
+    };
+    let means = (transport, outbox, clock);
+    let sender = Sender::new(resource, &(app.catalogue)(), host.into(), means, log);
+    SENDER.with(|cell| _ = cell.set(Rc::new(sender)));
+    let report = panic::take_hook();
+    panic::set_hook(Box::new(move |panic| {
+        report(panic);
+        if let Ok(Some(sender)) = SENDER.try_with(|cell| cell.get().cloned()) {
+            sender.rescue(take_interrupted());
+        }
+    }));
+}
+
+/// Counts a request, if this component counts its own, and makes sure that it is sent.
+pub(crate) fn record(observation: Observation) {
+    if let Some(sender) = SENDER.with(|cell| cell.get().cloned()) {
+        if sender.record(observation) {
+            wasip3::spawn(async move { sender.flush().await });
+        }
+    } else if MODE.with(|mode| mode.get().is_none()) {
+        EARLY.with_borrow_mut(|early| early.push(observation));
+    }
+}
+
+fn log(notice: &Notice<'_>) {
+    let batch = notice.batch;
+    eprintln!(
+        "{}",
+        json!({
+            "level": "warn",
+            "message": notice.message,
+            "key": batch.map(|batch| batch.key.to_string()),
+            "requests": batch.map(|batch| batch.requests),
+            "reason": notice.reason,
+        })
+    );
+}
