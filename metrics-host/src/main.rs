@@ -16,6 +16,7 @@ mod args;
 mod build_info;
 mod command;
 mod config;
+mod gateway;
 mod health_check;
 #[cfg(feature = "serve")]
 mod hosting;
@@ -90,6 +91,8 @@ async fn run(args: Args) -> anyhow::Result<ExitCode> {
             let log = args.common.log_level.clone();
             (Config::proxy(*args)?, log)
         }
+        Command::Add(args) => return gateway::add(&args),
+        Command::Remove(args) => return gateway::remove(&args),
         Command::Health(args) => {
             health_check::run(&args.url).await?;
             return Ok(ExitCode::SUCCESS);

@@ -16,6 +16,7 @@ mod edge;
 mod exactness;
 
 mod faults;
+mod gateway;
 mod items;
 mod leaving;
 mod limits;
