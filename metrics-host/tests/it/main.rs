@@ -24,6 +24,7 @@ mod notifications;
 mod otlp;
 mod otlp_streams;
 mod outbound;
+mod plugin;
 mod proxy;
 mod raw;
 mod routes;
