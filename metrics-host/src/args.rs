@@ -32,6 +32,10 @@ pub(crate) enum Command {
     Proxy(Box<ProxyArgs>),
     /// Receive telemetry over OTLP/HTTP from components that run elsewhere, such as under `spin up`
     Sidecar(Box<SidecarArgs>),
+    /// Add the gateway, which counts every request, to the manifest of a Spin application
+    Add(AddArgs),
+    /// Take the gateway out of a manifest again
+    Remove(ManifestArgs),
     /// Check whether a running metrics-host is ready: exit code 0 if so, 1 if not
     Health(HealthArgs),
     /// Become a command that ends with its parent; `proxy` starts its command so
@@ -319,6 +323,33 @@ pub(crate) struct ServeArgs {
 pub(crate) struct SidecarArgs {
     #[command(flatten)]
     pub(crate) common: CommonArgs,
+}
+
+/// Settings of `add`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct AddArgs {
+    #[command(flatten)]
+    pub(crate) manifest: ManifestArgs,
+
+    /// The gateway component, if not that of this version's release
+    #[arg(long, env = "METRICS_HOST_GATEWAY", value_name = "FILE")]
+    pub(crate) gateway: Option<PathBuf>,
+}
+
+/// Settings of `add` and `remove`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ManifestArgs {
+    /// Manifest to change, or its folder
+    #[arg(value_name = "MANIFEST", default_value = "spin.toml")]
+    pub(crate) path: PathBuf,
+
+    /// Change the manifest without asking
+    #[arg(long)]
+    pub(crate) yes: bool,
+
+    /// Show the difference and change nothing
+    #[arg(long, conflicts_with = "yes")]
+    pub(crate) dry_run: bool,
 }
 
 /// Settings of `health`.

@@ -13,3 +13,9 @@ pub(crate) const LONG_VERSION: &str = concat!(
     env!("METRICS_HOST_REVISION"),
     ")"
 );
+
+/// URL of the gateway component of this release; only builds of a release have one.
+pub(crate) const GATEWAY_URL: Option<&str> = option_env!("METRICS_HOST_GATEWAY_URL");
+
+/// `sha256:` and the digest of the component at [`GATEWAY_URL`].
+pub(crate) const GATEWAY_DIGEST: Option<&str> = option_env!("METRICS_HOST_GATEWAY_DIGEST");

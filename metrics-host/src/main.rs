@@ -16,6 +16,7 @@ mod args;
 mod build_info;
 mod command;
 mod config;
+mod gateway;
 mod health_check;
 #[cfg(feature = "serve")]
 mod hosting;
@@ -30,14 +31,14 @@ use clap::{
 };
 use command::Ended;
 use config::{Config, ConfigError};
-use std::{pin::pin, process::ExitCode};
+use std::{env, ffi::OsString, pin::pin, process::ExitCode};
 use tokio::signal::unix::{SignalKind, signal};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let args = match Args::try_parse() {
+    let args = match Args::try_parse_from(spell_out(env::args_os())) {
         Ok(args) => args,
         Err(error) => return refuse(&error),
     };
@@ -54,6 +55,23 @@ fn main() -> ExitCode {
             }
         }
     }
+}
+
+/// Spells `up` out, the command of the Spin plugin: `up A -- B` is `proxy A -- spin up B`.
+fn spell_out(typed: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    let mut args: Vec<_> = typed.collect();
+    if args.get(1).is_some_and(|command| command == "up") {
+        args[1] = "proxy".into();
+        let separator = args.iter().position(|arg| arg == "--");
+        let separator = separator.unwrap_or_else(|| {
+            args.push("--".into());
+            args.len() - 1
+        });
+        // Spin says where it is.
+        let spin = env::var_os("SPIN_BIN_PATH").unwrap_or_else(|| "spin".into());
+        args.splice(separator + 1..separator + 1, [spin, "up".into()]);
+    }
+    args
 }
 
 /// Prints what is wrong with the command line. The value may come from the environment, so the variable is named, too.
@@ -80,7 +98,7 @@ async fn run(args: Args) -> anyhow::Result<ExitCode> {
         #[cfg(feature = "serve")]
         Command::Serve(args) => {
             let log = args.common.log_level.clone();
-            (Config::serve(*args, std::env::vars()), log)
+            (Config::serve(*args, env::vars()), log)
         }
         Command::Sidecar(args) => {
             let log = args.common.log_level.clone();
@@ -90,6 +108,8 @@ async fn run(args: Args) -> anyhow::Result<ExitCode> {
             let log = args.common.log_level.clone();
             (Config::proxy(*args)?, log)
         }
+        Command::Add(args) => return gateway::add(&args),
+        Command::Remove(args) => return gateway::remove(&args),
         Command::Health(args) => {
             health_check::run(&args.url).await?;
             return Ok(ExitCode::SUCCESS);

@@ -6,6 +6,7 @@ mod orders;
 use crate::{
     client::{self, empty, get, request},
     scrape::Scrape,
+    spin::say,
     stack::{self, workspace},
 };
 use serde_json::json;
@@ -121,7 +122,7 @@ async fn the_example_in_javascript_keeps_the_contract() {
 async fn the_example_in_go_keeps_the_contract() {
     let mut go = Command::new("go");
     if go.arg("version").stdout(Stdio::null()).status().is_err() {
-        eprintln!("skipped: go is not installed");
+        say("skipped: go is not installed, so its example was not tested");
         return;
     }
     let (_process, address) = run("go", &["run"], "orders.go").await;

@@ -5,6 +5,7 @@ use std::{
     env,
     io::{self, Write},
     net::SocketAddr,
+    path::Path,
     process::Command,
     sync::Arc,
     time::Duration,
@@ -46,7 +47,11 @@ impl Spin {
     /// Starts it on `state`, with a component that reports to `telemetry_host`, and waits until it accepts connections.
     pub(crate) async fn start(telemetry_host: SocketAddr, state: &Arc<TempDir>) -> Self {
         let host = telemetry_host.to_string();
-        Self::start_with(state, &[("SPIN_VARIABLE_TELEMETRY_HOST", &host)]).await
+        let variables = [
+            ("SPIN_VARIABLE_TELEMETRY_HOST", host.as_str()),
+            ("SPIN_VARIABLE_FAULT_INJECTION", "on"),
+        ];
+        Self::serve(&workspace("spin.toml"), &variables, state).await
     }
 
     /// Starts it with a component that reports nothing, and with Spin's own telemetry sent to `otlp`.
@@ -55,22 +60,27 @@ impl Spin {
         let variables = [
             ("SPIN_VARIABLE_TELEMETRY", "off"),
             ("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint),
+            ("SPIN_VARIABLE_FAULT_INJECTION", "on"),
         ];
-        Self::start_with(state, &variables).await
+        Self::serve(&workspace("spin.toml"), &variables, state).await
     }
 
-    async fn start_with(state: &Arc<TempDir>, variables: &[(&str, &str)]) -> Self {
+    /// Starts the application of `manifest` on `state`, and waits until it accepts connections.
+    pub(crate) async fn serve(
+        manifest: &Path,
+        variables: &[(&str, &str)],
+        state: &Arc<TempDir>,
+    ) -> Self {
         let api = free_address();
         let mut command = Command::new("spin");
         command
             .args(["up", "--quiet", "--listen", &api.to_string(), "--from"])
-            .arg(workspace("spin.toml"))
+            .arg(manifest)
             .arg("--state-dir")
             .arg(state.path())
             .arg("--log-dir")
             .arg(state.path().join("logs"))
-            .envs(variables.iter().copied())
-            .env("SPIN_VARIABLE_FAULT_INJECTION", "on");
+            .envs(variables.iter().copied());
         let mut process = Process::start(command).unwrap();
         let wait = Wait::up_to(START).every(PAUSE);
         let started = process.until(wait, "a connection to spin", async || {
@@ -98,7 +108,7 @@ fn version() -> Option<String> {
 }
 
 /// Writes a line past the capture of the test harness, to be seen.
-fn say(line: &str) {
+pub(crate) fn say(line: &str) {
     io::stderr()
         .write_all(format!("{line}\n").as_bytes())
         .unwrap();

@@ -12,7 +12,7 @@ pub(crate) use testkit::host::{Host, Launch};
 /// The items component, as `spin.toml` names it.
 const COMPONENT: &str = "target/wasm32-wasip2/component/items_component.wasm";
 /// The misbehaving component, as its manifest names it.
-const MISBEHAVING: &str = "target/wasm32-wasip2/component/misbehaving_component.wasm";
+pub(crate) const MISBEHAVING: &str = "target/wasm32-wasip2/component/misbehaving_component.wasm";
 
 /// The component of WASI 0.2 beside it.
 const SYNCHRONOUS: &str = "target/wasm32-wasip2/component/synchronous_component.wasm";
@@ -27,7 +27,7 @@ pub(crate) fn free_address() -> SocketAddr {
     testkit::port::free().unwrap()
 }
 
-fn binary() -> &'static Path {
+pub(crate) fn binary() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_metrics-host"))
 }
 

@@ -96,8 +96,10 @@ fn mixed_with_panics(index: usize, between: usize) -> Planned {
     mixed(index)
 }
 
+type Plan = fn(usize) -> Planned;
+
 /// Shares of panics in percent, with their traffic.
-const PANICS: [(u64, fn(usize) -> Planned); 3] = [
+const PANICS: [(u64, Plan); 3] = [
     (0, mixed),
     (2, |index| mixed_with_panics(index, 50)),
     (5, |index| mixed_with_panics(index, 20)),

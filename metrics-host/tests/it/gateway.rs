@@ -1,0 +1,148 @@
+//! `add` and `remove`: the gateway's lines in a manifest, as a user changes it and as Spin takes it.
+
+use crate::{
+    client::get,
+    spin::Spin,
+    stack::{MISBEHAVING, binary, workspace},
+};
+use std::{
+    fs,
+    os::unix::fs::{PermissionsExt, symlink},
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    sync::Arc,
+};
+use tempfile::TempDir;
+use testkit::host::require;
+
+/// The manifest of an application in a folder of its own.
+struct Application {
+    folder: TempDir,
+    manifest: PathBuf,
+    before: String,
+}
+
+impl Application {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let manifest = folder.path().join("spin.toml");
+        let before =
+            fs::read_to_string(workspace("metrics-host/tests/misbehaving/spin.toml")).unwrap();
+        let components = workspace("target/wasm32-wasip2");
+        let before = before.replace(
+            "../../../target/wasm32-wasip2",
+            components.to_str().unwrap(),
+        );
+        fs::write(&manifest, &before).unwrap();
+        Self {
+            folder,
+            manifest,
+            before,
+        }
+    }
+
+    fn text(&self) -> String {
+        fs::read_to_string(&self.manifest).unwrap()
+    }
+}
+
+/// Runs a command without a terminal; returns its exit code, what it printed and what it said.
+fn run(folder: &Path, args: &[&str]) -> (i32, String, String) {
+    let mut command = Command::new(binary());
+    command.args(args).current_dir(folder).stdin(Stdio::null());
+    let output = command.env_remove("METRICS_HOST_GATEWAY").output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    let code = output.status.code().unwrap();
+    (code, text(output.stdout), text(output.stderr))
+}
+
+#[test]
+fn the_gateway_comes_and_goes_without_a_trace() {
+    let app = Application::new();
+    let folder = app.folder.path();
+    fs::write(folder.join("gateway.wasm"), "").unwrap();
+    fs::set_permissions(&app.manifest, fs::Permissions::from_mode(0o640)).unwrap();
+    let link = folder.join("link.toml");
+    symlink(&app.manifest, &link).unwrap();
+    let add = |more: &[&str]| {
+        run(
+            folder,
+            &[&["add", "--gateway", "gateway.wasm"], more].concat(),
+        )
+    };
+
+    let (code, shown, said) = add(&["--dry-run"]);
+    assert_eq!((code, app.text()), (0, app.before.clone()), "{said}");
+    for line in [
+        "--- spin.toml",
+        "-route = \"/api/...\"",
+        "+route = { private = true }",
+        "+source = \"gateway.wasm\"",
+    ] {
+        assert!(shown.lines().any(|shown| shown == line), "{line}: {shown}");
+    }
+    let (code, _, said) = add(&[]);
+    assert_eq!((code, app.text()), (1, app.before.clone()));
+    assert!(said.contains("--yes"), "{said}");
+
+    let (code, again, said) = add(&["link.toml", "--yes"]);
+    assert_eq!(code, 0, "{said}");
+    assert_eq!(again.replace("link.toml", "spin.toml"), shown);
+    assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+    let mode = fs::metadata(&app.manifest).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o640);
+    assert_eq!(fs::read_dir(folder).unwrap().count(), 3);
+    let (code, shown, said) = add(&["--yes", "."]);
+    assert_eq!((code, &*shown), (0, ""), "{said}");
+    assert!(said.contains("nothing to change"), "{said}");
+
+    let (code, _, said) = run(folder, &["remove", "--yes"]);
+    assert_eq!((code, app.text()), (0, app.before.clone()), "{said}");
+}
+
+#[test]
+fn a_manifest_or_gateway_that_cannot_be_used_is_named() {
+    let app = Application::new();
+    let folder = app.folder.path();
+    for (args, expected) in [
+        (&["add", "missing.toml"][..], "missing.toml"),
+        (&["add", "--gateway", "missing.wasm"], "missing.wasm"),
+        (&["add", "--yes"], "--gateway FILE"),
+    ] {
+        let (code, _, said) = run(folder, args);
+        assert_eq!(code, 1, "{said}");
+        assert!(said.contains(expected), "{said}");
+    }
+    fs::write(&app.manifest, app.before.replace("\"/api/...\"", "7")).unwrap();
+    let (code, _, said) = run(folder, &["add", "--gateway", "spin.toml", "--yes"]);
+    assert_eq!(code, 1);
+    assert!(
+        said.contains("spin.toml: line 8: route = 7 is not known"),
+        "{said}"
+    );
+}
+
+#[tokio::test]
+async fn spin_sends_every_public_route_to_the_gateway() {
+    if Spin::version("the gateway's lines in a manifest").is_none() {
+        return;
+    }
+    // A component without the environment of the application's own stands for the gateway.
+    let stand_in = require(MISBEHAVING, "make test-components").unwrap();
+    let app = Application::new();
+    let args = ["add", "--yes", "--gateway", stand_in.to_str().unwrap()];
+    for (has_gateway, greeting) in [(false, "hello"), (true, "")] {
+        if has_gateway {
+            assert_eq!(run(app.folder.path(), &args).0, 0);
+        }
+        let state = Arc::new(tempfile::tempdir().unwrap());
+        let spin = Spin::serve(&app.manifest, &[], &state).await;
+        let reply = get(spin.api, "GET /environment?GREETING").await;
+        assert_eq!(
+            (reply.status.as_u16(), reply.text()),
+            (200, greeting)
+        );
+        assert_eq!(get(spin.api, "GET /api/a/b").await.status, 200);
+        assert_eq!(get(spin.api, "GET /no/trigger").await.status, 404);
+    }
+}
