@@ -1,6 +1,6 @@
 //! Conversion of counters into metric families of the Prometheus client.
 
-use crate::Counted;
+use crate::{Counted, Way};
 use metric::{Family, Kind};
 use prometheus::proto::{
     Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType,
@@ -20,7 +20,7 @@ pub(super) fn of_applications(counted: &Counted) -> Vec<MetricFamily> {
     };
     // Spans tell of an exception, and not of which kind.
     let known = counts.iter();
-    let known = known.filter(|(component, _)| !counted.is_from_spans(&component.application));
+    let known = known.filter(|(component, _)| !counted.is_by(&component.application, Way::Spans));
     let failures = known.flat_map(|(component, counts)| {
         ComponentFailure::ALL.into_iter().filter_map(|failure| {
             let count = counts.component_failures.get(&failure).copied();
@@ -31,18 +31,21 @@ pub(super) fn of_applications(counted: &Counted) -> Vec<MetricFamily> {
         })
     });
     let overflowed = counts.sum(|counts| counts.overflowed);
-    let ways = counted.ways.iter().map(|(application, way)| {
-        let names = metric::APP_COUNTING_INFO.labels.iter().copied();
-        let mut metric = labelled(names.zip([&**application, way.as_str()]));
-        let mut gauge = Gauge::default();
-        gauge.set_value(1.0);
-        metric.set_gauge(gauge);
-        metric
+    let applications = counts.applications().into_iter();
+    let ways = applications.flat_map(|application| {
+        Way::ALL.map(|way| {
+            let names = metric::COUNTED_BY.labels.iter().copied();
+            let mut metric = labelled(names.zip([application, way.as_str()]));
+            let mut gauge = Gauge::default();
+            gauge.set_value(f64::from(counted.is_by(application, way)));
+            metric.set_gauge(gauge);
+            metric
+        })
     });
     let mut families = of_requests([metric::REQUESTS, metric::LATENCY], counts);
     families.extend([
         family(metric::COMPONENT_FAILURES, failures.collect()),
-        family(metric::APP_COUNTING_INFO, ways.collect()),
+        family(metric::COUNTED_BY, ways.collect()),
         per_component(metric::ERRORS, |counts| counts.errors),
         per_component(metric::LOST_REQUESTS, |counts| counts.lost),
         family(

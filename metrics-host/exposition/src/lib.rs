@@ -125,10 +125,10 @@ pub struct Counted {
 }
 
 impl Counted {
-    /// Returns whether the requests of `application` are those in Spin's spans.
-    pub fn is_from_spans(&self, application: &str) -> bool {
+    /// Returns whether the requests of `application` are counted in this way.
+    pub fn is_by(&self, application: &str, way: Way) -> bool {
         let mut ways = self.ways.iter();
-        ways.any(|(name, way)| name == application && *way == Way::Spans)
+        ways.any(|(name, known)| name == application && *known == way)
     }
 }
 
@@ -144,6 +144,9 @@ pub enum Way {
 }
 
 impl Way {
+    /// All ways.
+    pub const ALL: [Self; 3] = [Self::Edge, Self::Components, Self::Spans];
+
     /// Returns the value of the label.
     pub fn as_str(self) -> &'static str {
         match self {

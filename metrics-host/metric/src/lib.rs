@@ -90,8 +90,8 @@ families! {
     /// Always 1.
     APP_BUILD_INFO = Gauge "app_build_info" ["application", "component", "version", "revision"] "Version of the application, and the first digits of the component's SHA-256 if it is hosted here.";
 
-    /// Always 1. Ways: `exposition::Way`.
-    APP_COUNTING_INFO = Gauge "app_counting_info" ["application", "way"] "Who counts the requests of an application: the edge, its components, or Spin's spans. Spans are not exact: Spin drops them under load.";
+    /// Ways: `exposition::Way`.
+    COUNTED_BY = Gauge "app_counted_by" ["application", "way"] "1 if the requests of an application are counted in this way, else 0: by the edge, by its components, or from Spin's spans, which are not exact.";
 
     /// The Spin host's own view, by trigger route, to compare with the component's.
     HOST_REQUESTS = Counter "spin_http_requests_total" ["application", "component", "method", "endpoint", "http_status"] "HTTP requests in the host's server spans.";

@@ -49,7 +49,7 @@ fn requests(scrape: &Scrape, application: &str, component: &str) -> f64 {
 
 fn is_counted(scrape: &Scrape, application: &str, way: &str) -> bool {
     let labels = [("application", application), ("way", way)];
-    scrape.sum("app_counting_info", &labels) == 1.0
+    scrape.sum("app_counted_by", &labels) == 1.0
 }
 
 #[tokio::test]

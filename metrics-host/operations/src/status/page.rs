@@ -54,12 +54,12 @@ impl Page<'_> {
         components
             .filter(|[application, ..]| self.application.is_none_or(|shown| shown == application))
             .map(|[application, _, version, _]| format!("{application} {version}"))
-            .chain(self.spans_only().map(str::to_owned))
+            .chain(self.counted_by_spans().map(str::to_owned))
             .collect()
     }
 
     /// Returns the applications that are counted from Spin's spans.
-    fn spans_only(&self) -> impl Iterator<Item = &str> {
+    fn counted_by_spans(&self) -> impl Iterator<Item = &str> {
         let counted = self.counted.ways.iter();
         counted
             .filter(|(_, way)| *way == Way::Spans)
