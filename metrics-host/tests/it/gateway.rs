@@ -138,10 +138,7 @@ async fn spin_sends_every_public_route_to_the_gateway() {
         let state = Arc::new(tempfile::tempdir().unwrap());
         let spin = Spin::serve(&app.manifest, &[], &state).await;
         let reply = get(spin.api, "GET /environment?GREETING").await;
-        assert_eq!(
-            (reply.status.as_u16(), reply.text()),
-            (200, greeting)
-        );
+        assert_eq!((reply.status.as_u16(), reply.text()), (200, greeting));
         assert_eq!(get(spin.api, "GET /api/a/b").await.status, 200);
         assert_eq!(get(spin.api, "GET /no/trigger").await.status, 404);
     }
