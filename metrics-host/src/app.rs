@@ -150,6 +150,7 @@ impl App {
                 origins: config.otlp_origins,
             },
             config.ingest,
+            (!owner.application.is_empty()).then_some(owner.application),
             applications,
             &registry,
         );

@@ -24,7 +24,7 @@ use tokio::{
 const PAUSE: Duration = Duration::from_millis(20);
 /// Time after SIGTERM until SIGKILL.
 const GRACE: Duration = Duration::from_secs(10);
-/// What stands for the port and the address in an argument of the command.
+/// Placeholders for the port and the address in arguments of the command.
 const PORT: &str = "{port}";
 const ADDRESS: &str = "{address}";
 

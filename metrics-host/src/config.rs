@@ -86,6 +86,7 @@ pub(crate) enum ConfigError {
     )]
     CommandListens,
     /// The application would send telemetry to this process, which already counts its requests.
+    #[cfg(feature = "serve")]
     #[error(
         "variable \"telemetry\" is \"otlp\" and \"telemetry_host\" is this process ({address}): every request would be \
          counted twice; unset SPIN_VARIABLE_TELEMETRY, or name another sidecar in SPIN_VARIABLE_TELEMETRY_HOST"

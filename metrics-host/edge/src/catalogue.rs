@@ -14,7 +14,7 @@ const MAX_CATALOGUE: usize = 256 << 10;
 /// Pause before an application that gave no answer is asked again.
 const PAUSE: Duration = Duration::from_secs(2);
 /// Statuses of requests that a component did not answer.
-const HOST_STATUSES: [u16; 4] = [499, 500, 503, 504];
+const HOST_STATUSES: [u16; 5] = [499, 500, 502, 503, 504];
 /// Methods and statuses of requests that have no component.
 const UNROUTED: [(&str, u16); 6] = [
     ("GET", 400),

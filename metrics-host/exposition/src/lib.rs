@@ -120,7 +120,7 @@ impl Sources {
 pub struct Counted {
     /// The requests.
     pub counts: ApplicationCounts,
-    /// Who counts each application.
+    /// The ways in which each application is counted.
     pub ways: Vec<(String, Way)>,
 }
 

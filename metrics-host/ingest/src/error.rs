@@ -25,6 +25,12 @@ pub enum IngestError {
         /// The sender in the body.
         instance: String,
     },
+    /// The edge of this process counts the application's requests already.
+    #[error(
+        "this process counts the requests of {0:?} at its edge: set the variable \"telemetry\" to \"inline\", or send \
+         batches to a sidecar"
+    )]
+    CountedAtEdge(String),
     /// The body was not read.
     #[error("{}", explain(.0))]
     Body(BodyError),
@@ -57,6 +63,7 @@ impl IngestError {
             Self::NotCommitted(CommitError::Busy | CommitError::Unavailable(_)) => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
+            Self::CountedAtEdge(_) => StatusCode::CONFLICT,
             Self::BadKey(_)
             | Self::ForeignKey { .. }
             | Self::Undecodable(_)
@@ -66,10 +73,11 @@ impl IngestError {
     }
 
     /// Reasons other than those of [`BodyError`].
-    const REASONS: [&'static str; 6] = [
+    const REASONS: [&'static str; 7] = [
         "content_type",
         "key",
         "reused_key",
+        "counted_at_edge",
         "too_many_points",
         "malformed",
         "journal",
@@ -86,6 +94,7 @@ impl IngestError {
             content_type,
             key,
             reused_key,
+            counted_at_edge,
             too_many_points,
             malformed,
             journal,
@@ -94,6 +103,7 @@ impl IngestError {
             Self::ContentType(_) | Self::KeyedProtobuf => content_type,
             Self::BadKey(_) | Self::ForeignKey { .. } => key,
             Self::NotCommitted(CommitError::ReusedKey(_)) => reused_key,
+            Self::CountedAtEdge(_) => counted_at_edge,
             Self::TooManyPoints { .. } => too_many_points,
             Self::Undecodable(_) | Self::Malformed(_) => malformed,
             Self::Body(error) => error.reason(),
@@ -139,6 +149,7 @@ mod tests {
                 key: String::new(),
                 instance: String::new(),
             },
+            IngestError::CountedAtEdge(String::new()),
             IngestError::TooManyPoints { found: 2, limit: 1 },
             IngestError::Undecodable(telemetry::otlp::decode(b"{").unwrap_err()),
             IngestError::NotCommitted(CommitError::ReusedKey(String::new())),

@@ -79,6 +79,7 @@ struct Inner {
     applications: ApplicationInfo,
     callers: Callers,
     limits: IngestLimits,
+    edge_application: Option<String>,
     bodies: Bodies,
     refused_streams: RefusedStreams,
     span_routes: Mutex<SpanRoutes>,
@@ -103,11 +104,13 @@ impl Outcome {
 }
 
 impl Ingest {
-    /// Creates an endpoint that commits to `journal` and serves `callers`; registers its metrics.
+    /// Creates an endpoint that commits to `journal` and serves `callers`; registers its metrics. It refuses batches of
+    /// `edge_application`, whose requests this process counts at its edge.
     pub fn new(
         journal: Arc<Journal>,
         callers: Callers,
         limits: IngestLimits,
+        edge_application: Option<String>,
         applications: ApplicationInfo,
         registry: &Registry,
     ) -> Self {
@@ -117,6 +120,7 @@ impl Ingest {
             applications,
             callers,
             limits,
+            edge_application,
             bodies: Bodies::new(BodyLimits {
                 max_size: limits.max_body_size,
                 max_decompressed_size: limits.max_decompressed_size,
@@ -220,6 +224,9 @@ impl Ingest {
         }
         self.check_points(batch.delta.iter().count())?;
         let resource = batch.resource;
+        if self.0.edge_application.as_ref() == Some(&resource.service_name) {
+            return Err(IngestError::CountedAtEdge(resource.service_name));
+        }
         let component = Component {
             application: resource.service_name,
             component: resource.component,

@@ -674,7 +674,7 @@ mod tests {
                 r#"{"histogram":{"bounds":[1.0],"counts":[2,3],"sum":9.5}}"#
             )]
         );
-        // Its sender goes on: the increase is added once, also after a restart.
+        // The sender goes on: the increase is added once, also after a restart.
         let stream = Stream {
             id: [2; 16],
             legacy_id: [1; 16],

@@ -24,7 +24,7 @@ const OLD_STATUS: &str = "http.status_code";
 
 /// Name of the span around a component, before the component's id. It is a child of the server span.
 const COMPONENT_SPAN: &str = "execute_wasm_component ";
-/// Class of an exception that Spin names. What it sends is a whole backtrace, so it is no label.
+/// Class of an exception that Spin names. Spin sends a whole backtrace, which cannot be a label.
 const EXCEPTION: &str = "spin";
 /// Maximum number of routes whose component is remembered.
 const MAX_ROUTES: usize = 1_000;

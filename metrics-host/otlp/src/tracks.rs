@@ -59,7 +59,7 @@ pub(super) struct Report {
     pub(super) uptime: u64,
 }
 
-/// What the tracks of a series need to know beyond them.
+/// The context of a series that its tracks need.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Room<'a> {
     pub(super) legacy: &'a LegacyTracks,

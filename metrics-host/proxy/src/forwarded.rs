@@ -1,4 +1,4 @@
-//! What the application is told about its clients: `X-Forwarded-*` and `Forwarded` (RFC 7239).
+//! Header fields that tell the application about its clients: `X-Forwarded-*` and `Forwarded` (RFC 7239).
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use ipnet::IpNet;
@@ -12,7 +12,7 @@ const PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
 /// The fields that carry a client's address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ForwardedFields {
-    /// None are added; those of the client are passed on.
+    /// No field is added; those of the client are passed on.
     None,
     /// `X-Forwarded-For`, `X-Forwarded-Host`, `X-Forwarded-Proto`.
     XForwarded,

@@ -48,7 +48,7 @@ pub(crate) fn answers_itself(head: &mut Parts) -> Result<Option<StatusCode>, Fai
     }
 }
 
-/// Returns whether a client asks for another protocol on its connection. HTTP/2 is none: its requests would pass
+/// Returns whether a client asks for another protocol on its connection. HTTP/2 does not count: its requests would pass
 /// uncounted.
 pub(crate) fn upgrade(head: &Parts) -> bool {
     let is_http =

@@ -47,7 +47,7 @@ pub struct ProxySettings {
     pub application: String,
     /// Longest time without progress before the head of a response, and in a body that is not declared as a stream.
     pub timeout: Duration,
-    /// What the application is told about its clients.
+    /// Header fields that tell the application about its clients.
     pub forwarding: Forwarding,
 }
 

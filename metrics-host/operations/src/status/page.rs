@@ -25,7 +25,7 @@ pub(super) struct Page<'a> {
     pub(super) refreshes: bool,
     /// The application that the page is about; `None` for all.
     pub(super) application: Option<&'a str>,
-    /// Who counts which application.
+    /// The ways in which each application is counted.
     pub(super) counted: &'a Counted,
     /// Time of rendering.
     pub(super) time: String,

@@ -2,10 +2,14 @@
 
 use super::{Application, OK, counted, failures};
 use crate::{
+    client::{request, send, with_body},
     raw::Raw,
     scrape::Scrape,
     stack::{self, free_address},
 };
+
+use std::time::Duration;
+use telemetry::{Observation, Resource, RouteCatalogue, Series, emitter::Emitter};
 
 const GET: &str = "GET /a HTTP/1.1\r\nhost: a\r\n\r\n";
 const POST: &str = "POST /a HTTP/1.1\r\nhost: a\r\ncontent-length: 0\r\n\r\n";
@@ -189,6 +193,34 @@ async fn the_application_names_routes_and_exceptions() {
         scrape.sum("app_errors_total", &[("application", "shop")]),
         1.0
     );
+}
+
+#[tokio::test]
+async fn a_request_that_the_proxy_counts_is_not_counted_by_a_batch_as_well() {
+    let (_application, host) = Application::proxied().await;
+    for (name, status) in [("shop", 409), ("other", 200)] {
+        let resource = Resource {
+            service_name: name.into(),
+            service_version: "1".into(),
+            component: "carts".into(),
+            instance: name.into(),
+        };
+        let mut emitter = Emitter::new(resource, &RouteCatalogue::default(), 1);
+        emitter.record(Observation {
+            series: Series::new("GET", "/", 200, None),
+            duration: Duration::from_millis(1),
+        });
+        let batch = emitter.freeze(2).unwrap();
+        let post = with_body(
+            request("POST /v1/metrics")
+                .header("content-type", "application/json")
+                .header("idempotency-key", batch.key.to_string()),
+            batch.body.clone(),
+        );
+        let reply = send(host.otlp(), post).await;
+        assert_eq!(reply.status, status, "{}", reply.text());
+    }
+    counted(&host, [("GET", "/", "200", 1)]).await;
 }
 
 #[tokio::test]
