@@ -74,9 +74,9 @@ async fn report(telemetry: &Client) -> Result<()> {
 /// Three batches of a component, each of one request; the last says that telemetry was lost.
 fn batches() -> [FrozenBatch; 3] {
     let resource = Resource {
-        service_name: "items".into(),
+        service_name: "orders".into(),
         service_version: "0.1.0".into(),
-        component: "items".into(),
+        component: "orders".into(),
         instance: "stir".into(),
     };
     let mut emitter = Emitter::new(resource, &RouteCatalogue { routes: vec![] }, 1);

@@ -372,7 +372,7 @@ async fn the_routes_file_names_the_route_unless_the_upstream_does() {
         .filter(|labels| labels.endpoint == fine)
         .map(|labels| labels.status.to_string())
         .collect();
-    assert_eq!(statuses, ["200", "499", "500", "503", "504"]);
+    assert_eq!(statuses, ["200", "499", "500", "502", "503", "504"]);
     for line in [
         "GET /do/fine/200",
         "HEAD /do/fine/404?x",
