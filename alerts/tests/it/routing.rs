@@ -6,7 +6,8 @@ use crate::{
     rules::{RulesFile, alerts, file, read},
 };
 use serde_json::json;
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
+use testkit::wait::{Seen, until};
 use yaml_serde::Value;
 
 fn receiver(labels: &[&str]) -> String {
@@ -149,16 +150,7 @@ async fn no_application_is_grouped_with_another_or_silenced_by_it() {
         of_host("TelemetryAbsent", "b"),
     ]);
     alertmanager.post(&alerts).await;
-    let groups = alertmanager.get("/api/v2/alerts/groups").await;
-    let groups = groups.as_array().unwrap();
     let sorted = |lines: Vec<String>| lines.into_iter().collect::<BTreeSet<_>>();
-    let grouped = groups.iter().map(|group| {
-        let alerts = group["alerts"].as_array().unwrap();
-        sorted(alerts.iter().map(line).collect())
-            .into_iter()
-            .collect::<Vec<_>>()
-            .join(", ")
-    });
     let expected = [
         "AppErrorBudgetBurn blog 1, AppErrorBudgetBurn blog 6",
         "AppErrorBudgetBurn shop 14.4, AppErrorBudgetBurn shop 6",
@@ -168,10 +160,18 @@ async fn no_application_is_grouped_with_another_or_silenced_by_it() {
         "JournalNotWritable a",
         "TelemetryAbsent a, TelemetryAbsent b",
     ];
-    assert_eq!(
-        sorted(grouped.collect()),
-        sorted(expected.map(str::to_owned).into())
-    );
+    let expected = sorted(expected.map(str::to_owned).into());
+    let grouped = until("the groups", Duration::from_secs(20), async || {
+        let groups = alertmanager.get("/api/v2/alerts/groups").await;
+        let grouped = groups.as_array().unwrap().iter().map(|group| {
+            let alerts = group["alerts"].as_array().unwrap();
+            let lines = sorted(alerts.iter().map(line).collect());
+            lines.into_iter().collect::<Vec<_>>().join(", ")
+        });
+        let grouped = sorted(grouped.collect());
+        Ok(Seen::when(grouped == expected, format!("{grouped:?}")))
+    });
+    grouped.await.unwrap();
 
     let all = alertmanager.get("/api/v2/alerts").await;
     let silenced = all.as_array().unwrap().iter();

@@ -13,6 +13,9 @@ use crate::{
 /// A variable's value for everything there is.
 const ALL: &str = ".*";
 
+/// The application that was driven, as a user selects it.
+const APPLICATION: &str = "items";
+
 /// Asks every query, and returns the answers that are not as expected.
 pub(crate) async fn complaints(drill: &Drill<'_>) -> Result<Vec<String>> {
     let expected: Vec<_> = EXPECTED.iter().flat_map(Expectation::names).collect();
@@ -68,7 +71,7 @@ async fn complaint(
     for (name, value) in [
         ("__rate_interval", RATE_INTERVAL),
         ("__range", RANGE),
-        ("application", ALL),
+        ("application", APPLICATION),
         ("component", ALL),
         ("instance", instance.unwrap_or(own)),
         ("endpoint", endpoint),

@@ -3,6 +3,7 @@
 use anyhow::{Result, ensure};
 use evidence::{drill::Drill, stack::Stack};
 use http::header::CONTENT_TYPE;
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use telemetry::{
@@ -30,7 +31,7 @@ pub(crate) async fn complaints(stack: &Stack, drill: &Drill<'_>) -> Result<Vec<S
     let trap = empty(request("GET /").header("x-fault", "panic"));
     let reply = send(stack.system.service.api.authority(), trap).await?;
     ensure!(reply.status == 500, "{reply:?}");
-    report(&stack.telemetry).await?;
+    report(stack).await?;
     let shown = until("the panels", SHOWN, async || {
         let complaints = of_table(drill, STIRRED).await?;
         Ok(Seen::when(complaints.is_empty(), complaints.join("\n")))
@@ -40,13 +41,24 @@ pub(crate) async fn complaints(stack: &Stack, drill: &Drill<'_>) -> Result<Vec<S
 }
 
 /// Reports as components and hosts elsewhere do, and as others do.
-async fn report(telemetry: &Client) -> Result<()> {
+async fn report(stack: &Stack) -> Result<()> {
     let metrics = "/v1/metrics";
     let [first, _, third] = batches().map(|batch| batch.body);
+    post(&stack.telemetry, metrics, "stir-1", first.clone(), 200).await?;
+    // `increase()` sees only what is added to a series that exists.
+    let lost = r#"metrics_host_guest_lost_requests_total{application="orders"}"#;
+    let shown = until("the series of a new application", SHOWN, async || {
+        let samples = stack
+            .system
+            .prometheus
+            .query(lost, Timestamp::now())
+            .await?;
+        Ok(Seen::when(!samples.is_empty(), "no sample"))
+    });
+    shown.await?;
     let json = |value: Value| value.to_string().into_bytes();
     for (path, key, body, status) in [
-        // One batch, the same again, and the one after the next.
-        (metrics, "stir-1", first.clone(), 200),
+        // The same batch again, and the one after the next.
         (metrics, "stir-1", first.clone(), 200),
         (metrics, "stir-3", third, 200),
         // Neither a message nor a key.
@@ -61,13 +73,18 @@ async fn report(telemetry: &Client) -> Result<()> {
             200,
         ),
     ] {
-        let mut request = request(&format!("POST {path}")).header(CONTENT_TYPE, "application/json");
-        if !key.is_empty() {
-            request = request.header("idempotency-key", key);
-        }
-        let reply = telemetry.send(with_body(request, body)).await?;
-        ensure!(reply.status == status, "{path} {key:?}: {reply:?}");
+        post(&stack.telemetry, path, key, body, status).await?;
     }
+    Ok(())
+}
+
+async fn post(telemetry: &Client, path: &str, key: &str, body: Vec<u8>, status: u16) -> Result<()> {
+    let mut request = request(&format!("POST {path}")).header(CONTENT_TYPE, "application/json");
+    if !key.is_empty() {
+        request = request.header("idempotency-key", key);
+    }
+    let reply = telemetry.send(with_body(request, body)).await?;
+    ensure!(reply.status == status, "{path} {key:?}: {reply:?}");
     Ok(())
 }
 

@@ -75,8 +75,9 @@ impl FromStr for Authority {
             return Err(expected);
         }
         let port = match authority.port() {
-            Some(port) => port.as_str().parse().map_err(|_| expected)?,
-            None => 80,
+            Some(port) => port.as_u16(),
+            None if authority.as_str() == authority.host() => 80,
+            None => return Err(expected),
         };
         let host = authority
             .host()

@@ -18,6 +18,7 @@ mod faults;
 mod gateway;
 mod items;
 mod leaving;
+mod library;
 mod limits;
 mod notifications;
 mod otlp;
