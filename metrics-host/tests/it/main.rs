@@ -17,6 +17,7 @@ mod exactness;
 mod faults;
 mod items;
 mod leaving;
+mod library;
 mod limits;
 mod notifications;
 mod otlp;

@@ -17,6 +17,9 @@ const MISBEHAVING: &str = "target/wasm32-wasip2/component/misbehaving_component.
 /// The component of WASI 0.2 beside it.
 const SYNCHRONOUS: &str = "target/wasm32-wasip2/component/synchronous_component.wasm";
 
+/// The axum router that a library counts.
+const AXUM: &str = "target/wasm32-wasip2/component/axum_component.wasm";
+
 /// Returns the path of a file of the workspace.
 pub(crate) fn workspace(path: &str) -> PathBuf {
     testkit::root().join(path)
@@ -47,6 +50,12 @@ pub(crate) fn serve_misbehaving() -> Launch {
         require(component, "make test-components").unwrap();
     }
     serve().manifest(&workspace("metrics-host/tests/misbehaving/spin.toml"))
+}
+
+/// A `serve` of the axum router.
+pub(crate) fn serve_axum() -> Launch {
+    require(AXUM, "make test-components").unwrap();
+    serve().manifest(&workspace("metrics-host/tests/axum/spin.toml"))
 }
 
 /// A `serve` of the items manifest with `from` replaced by `to`; the changed manifest is written to `directory`.

@@ -1,0 +1,55 @@
+//! Orders over HTTP.
+
+use axum::{Router, extract::Path, http::StatusCode, routing::get};
+use request_telemetry::{self as telemetry, Route, RouteCatalogue};
+use spin_sdk::{
+    http::{IntoResponse, Request},
+    http_service,
+};
+use tower_service::Service;
+
+static APP: telemetry::App = telemetry::App {
+    service: "shop",
+    version: env!("CARGO_PKG_VERSION"),
+    component: "orders",
+    catalogue,
+};
+
+#[http_service]
+async fn handle(request: Request) -> impl IntoResponse {
+    telemetry::serve(&APP, request, async |request| {
+        let Ok(response) = router().call(request).await;
+        response
+    })
+    .await
+}
+
+fn router() -> Router {
+    telemetry::routes(
+        Router::new()
+            .route("/orders/{id}", get(read_order))
+            .route("/panic", get(panic)),
+    )
+}
+
+async fn read_order(Path(id): Path<u64>) -> Result<String, StatusCode> {
+    if id == 0 {
+        telemetry::exception("NoOrder");
+        return Err(StatusCode::INTERNAL_SERVER_ERROR);
+    }
+    Ok(format!("order {id}"))
+}
+
+async fn panic() {
+    panic!("on purpose");
+}
+
+fn catalogue() -> RouteCatalogue {
+    RouteCatalogue {
+        routes: vec![Route {
+            method: "GET".into(),
+            route: "/orders/{id}".into(),
+            status: 200,
+        }],
+    }
+}
