@@ -49,7 +49,7 @@ async fn an_axum_router_names_its_routes_for_the_host_in_front() {
     // A trap takes the headers along: it is counted under the trigger's route.
     assert_eq!(without_panics(&scrape.requests()), without_panics(&sent));
     assert_eq!(scrape.counted(), 7);
-    // The exception that the handler named, and the trap.
+    // The exception that the component named, and the trap.
     assert_eq!(scrape.sum("app_errors_total", &[]), 2.0);
 }
 
