@@ -59,8 +59,8 @@ impl Fault {
 }
 
 impl RequestBody {
-    /// Creates the empty body of a request that the host itself sends.
-    pub(crate) fn empty() -> Self {
+    /// Creates an empty body.
+    pub fn empty() -> Self {
         Self(None)
     }
 }

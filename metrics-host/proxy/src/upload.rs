@@ -56,7 +56,7 @@ impl Progress {
 /// it.
 #[derive(Debug)]
 pub(crate) struct Upload {
-    body: Option<RequestBody>,
+    body: RequestBody,
     progress: Arc<Progress>,
     expectation: Option<Expectation>,
 }
@@ -80,7 +80,7 @@ pub(crate) fn request(
     let (meet, met) = oneshot::channel();
     let meet = Mutex::new(expects.then_some(meet));
     let upload = Upload {
-        body: (!body.is_end_stream()).then_some(body),
+        body,
         progress: Arc::clone(progress),
         expectation: expects.then(|| Expectation {
             met,
@@ -104,11 +104,11 @@ pub(crate) fn request(
 /// Returns a copy of a request that has no body.
 pub(crate) fn repeat(request: &Request<Upload>) -> Option<Box<Request<Upload>>> {
     let upload = request.body();
-    if upload.body.is_some() {
+    if !upload.body.is_end_stream() {
         return None;
     }
     let mut copy = Request::new(Upload {
-        body: None,
+        body: RequestBody::empty(),
         progress: Arc::clone(&upload.progress),
         expectation: None,
     });
@@ -134,21 +134,16 @@ impl Body for Upload {
             }
             self.expectation = None;
         }
-        let Some(body) = &mut self.body else {
-            return Poll::Ready(None);
-        };
-        let frame = ready!(Pin::new(body).poll_frame(cx));
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
         self.progress.note();
         Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.as_ref().is_none_or(Body::is_end_stream)
+        self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body
-            .as_ref()
-            .map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+        self.body.size_hint()
     }
 }
