@@ -6,7 +6,7 @@ use crate::{
 };
 use bytes::{Bytes, BytesMut};
 use edge::Failure;
-use http::{HeaderMap, HeaderName, header};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::{BodyExt, Either, Full};
 use hyper::body::Incoming;
@@ -130,10 +130,16 @@ impl ProxyBody {
     }
 }
 
+/// Returns whether a response is declared as a stream, by the same rules as under `serve`.
 fn is_stream(headers: &HeaderMap) -> bool {
-    let content_type = headers.get(header::CONTENT_TYPE);
-    content_type.is_some_and(|value| value.as_bytes().starts_with(b"text/event-stream"))
-        || headers.get(BUFFERING).is_some_and(|value| value == "no")
+    let is = |name, expected| {
+        let value = headers
+            .get(name)
+            .and_then(|value: &HeaderValue| value.to_str().ok());
+        let value = value.and_then(|value| value.split(';').next());
+        value.is_some_and(|value| value.trim().eq_ignore_ascii_case(expected))
+    };
+    is(header::CONTENT_TYPE, "text/event-stream") || is(BUFFERING, "no")
 }
 
 impl Body for ProxyBody {
