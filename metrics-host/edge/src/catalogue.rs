@@ -52,9 +52,7 @@ pub(crate) async fn declare_series<U: Upstream>(
             routes: listed.unwrap_or_else(|| vec![own_route()]),
         };
         let component = components[upstream.component(target)];
-        for series in catalogue.series() {
-            counts.declare(component, series.method, &series.route, series.status);
-        }
+        declare_catalogue(counts, component, &catalogue);
         for method in METHODS {
             for status in HOST_STATUSES {
                 counts.declare(component, method, upstream.route(target), status);
@@ -65,6 +63,12 @@ pub(crate) async fn declare_series<U: Upstream>(
         counts.declare(no_component, method, attribute::UNREPORTED, status);
     }
     declare_routes(upstream, counts, routes, components);
+}
+
+fn declare_catalogue(counts: &EdgeCounts, component: ComponentId, catalogue: &RouteCatalogue) {
+    for series in catalogue.series() {
+        counts.declare(component, series.method, &series.route, series.status);
+    }
 }
 
 /// Creates the series of the routes file, under the component that each route reaches.
@@ -116,8 +120,8 @@ pub(crate) async fn list_routes<U: Upstream>(
                 _ => tokio::time::sleep(PAUSE).await,
             }
         };
-        for series in catalogue.iter().flat_map(RouteCatalogue::series) {
-            counts.declare(component, series.method, &series.route, series.status);
+        if let Some(catalogue) = catalogue {
+            declare_catalogue(counts, component, &catalogue);
         }
     }
 }
