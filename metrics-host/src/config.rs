@@ -1,7 +1,7 @@
 //! The configuration as used: checked values in the types of the subsystems. Nothing is opened here.
 
 use crate::{
-    args::{CommonArgs, ForwardedFields, ListenAddress, ProxyArgs, SidecarArgs},
+    args::{CommonArgs, ForwardedFields, ListenAddress, LogFilter, ProxyArgs, SidecarArgs},
     proxying::ProxyingConfig,
 };
 use bytesize::ByteSize;
@@ -11,7 +11,7 @@ use journal::JournalLimits;
 use operations::Links;
 use otlp::SeriesLimits;
 use request_counts::LabelSpace;
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{path::PathBuf, time::Duration};
 
 /// Configuration of `serve`, `proxy` or `sidecar`.
 #[derive(Debug)]
@@ -29,6 +29,7 @@ pub(crate) struct Config {
     pub(crate) journal: JournalLimits,
     pub(crate) links: Links,
     pub(crate) application: ApplicationConfig,
+    pub(crate) log: LogFilter,
 }
 
 /// The application whose requests this process counts at its edge.
@@ -93,7 +94,7 @@ pub(crate) enum ConfigError {
     )]
     TelemetryLoop {
         /// The OTLP listener of this process.
-        address: SocketAddr,
+        address: std::net::SocketAddr,
     },
 }
 
@@ -179,6 +180,7 @@ impl Config {
                 grafana: args.grafana_url,
             },
             application: ApplicationConfig::None,
+            log: args.log_level,
         }
     }
 }

@@ -3,7 +3,7 @@
 use crate::{
     args::ListenAddress,
     config::{ConfigError, load_routes},
-    proxying::is_listener,
+    proxying::leads_to,
 };
 use anyhow::Result;
 use edge::{Edge, EdgeCounts, EdgeLimits, EdgeMetrics, Outcome, RequestBodyError, Upstream};
@@ -15,11 +15,7 @@ use request_counts::{Component, ComponentFailure};
 use spin_host::{Application, HostLimits, HttpError, Observer, Responded, Stopper, Trigger};
 use spin_manifest::Manifest;
 use state_dir::StateDir;
-use std::{
-    net::{SocketAddr, ToSocketAddrs},
-    path::PathBuf,
-    sync::Arc,
-};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 use tokio::sync::OwnedSemaphorePermit;
 
 /// Variable that selects how an instrumented component delivers its telemetry.
@@ -260,14 +256,4 @@ fn otlp_target(manifest: &Manifest) -> Option<&str> {
     let otlp = manifest.variables.get(TELEMETRY)? == "otlp";
     let target = manifest.variables.get("telemetry_host");
     target.filter(|_| otlp).map(String::as_str)
-}
-
-/// Returns whether a connection to `target` reaches the listener at `address`.
-fn leads_to(target: &str, address: SocketAddr) -> bool {
-    let Ok(targets) = target.to_socket_addrs() else {
-        return false;
-    };
-    targets
-        .into_iter()
-        .any(|target| is_listener(target, address))
 }

@@ -94,20 +94,11 @@ fn refuse(error: &clap::Error) -> ExitCode {
 
 #[tokio::main]
 async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let (config, log) = match args.command {
+    let config = match args.command {
         #[cfg(feature = "serve")]
-        Command::Serve(args) => {
-            let log = args.common.log_level.clone();
-            (Config::serve(*args, env::vars()), log)
-        }
-        Command::Sidecar(args) => {
-            let log = args.common.log_level.clone();
-            (Config::sidecar(*args), log)
-        }
-        Command::Proxy(args) => {
-            let log = args.common.log_level.clone();
-            (Config::proxy(*args)?, log)
-        }
+        Command::Serve(args) => Config::serve(*args, env::vars()),
+        Command::Sidecar(args) => Config::sidecar(*args),
+        Command::Proxy(args) => Config::proxy(*args)?,
         Command::Add(args) => return gateway::add(&args),
         Command::Remove(args) => return gateway::remove(&args),
         Command::Health(args) => {
@@ -116,7 +107,7 @@ async fn run(args: Args) -> anyhow::Result<ExitCode> {
         }
         Command::Exec { parent, command } => match command::become_command(parent, &command)? {},
     };
-    logging::start(&log);
+    logging::start(&config.log);
     let mut shutdown = pin!(shutdown_signal()?);
     let app = tokio::select! {
         app = App::bind(config) => app?,

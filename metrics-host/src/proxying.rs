@@ -84,11 +84,7 @@ impl Proxied {
             Some(upstream) => upstream,
             None => command::free_address().await?.into(),
         };
-        let leads_here = |(host, port): (&str, u16)| {
-            let targets = (host, port).to_socket_addrs();
-            targets.is_ok_and(|mut targets| targets.any(|target| is_listener(target, own)))
-        };
-        if leads_here(upstream.host_and_port()) {
+        if leads_to(upstream.host_and_port(), own) {
             return Err(ConfigError::ProxyLoop { upstream }.into());
         }
         let command = match config.command.as_slice() {
@@ -123,7 +119,12 @@ impl Proxied {
 }
 
 /// Returns whether a connection to `target` reaches the listener at `address`.
-pub(crate) fn is_listener(target: SocketAddr, address: SocketAddr) -> bool {
-    let everywhere = address.ip().is_unspecified() && target.ip().is_loopback();
-    target.port() == address.port() && (target.ip() == address.ip() || everywhere)
+pub(crate) fn leads_to(target: impl ToSocketAddrs, address: SocketAddr) -> bool {
+    let Ok(mut targets) = target.to_socket_addrs() else {
+        return false;
+    };
+    targets.any(|target| {
+        let everywhere = address.ip().is_unspecified() && target.ip().is_loopback();
+        target.port() == address.port() && (target.ip() == address.ip() || everywhere)
+    })
 }
