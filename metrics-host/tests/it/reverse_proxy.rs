@@ -19,6 +19,8 @@ use tokio::{net::TcpListener, time::timeout};
 
 /// Longest wait for a connection.
 const WAIT: Duration = Duration::from_secs(20);
+/// A request without surprises.
+const GET: &str = "GET /a HTTP/1.1\r\nhost: a\r\n\r\n";
 /// A response without surprises.
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 
@@ -63,6 +65,13 @@ impl Application {
         let mut connection = self.accept().await;
         let (head, _) = connection.read_until("\r\n\r\n").await;
         (connection, head)
+    }
+
+    /// Sends a request without a body, and returns the client and the new connection that it reached.
+    async fn asked(&self, host: &Host, request: impl AsRef<[u8]>) -> (Raw, Raw) {
+        let client = Raw::send(host.api(), request).await;
+        let (connection, _) = self.request().await;
+        (client, connection)
     }
 
     /// Returns whether no connection arrives for a while.

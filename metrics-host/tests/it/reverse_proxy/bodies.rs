@@ -1,17 +1,14 @@
 //! Bodies in both directions: long, slow, early, cut.
 
-use super::{Application, counted, failures};
+use super::{Application, GET, counted, failures};
 use crate::raw::Raw;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-const GET: &str = "GET /a HTTP/1.1\r\nhost: a\r\n\r\n";
-
 #[tokio::test]
 async fn a_stream_passes_piece_by_piece() {
     let (application, host) = Application::proxied().await;
-    let mut client = Raw::send(host.api(), GET).await;
-    let (mut connection, _) = application.request().await;
+    let (mut client, mut connection) = application.asked(&host, GET).await;
     let head =
         "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
     connection.write(head).await;
@@ -132,8 +129,7 @@ async fn a_long_body_that_is_cut_is_visible_and_counted() {
         ),
     ] {
         let (application, host) = Application::proxied().await;
-        let mut client = Raw::send(host.api(), GET).await;
-        let (mut connection, _) = application.request().await;
+        let (mut client, mut connection) = application.asked(&host, GET).await;
         let end = if head.contains("chunked") { "\r\n" } else { "" };
         connection
             .write(format!("HTTP/1.1 200 OK\r\n{head}{long}{end}"))
@@ -157,8 +153,7 @@ async fn a_short_body_that_is_cut_is_no_answer() {
         "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\nnonsense\r\n",
     ] {
         let (application, host) = Application::proxied().await;
-        let mut client = Raw::send(host.api(), GET).await;
-        let (mut connection, _) = application.request().await;
+        let (mut client, mut connection) = application.asked(&host, GET).await;
         connection.write(response).await;
         drop(connection);
         let (answer, _) = client.read_until("}").await;
@@ -172,8 +167,7 @@ async fn a_short_body_that_is_cut_is_no_answer() {
 async fn a_client_that_leaves_ends_the_request_of_the_application_at_once() {
     // While the application thinks.
     let (application, host) = Application::proxied().await;
-    let client = Raw::send(host.api(), GET).await;
-    let (mut connection, _) = application.request().await;
+    let (client, mut connection) = application.asked(&host, GET).await;
     drop(client);
     assert_eq!(connection.read().await, "");
     counted(&host, [("GET", "/...", "499", 1)]).await;
@@ -190,8 +184,7 @@ async fn a_client_that_leaves_ends_the_request_of_the_application_at_once() {
 
     // In the middle of its download.
     let (application, host) = Application::proxied().await;
-    let mut client = Raw::send(host.api(), GET).await;
-    let (mut connection, _) = application.request().await;
+    let (mut client, mut connection) = application.asked(&host, GET).await;
     connection
         .write("HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nabc")
         .await;
@@ -207,8 +200,7 @@ async fn a_body_that_stalls_is_cut_and_a_declared_stream_is_not() {
     for (content_type, is_cut) in [("text/plain", true), ("text/event-stream", false)] {
         let (application, host) =
             Application::behind(|launch| launch.args(&["--request-timeout", "300ms"])).await;
-        let mut client = Raw::send(host.api(), GET).await;
-        let (mut connection, _) = application.request().await;
+        let (mut client, mut connection) = application.asked(&host, GET).await;
         connection
             .write(format!(
                 "HTTP/1.1 200 OK\r\ncontent-type: {content_type}\r\ncontent-length: 6\r\n\r\nabc"

@@ -1,6 +1,6 @@
 //! Connections to the application: kept, dead, refused, silent.
 
-use super::{Application, OK, counted, failures};
+use super::{Application, GET, OK, counted, failures};
 use crate::{
     client::{request, send, with_body},
     raw::Raw,
@@ -11,14 +11,12 @@ use crate::{
 use std::time::Duration;
 use telemetry::{Observation, Resource, RouteCatalogue, Series, emitter::Emitter};
 
-const GET: &str = "GET /a HTTP/1.1\r\nhost: a\r\n\r\n";
 const POST: &str = "POST /a HTTP/1.1\r\nhost: a\r\ncontent-length: 0\r\n\r\n";
 
 #[tokio::test]
 async fn a_connection_is_used_again_by_any_client() {
     let (application, host) = Application::proxied().await;
-    let mut client = Raw::send(host.api(), GET).await;
-    let (mut connection, _) = application.request().await;
+    let (mut client, mut connection) = application.asked(&host, GET).await;
     connection.write(OK).await;
     client.read_until("ok").await;
     for request in [POST, GET] {
@@ -37,8 +35,7 @@ async fn a_connection_is_used_again_by_any_client() {
 async fn a_dead_connection_is_noticed_before_it_is_used() {
     let (application, host) = Application::proxied().await;
     for request in [GET, POST, GET, POST] {
-        let mut client = Raw::send(host.api(), request).await;
-        let (mut connection, _) = application.request().await;
+        let (mut client, mut connection) = application.asked(&host, request).await;
         connection.write(OK).await;
         drop(connection);
         client.read_until("ok").await;
@@ -55,8 +52,7 @@ async fn what_must_not_be_sent_twice_is_not() {
     let with_body = "PUT /a HTTP/1.1\r\nhost: a\r\ncontent-length: 3\r\n\r\nabc";
     for request in [POST, with_body] {
         let (application, host) = Application::proxied().await;
-        let mut client = Raw::send(host.api(), GET).await;
-        let (mut connection, _) = application.request().await;
+        let (mut client, mut connection) = application.asked(&host, GET).await;
         connection.write(OK).await;
         client.read_until("ok").await;
         let mut client = Raw::send(host.api(), request).await;
@@ -77,8 +73,7 @@ async fn what_must_not_be_sent_twice_is_not() {
 #[tokio::test]
 async fn a_get_on_a_connection_that_ends_is_sent_again() {
     let (application, host) = Application::proxied().await;
-    let mut client = Raw::send(host.api(), GET).await;
-    let (mut connection, _) = application.request().await;
+    let (mut client, mut connection) = application.asked(&host, GET).await;
     connection.write(OK).await;
     client.read_until("ok").await;
     client.write(GET).await;
@@ -133,8 +128,7 @@ async fn an_application_that_is_away_is_a_502_until_it_is_there() {
 async fn a_silent_application_is_a_504() {
     let (application, host) =
         Application::behind(|launch| launch.args(&["--request-timeout", "300ms"])).await;
-    let mut client = Raw::send(host.api(), GET).await;
-    let (mut connection, _) = application.request().await;
+    let (mut client, mut connection) = application.asked(&host, GET).await;
     let (answer, _) = client.read_until("}").await;
     assert!(
         answer.starts_with("HTTP/1.1 504 Gateway Timeout\r\n"),
@@ -159,8 +153,7 @@ async fn nonsense_is_a_502() {
         "HTTP/1.1 200",
     ] {
         let (application, host) = Application::proxied().await;
-        let mut client = Raw::send(host.api(), GET).await;
-        let (mut connection, _) = application.request().await;
+        let (mut client, mut connection) = application.asked(&host, GET).await;
         connection.write(response).await;
         drop(connection);
         let (answer, _) = client.read_until("}").await;
@@ -180,8 +173,9 @@ async fn nonsense_is_a_502() {
 #[tokio::test]
 async fn the_application_names_routes_and_exceptions() {
     let (application, host) = Application::proxied().await;
-    let mut client = Raw::send(host.api(), "GET /orders/7 HTTP/1.1\r\nhost: a\r\n\r\n").await;
-    let (mut connection, _) = application.request().await;
+    let (mut client, mut connection) = application
+        .asked(&host, "GET /orders/7 HTTP/1.1\r\nhost: a\r\n\r\n")
+        .await;
     let response = "HTTP/1.1 500 Oh\r\ntelemetry-route: /orders/{id}\r\ntelemetry-error: Broken\r\n\
                     telemetry-other: 1\r\ncontent-length: 2\r\n\r\nok";
     connection.write(response).await;

@@ -132,8 +132,9 @@ async fn a_request_that_can_be_read_in_two_ways_is_refused() {
 #[tokio::test]
 async fn a_head_is_checked_on_a_connection_that_was_used_before() {
     let (application, host) = Application::proxied().await;
-    let mut client = Raw::send(host.api(), "GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
-    let (mut connection, _) = application.request().await;
+    let (mut client, mut connection) = application
+        .asked(&host, "GET / HTTP/1.1\r\nhost: a\r\n\r\n")
+        .await;
     connection.write(OK).await;
     client.read_until("ok").await;
     let both = "POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\ncontent-length: 5\r\n\r\n0\r\n\r\n";
@@ -177,8 +178,7 @@ async fn a_response_has_the_body_that_its_request_and_status_allow() {
     ] {
         let (application, host) = Application::proxied().await;
         let request = format!("{method} /a HTTP/1.1\r\nhost: a\r\n\r\n");
-        let mut client = Raw::send(host.api(), &request).await;
-        let (mut connection, _) = application.request().await;
+        let (mut client, mut connection) = application.asked(&host, &request).await;
         connection.write(response).await;
         let (answer, _) = client.read_until("\r\n\r\n").await;
         assert!(

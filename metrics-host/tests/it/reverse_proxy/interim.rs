@@ -10,8 +10,9 @@ const EXPECTS: &str =
 #[tokio::test]
 async fn an_early_hint_passes_before_the_answer() {
     let (application, host) = Application::proxied().await;
-    let mut client = Raw::send(host.api(), "GET /a HTTP/1.1\r\nhost: a\r\n\r\n").await;
-    let (mut connection, _) = application.request().await;
+    let (mut client, mut connection) = application
+        .asked(&host, "GET /a HTTP/1.1\r\nhost: a\r\n\r\n")
+        .await;
     let hint = "HTTP/1.1 103 Early Hints\r\nlink: </a.css>\r\n\r\n";
     connection.write(hint).await;
     let (answer, _) = client.read_until("\r\n\r\n").await;
@@ -56,8 +57,7 @@ async fn a_body_is_sent_once_the_application_wants_it() {
 #[tokio::test]
 async fn a_body_that_the_application_refuses_is_not_asked_for() {
     let (application, host) = Application::proxied().await;
-    let mut client = Raw::send(host.api(), EXPECTS).await;
-    let (mut connection, _) = application.request().await;
+    let (mut client, mut connection) = application.asked(&host, EXPECTS).await;
     connection
         .write("HTTP/1.1 401 Unauthorized\r\ncontent-length: 2\r\n\r\nno")
         .await;

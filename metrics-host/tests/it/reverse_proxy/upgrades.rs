@@ -66,8 +66,7 @@ async fn an_upgrade_to_http_2_would_pass_uncounted_requests_and_is_not_passed_on
 #[tokio::test]
 async fn an_application_may_decline() {
     let (application, host) = Application::proxied().await;
-    let mut client = Raw::send(host.api(), UPGRADE).await;
-    let (mut connection, _) = application.request().await;
+    let (mut client, mut connection) = application.asked(&host, UPGRADE).await;
     connection.write(OK).await;
     client.read_until("ok").await;
     client.write("GET /a HTTP/1.1\r\nhost: a\r\n\r\n").await;
