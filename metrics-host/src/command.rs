@@ -1,6 +1,6 @@
 //! The command of `proxy -- COMMAND…`: it is started, told where to listen, and ends with this process.
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, ensure};
 use proxy::Authority;
 use rustix::process::{Pid, Signal, kill_process_group};
 use std::{
@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    net::{TcpListener, TcpStream},
+    net::{TcpSocket, TcpStream},
     process::Child,
     signal::unix::{self, SignalKind},
     task::JoinSet,
@@ -47,10 +47,44 @@ pub(crate) struct Command {
     _passing: JoinSet<()>,
 }
 
-/// Returns an address on which nothing listens.
-pub(crate) async fn free_address() -> Result<SocketAddr> {
-    let listener = TcpListener::bind("127.0.0.1:0").await?;
-    Ok(listener.local_addr()?)
+/// A free address that nobody else is given before the command listens there.
+///
+/// A command takes a while to start. A port that is merely free may meanwhile become another process's, which would then
+/// be taken for the application. Linux gives a port that is bound away to nobody who asks for any, and lets servers that
+/// ask for it by number bind it too if both sides set `SO_REUSEADDR` (socket(7), `ip_autobind_reuse` of ip-sysctl).
+#[derive(Debug)]
+pub(crate) struct FreeAddress {
+    pub(crate) address: SocketAddr,
+    _bound: Option<TcpSocket>,
+}
+
+impl FreeAddress {
+    /// # Errors
+    /// Fails if no port is free.
+    pub(crate) fn find() -> Result<Self> {
+        let socket = TcpSocket::new_v4()?;
+        socket.set_reuseaddr(true)?;
+        socket.bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;
+        let address = socket.local_addr()?;
+        // Elsewhere two sockets cannot be bound to one address.
+        let bound = cfg!(target_os = "linux").then_some(socket);
+        Ok(Self {
+            address,
+            _bound: bound,
+        })
+    }
+}
+
+/// # Errors
+/// Fails if a server listens at an address that a command is to take.
+pub(crate) async fn ensure_free(address: (&str, u16)) -> Result<()> {
+    let (host, port) = address;
+    ensure!(
+        TcpStream::connect(address).await.is_err(),
+        "something listens on {host}:{port} already: end it, give the command another address with --upstream, or leave \
+         --upstream out to have a free one chosen"
+    );
+    Ok(())
 }
 
 impl Command {

@@ -2,7 +2,7 @@
 
 use crate::{
     args::ListenAddress,
-    command::{self, Command},
+    command::{self, Command, FreeAddress},
     config::{ConfigError, load_routes},
 };
 use anyhow::Result;
@@ -80,9 +80,12 @@ impl Proxied {
         applications: &ApplicationInfo,
     ) -> Result<Self> {
         let routes = load_routes(config.routes.as_deref())?;
-        let upstream = match config.upstream {
-            Some(upstream) => upstream,
-            None => command::free_address().await?.into(),
+        let (upstream, free) = match config.upstream {
+            Some(upstream) => (upstream, None),
+            None => {
+                let free = FreeAddress::find()?;
+                (free.address.into(), Some(free))
+            }
         };
         if leads_to(upstream.host_and_port(), own) {
             return Err(ConfigError::ProxyLoop { upstream }.into());
@@ -90,6 +93,9 @@ impl Proxied {
         let command = match config.command.as_slice() {
             [] => None,
             words => {
+                if free.is_none() {
+                    command::ensure_free(upstream.host_and_port()).await?;
+                }
                 let mut command = Command::start(words, &upstream)?;
                 command.until_it_listens(upstream.host_and_port()).await?;
                 Some(command)

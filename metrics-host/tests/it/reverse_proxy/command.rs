@@ -140,6 +140,33 @@ async fn a_command_that_does_not_start_is_named() {
 }
 
 #[tokio::test]
+async fn the_port_of_a_command_is_kept_until_it_listens() {
+    const SERVER: &str = r"
+import http.server, os, socket
+address = ('127.0.0.1', int(os.environ['PORT']))
+try:
+    socket.socket().bind(address)
+    raise SystemExit('anybody can take the port')
+except OSError:
+    http.server.HTTPServer(address, http.server.SimpleHTTPRequestHandler).serve_forever()
+";
+    let launch = stack::proxied().application(&["python3", "-c", SERVER]);
+    let host = launch.start().await.unwrap();
+    let reply = testkit::http::get(host.api(), "/").await.unwrap();
+    assert_eq!(reply.status, 200);
+}
+
+#[tokio::test]
+async fn a_stranger_is_not_taken_for_the_command() {
+    let stranger = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let upstream = format!("http://{}", stranger.local_addr().unwrap());
+    let launch = stack::proxied().args(&["--upstream", &upstream]);
+    let launch = launch.application(&["sleep", "60"]);
+    let (code, log) = launch.fail().await.unwrap();
+    assert!(code == 1 && log.contains("already: end it"), "{log}");
+}
+
+#[tokio::test]
 async fn a_proxy_needs_an_application_other_than_itself() {
     let (code, log) = stack::proxied().fail().await.unwrap();
     assert!(code == 2 && log.contains("--upstream <URL>"), "{log}");
