@@ -42,6 +42,7 @@ test-component: component ## check the component's imports against items-compone
 .PHONY: test-components
 test-components: setup ## build the components that only tests serve
 	tools/build-component.sh axum-component
+	tools/build-component.sh metrics-gateway
 	tools/build-component.sh misbehaving-component
 	tools/build-component.sh synchronous-component
 

@@ -1,19 +1,15 @@
 //! `add` and `remove`: the gateway's lines in a manifest, as a user changes it and as Spin takes it.
 
-use crate::{
-    client::get,
-    spin::Spin,
-    stack::{MISBEHAVING, binary, workspace},
-};
+mod under_spin;
+
+use crate::stack::{binary, workspace};
 use std::{
     fs,
     os::unix::fs::{PermissionsExt, symlink},
     path::{Path, PathBuf},
     process::{Command, Stdio},
-    sync::Arc,
 };
 use tempfile::TempDir;
-use testkit::host::require;
 
 /// The manifest of an application in a folder of its own.
 struct Application {
@@ -120,26 +116,4 @@ fn a_manifest_or_gateway_that_cannot_be_used_is_named() {
         said.contains("spin.toml: line 8: route = 7 is not known"),
         "{said}"
     );
-}
-
-#[tokio::test]
-async fn spin_sends_every_public_route_to_the_gateway() {
-    if Spin::version("the gateway's lines in a manifest").is_none() {
-        return;
-    }
-    // A component without the environment of the application's own stands for the gateway.
-    let stand_in = require(MISBEHAVING, "make test-components").unwrap();
-    let app = Application::new();
-    let args = ["add", "--yes", "--gateway", stand_in.to_str().unwrap()];
-    for (has_gateway, greeting) in [(false, "hello"), (true, "")] {
-        if has_gateway {
-            assert_eq!(run(app.folder.path(), &args).0, 0);
-        }
-        let state = Arc::new(tempfile::tempdir().unwrap());
-        let spin = Spin::serve(&app.manifest, &[], &state).await;
-        let reply = get(spin.api, "GET /environment?GREETING").await;
-        assert_eq!((reply.status.as_u16(), reply.text()), (200, greeting));
-        assert_eq!(get(spin.api, "GET /api/a/b").await.status, 200);
-        assert_eq!(get(spin.api, "GET /no/trigger").await.status, 404);
-    }
 }

@@ -54,6 +54,8 @@ const DECLARED_METHODS: [&str; 2] = ["GET", "POST"];
 #[derive(Clone)]
 pub struct Routes {
     catalogue: RouteCatalogue,
+    /// A routes file with the same routes.
+    text: String,
     /// The routes that take a method, by method.
     by_method: HashMap<&'static str, Router<Arc<str>>>,
     /// All routes.
@@ -77,6 +79,12 @@ impl Listed {
             None => true,
             Some(own) => own == method || (own == "GET" && method == "HEAD"),
         }
+    }
+
+    /// Returns its line in a routes file.
+    fn to_line(&self) -> String {
+        let method = self.method.unwrap_or("*");
+        format!("{method} {} {}\n", self.template.text, self.status)
     }
 }
 
@@ -121,7 +129,13 @@ impl Routes {
             by_method: by_method.collect(),
             any: router(listed.iter()),
             catalogue: catalogue(listed),
+            text: listed.iter().map(Listed::to_line).collect(),
         })
+    }
+
+    /// Returns a routes file with the same routes: a few lines instead of an OpenAPI document.
+    pub fn to_text(&self) -> &str {
+        &self.text
     }
 
     /// Returns the template of the route that a request has, if any. `path` has no query.
@@ -153,6 +167,7 @@ impl Default for Routes {
     fn default() -> Self {
         Self {
             catalogue: RouteCatalogue::default(),
+            text: String::new(),
             by_method: HashMap::new(),
             any: RouterBuilder::new().build(),
         }

@@ -26,6 +26,17 @@ fn declared(text: &str) -> Vec<(String, String, u16)> {
 }
 
 #[test]
+fn a_document_becomes_a_routes_file() {
+    let document = r#"{"openapi": "3.1.0", "paths": {"/orders/{id}": {"post": {"responses": {"201": {}}}, "get": {}}}}"#;
+    let text = Routes::parse(document).unwrap().to_text().to_owned();
+    let mut lines: Vec<_> = text.lines().collect();
+    lines.sort_unstable();
+    assert_eq!(lines, ["GET /orders/{id} 200", "POST /orders/{id} 201"]);
+    assert_eq!(Routes::parse("* /a # all").unwrap().to_text(), "* /a 200\n");
+    assert_eq!(Routes::parse(&text).unwrap().to_text(), text);
+}
+
+#[test]
 fn static_text_wins_over_parameters_and_these_over_catch_alls() {
     let file = "
         GET /orders/new

@@ -75,6 +75,8 @@ mod serve;
 mod transport;
 
 #[cfg(target_arch = "wasm32")]
+pub use report::Reporter;
+#[cfg(target_arch = "wasm32")]
 pub use serve::serve;
 pub use telemetry::{Route, RouteCatalogue, attribute};
 
