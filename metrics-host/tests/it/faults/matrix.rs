@@ -197,14 +197,16 @@ fn excess(one: &Counts, other: &Counts) -> u64 {
         .sum()
 }
 
-/// Returns request `index` of a mix that streams in one of four requests, writes in more, and panics in so many of a
-/// hundred, each of both components in turn.
+/// Returns request `index` of a mix that streams in one of four requests, reads and writes the store in most others, and
+/// panics in so many of a hundred, each of both components in turn.
 fn busy<const PANICS: usize>(index: usize) -> Planned {
     let id = index % 997;
-    match ((index * 37) % 100 < PANICS, index % 4) {
-        (true, 0 | 2) => (empty(request("GET /").header("x-fault", "panic")), "/"),
+    match ((index * 37) % 100 < PANICS, index % 16) {
+        (true, order) if order % 2 == 0 => {
+            (empty(request("GET /").header("x-fault", "panic")), "/")
+        }
         (true, _) => (empty(request("GET /panic")), "/panic"),
-        (_, 1) => (empty(request("GET /orders")), "/orders"),
+        (_, 1 | 5 | 9 | 13) => (empty(request("GET /orders")), "/orders"),
         (_, 3) => (empty(request(&format!("PUT /orders/{id}"))), "/orders/{id}"),
         _ => mixed(index),
     }
@@ -224,7 +226,11 @@ async fn count(way: Way, under: Under) {
     let mut rates = [0.0; 2];
     for connections in [16, 64] {
         for (share, plan) in PANICS {
-            let requests = length.requests / 4;
+            let (requests, on_slow_disk) = if length.full {
+                (4000, 1000)
+            } else {
+                (500, 100)
+            };
             let stand = Stand::start(way, under, &[]).await;
             let mut tally = drive(stand.api, connections, requests, plan).await;
             if share != 2 {
@@ -238,12 +244,11 @@ async fn count(way: Way, under: Under) {
             if !length.full && share != 5 {
                 continue;
             }
-            let requests = length.requests / 20;
             let stand = Stand::start(way, under, &slow).await;
             let mut tally = drive(stand.api, 1, 1, |_| write()).await;
             assert!(u128::from(tally.latencies.min()) >= SLOWNESS.as_nanos());
-            tally.merge(drive(stand.api, connections, requests, plan).await);
-            let panics = (requests * share / 100) as u64;
+            tally.merge(drive(stand.api, connections, on_slow_disk, plan).await);
+            let panics = (on_slow_disk * share / 100) as u64;
             let case = format!("{case}, slow disk");
             stand.check(length, &mut tally, panics, &case).await;
         }
