@@ -3,7 +3,7 @@
 use crate::Family;
 use prometheus::{
     Gauge, GaugeVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
-    core::Collector,
+    core::{Collector, Desc},
     process_collector::ProcessCollector,
     proto::{Metric, MetricFamily},
 };
@@ -43,6 +43,12 @@ impl Registry {
         gauge
     }
 
+    /// Registers an integer gauge without labels whose value is computed by `read` whenever it is collected.
+    pub fn gauge_func(&self, family: Family, read: impl Fn() -> i64 + Send + Sync + 'static) {
+        let gauge = IntGauge::with_opts(opts(family)).expect(VALID);
+        self.register(GaugeFunc { gauge, read });
+    }
+
     /// Registers an integer gauge with labels. A series appears when its label values are first used.
     pub fn gauge_vec(&self, family: Family) -> IntGaugeVec {
         let gauge = IntGaugeVec::new(opts(family), family.labels).expect(VALID);
@@ -78,6 +84,23 @@ impl Registry {
 
     fn register(&self, collector: impl Collector + 'static) {
         self.0.register(Box::new(collector)).expect(VALID);
+    }
+}
+
+/// A gauge that is computed when it is collected.
+struct GaugeFunc<F> {
+    gauge: IntGauge,
+    read: F,
+}
+
+impl<F: Fn() -> i64 + Send + Sync> Collector for GaugeFunc<F> {
+    fn desc(&self) -> Vec<&Desc> {
+        self.gauge.desc()
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        self.gauge.set((self.read)());
+        self.gauge.collect()
     }
 }
 

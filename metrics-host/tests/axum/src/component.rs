@@ -1,19 +1,23 @@
 //! Orders over HTTP.
 
+mod orders;
+
 use axum::{Router, extract::Path, http::StatusCode, routing::get};
 use request_telemetry::{self as telemetry, Route, RouteCatalogue};
 use spin_sdk::{
     http::{IntoResponse, Request},
     http_service,
 };
+use std::{env, sync::LazyLock};
 use tower_service::Service;
 
-static APP: telemetry::App = telemetry::App {
-    service: "shop",
+static APP: LazyLock<telemetry::App> = LazyLock::new(|| telemetry::App {
+    // Two applications of the tests have this component.
+    service: env::var("APPLICATION").map_or("shop", |name| name.leak()),
     version: env!("CARGO_PKG_VERSION"),
     component: "orders",
     catalogue,
-};
+});
 
 #[http_service]
 async fn handle(request: Request) -> impl IntoResponse {
@@ -27,7 +31,8 @@ async fn handle(request: Request) -> impl IntoResponse {
 fn router() -> Router {
     telemetry::routes(
         Router::new()
-            .route("/orders/{id}", get(read_order))
+            .route("/orders", get(orders::list))
+            .route("/orders/{id}", get(read_order).put(orders::write))
             .route("/panic", get(panic)),
     )
 }
