@@ -32,8 +32,10 @@
 
 mod error;
 mod list;
+#[cfg(feature = "openapi")]
 mod openapi;
 mod template;
+#[cfg(feature = "openapi")]
 #[cfg(test)]
 mod tests;
 
@@ -89,16 +91,13 @@ impl Listed {
 }
 
 impl Routes {
-    /// Reads a routes file, or an OpenAPI 3 document in JSON or YAML.
+    /// Reads a routes file, or, with the feature `openapi`, an OpenAPI 3 document in JSON or YAML.
     ///
     /// # Errors
     /// If the text is neither, or if two of its templates match the same paths. The error names the place.
     pub fn parse(text: &str) -> Result<Self, RoutesError> {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-        let listed = match openapi::is_document(text) {
-            true => openapi::parse(text)?,
-            false => list::parse(text)?,
-        };
+        let listed = listed(text)?;
         if listed.is_empty() {
             return Err(RoutesError::Empty);
         }
@@ -162,6 +161,17 @@ impl Routes {
         &self.catalogue
     }
 }
+
+#[cfg(feature = "openapi")]
+fn listed(text: &str) -> Result<Vec<Listed>, RoutesError> {
+    match openapi::is_document(text) {
+        true => openapi::parse(text),
+        false => list::parse(text),
+    }
+}
+
+#[cfg(not(feature = "openapi"))]
+use list::parse as listed;
 
 impl Default for Routes {
     fn default() -> Self {

@@ -2,7 +2,12 @@
 
 mod orders;
 
-use axum::{Router, extract::Path, http::StatusCode, routing::get};
+use axum::{
+    Router,
+    extract::Path,
+    http::{StatusCode, Uri},
+    routing::get,
+};
 use request_telemetry::{self as telemetry, Route, RouteCatalogue};
 use spin_sdk::{
     http::{IntoResponse, Request},
@@ -10,6 +15,9 @@ use spin_sdk::{
 };
 use std::{env, sync::LazyLock};
 use tower_service::Service;
+
+/// Paths beside the router.
+static BESIDE: telemetry::RouteList = telemetry::RouteList::new("GET /reports/{year}");
 
 static APP: LazyLock<telemetry::App> = LazyLock::new(|| telemetry::App {
     // Two applications of the tests have this component.
@@ -22,6 +30,8 @@ static APP: LazyLock<telemetry::App> = LazyLock::new(|| telemetry::App {
 #[http_service]
 async fn handle(request: Request) -> impl IntoResponse {
     telemetry::serve(&APP, request, async |request| {
+        // The router names only its own routes.
+        BESIDE.name(&request);
         let Ok(response) = router().call(request).await;
         response
     })
@@ -35,6 +45,7 @@ fn router() -> Router {
             .route("/orders/{id}", get(read_order).put(orders::write))
             .route("/panic", get(panic)),
     )
+    .fallback(beside)
 }
 
 async fn read_order(Path(id): Path<u64>) -> Result<String, StatusCode> {
@@ -43,6 +54,13 @@ async fn read_order(Path(id): Path<u64>) -> Result<String, StatusCode> {
         return Err(StatusCode::INTERNAL_SERVER_ERROR);
     }
     Ok(format!("order {id}"))
+}
+
+async fn beside(uri: Uri) -> Result<&'static str, StatusCode> {
+    match uri.path().strip_prefix("/reports/") {
+        Some(_) => Ok("a report"),
+        None => Err(StatusCode::NOT_FOUND),
+    }
 }
 
 async fn panic() {
