@@ -32,10 +32,8 @@ pub(crate) enum Command {
     Proxy(Box<ProxyArgs>),
     /// Receive telemetry over OTLP/HTTP from components that run elsewhere, such as under `spin up`
     Sidecar(Box<SidecarArgs>),
-    #[command(hide = true)]
     /// Add the gateway, which counts every request, to the manifest of a Spin application
     Add(AddArgs),
-    #[command(hide = true)]
     /// Take the gateway out of a manifest again
     Remove(ManifestArgs),
     /// Check whether a running metrics-host is ready: exit code 0 if so, 1 if not
