@@ -11,7 +11,7 @@ for platform in linux:{amd64,aarch64} macos:{amd64,aarch64}; do
   binary=$binaries/metrics-host-${platform/:/-}
   [ -f "$binary" ] || fail "expected $binary"
   if [[ $platform = linux:* ]]; then
-    # That of Spin's own binaries: where Spin starts, its plugin starts, too.
+    # Ubuntu 22.04, where Spin's own binaries are built, has it: the plugin starts where Spin does.
     newest=$(readelf --version-info --wide "$binary" | grep -o 'GLIBC_[0-9.]*' | sort --unique --version-sort | tail -n 1)
     printf '%s\n' "$newest" GLIBC_2.35 | sort --check=quiet --version-sort || fail "$binary needs $newest, expected GLIBC_2.35 at most"
   fi
