@@ -4,7 +4,6 @@ use crate::Family;
 use prometheus::{
     Gauge, GaugeVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
     core::{Collector, Desc},
-    process_collector::ProcessCollector,
     proto::{Metric, MetricFamily},
 };
 
@@ -15,10 +14,11 @@ pub struct Registry(prometheus::Registry);
 const VALID: &str = "names and labels are valid constants, each registered once";
 
 impl Registry {
-    /// Creates a registry with the metrics of this process (`process_*`).
+    /// Creates a registry with the metrics of this process (`process_*`); macOS has none.
     pub fn new() -> Self {
         let registry = Self(prometheus::Registry::new());
-        registry.register(ProcessCollector::for_self());
+        #[cfg(target_os = "linux")]
+        registry.register(prometheus::process_collector::ProcessCollector::for_self());
         registry
     }
 

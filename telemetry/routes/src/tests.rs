@@ -306,6 +306,34 @@ fn a_document_that_counts_nothing_else_is_read_too() {
 }
 
 #[test]
+fn merge_keys_of_yaml_add_what_a_map_does_not_have() {
+    let text = "
+openapi: 3.0.0
+x-read: &read { get: { responses: { 204: {} } }, head: {} }
+x-write: &write { <<: *read, put: {} }
+paths:
+  <<: { /merged: { get: {} } }
+  /a: { <<: *write, get: {} }
+  /b: { <<: [{ post: {} }, *read] }
+";
+    assert_eq!(
+        declared(text),
+        [
+            ("GET", "/a", 200),
+            ("HEAD", "/a", 200),
+            ("PUT", "/a", 200),
+            ("GET", "/b", 204),
+            ("HEAD", "/b", 200),
+            ("POST", "/b", 200),
+            ("GET", "/merged", 200),
+        ]
+        .map(|(method, route, status)| (method.into(), route.into(), status))
+    );
+    let said = error("openapi: 3.0.0\npaths: { /a: { <<: 7 } }");
+    assert!(said.contains("for merging"), "{said}");
+}
+
+#[test]
 fn an_unusable_document_names_the_path_the_value_and_the_way_out() {
     let paths = |paths: &str| format!("openapi: 3.0.3\npaths:\n{paths}");
     for (text, expected) in [
@@ -366,7 +394,7 @@ proptest! {
     }
 
     #[test]
-    fn any_document_is_read_or_refused(text in r#"(openapi: 3|paths:|\n|  |/a|/\{x\}|: |get|\{|\}|"|,|\$ref){0,20}"#) {
+    fn any_document_is_read_or_refused(text in r#"(openapi: 3|paths:|\n|  |/a|/\{x\}|: |get|<<|&a|\*a|\{|\}|"|,|\$ref){0,20}"#) {
         let _ = Routes::parse(&text);
     }
 }
