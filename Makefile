@@ -23,6 +23,10 @@ setup: ## install what a build needs beyond rustup: the pinned toolchain and the
 component: setup ## build the component that spin.toml names
 	tools/build-component.sh items-component
 
+.PHONY: gateway
+gateway: setup ## build the gateway component
+	tools/build-component.sh metrics-gateway
+
 .PHONY: build
 build: component ## build metrics-host and the component
 	cargo build --locked --release --workspace --bin metrics-host
@@ -40,9 +44,8 @@ test-component: component ## check the component's imports against items-compone
 	cargo test --locked --package items-component --test it -- artefact::
 
 .PHONY: test-components
-test-components: setup ## build the components that only tests serve
+test-components: gateway ## build the components that only tests serve, and the gateway
 	tools/build-component.sh axum-component
-	tools/build-component.sh metrics-gateway
 	tools/build-component.sh misbehaving-component
 	tools/build-component.sh synchronous-component
 

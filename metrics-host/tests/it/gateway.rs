@@ -2,7 +2,7 @@
 
 mod under_spin;
 
-use crate::stack::{binary, workspace};
+use crate::stack::{GATEWAY, binary, workspace};
 use std::{
     fs,
     os::unix::fs::{PermissionsExt, symlink},
@@ -10,6 +10,7 @@ use std::{
     process::{Command, Stdio},
 };
 use tempfile::TempDir;
+use testkit::host::require;
 
 /// The manifest of an application in a folder of its own.
 struct Application {
@@ -20,15 +21,17 @@ struct Application {
 
 impl Application {
     fn new() -> Self {
+        Self::of("metrics-host/tests/misbehaving/spin.toml")
+    }
+
+    /// Copies a manifest of the workspace.
+    fn of(manifest: &str) -> Self {
+        let source = workspace(manifest);
+        let before = fs::read_to_string(&source).unwrap();
+        let beside = source.parent().unwrap().to_str().unwrap();
+        let before = before.replace("source = \"", &format!("source = \"{beside}/"));
         let folder = tempfile::tempdir().unwrap();
         let manifest = folder.path().join("spin.toml");
-        let before =
-            fs::read_to_string(workspace("metrics-host/tests/misbehaving/spin.toml")).unwrap();
-        let components = workspace("target/wasm32-wasip2");
-        let before = before.replace(
-            "../../../target/wasm32-wasip2",
-            components.to_str().unwrap(),
-        );
         fs::write(&manifest, &before).unwrap();
         Self {
             folder,
@@ -40,6 +43,16 @@ impl Application {
     fn text(&self) -> String {
         fs::read_to_string(&self.manifest).unwrap()
     }
+}
+
+/// Copies a manifest of the workspace, and adds the gateway to it.
+pub(crate) fn behind_gateway(manifest: &str) -> (TempDir, PathBuf) {
+    let app = Application::of(manifest);
+    let gateway = require(GATEWAY, "make test-components").unwrap();
+    let args = ["add", "--yes", "--gateway", gateway.to_str().unwrap()];
+    let (code, _, said) = run(app.folder.path(), &args);
+    assert_eq!(code, 0, "{said}");
+    (app.folder, app.manifest)
 }
 
 /// Runs a command without a terminal; returns its exit code, what it printed and what it said.

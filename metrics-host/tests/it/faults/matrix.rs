@@ -7,6 +7,7 @@ use super::{
 };
 use crate::{
     client::{empty, json, request},
+    gateway::behind_gateway,
     scrape::Scrape,
     spin::Spin,
     stack::{self, Host, Launch, free_address, workspace},
@@ -14,6 +15,7 @@ use crate::{
 };
 use std::{
     net::SocketAddr,
+    path::Path,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -33,6 +35,8 @@ const INSTANCE_CONCURRENCY: u64 = 16;
 enum Way {
     /// A proxy in front of the application.
     Proxy,
+    /// The gateway component in front of the others, beside a sidecar.
+    Gateway,
     /// The library in the components, beside a sidecar.
     Library,
 }
@@ -63,7 +67,10 @@ pub(super) enum Application {
 
 impl Application {
     pub(super) async fn start(under: Under, manifest: &str, variables: Vec<Variable>) -> Self {
-        let manifest = workspace(manifest);
+        Self::of(under, &workspace(manifest), &variables).await
+    }
+
+    async fn of(under: Under, manifest: &Path, variables: &[Variable]) -> Self {
         match under {
             Under::Spin => {
                 let state = Arc::new(tempfile::tempdir().unwrap());
@@ -71,15 +78,15 @@ impl Application {
                     .iter()
                     .map(|(name, value)| (*name, value.as_str()));
                 let variables: Vec<_> = variables.collect();
-                Self::Spin(Spin::serve(&manifest, &variables, &state).await)
+                Self::Spin(Spin::serve(manifest, &variables, &state).await)
             }
             Under::Serve => {
                 let reuse = INSTANCE_REUSE.to_string();
                 let launch = stack::serve_axum()
                     .args(&QUIET)
                     .env("METRICS_HOST_INSTANCE_REUSE", &reuse)
-                    .manifest(&manifest);
-                Self::Serve(with(launch, &variables).start().await.unwrap())
+                    .manifest(manifest);
+                Self::Serve(with(launch, variables).start().await.unwrap())
             }
         }
     }
@@ -117,6 +124,18 @@ impl Stand {
                 let proxy = with(proxy, disk).start().await.unwrap();
                 (proxy.api(), application, proxy)
             }
+            Way::Gateway => {
+                let sidecar = with(sidecar_at(free_address()), disk);
+                let sidecar = sidecar.start().await.unwrap();
+                let (_folder, manifest) = behind_gateway(MANIFEST);
+                let own = [
+                    ("SPIN_VARIABLE_TELEMETRY", "inline".into()),
+                    ("SPIN_VARIABLE_METRICS_SIDECAR", sidecar.otlp().to_string()),
+                ];
+                let variables = [&own, disk].concat();
+                let application = Application::of(under, &manifest, &variables).await;
+                (application.api(), application, sidecar)
+            }
             Way::Library => {
                 let sidecar = with(sidecar_at(free_address()), disk);
                 let sidecar = sidecar.start().await.unwrap();
@@ -137,7 +156,7 @@ impl Stand {
     async fn settle(&self, tally: &mut Tally) -> Scrape {
         let (mut least, mut since) = (u64::MAX, Instant::now());
         loop {
-            if self.way == Way::Library {
+            if self.way != Way::Proxy {
                 // Brings along the batches in the outbox.
                 tally.merge(last_request(self.api).await);
             }
@@ -173,6 +192,10 @@ impl Stand {
         ));
         match self.way {
             Way::Proxy => compare(&self.counter, tally).await,
+            Way::Gateway => {
+                assert_nothing_is_reported_lost(&scrape);
+                assert_eq!(counts, seen);
+            }
             Way::Library => {
                 assert_nothing_is_reported_lost(&scrape);
                 // An instance that panics before it begins a request cannot count it.
@@ -269,6 +292,13 @@ fn write() -> Planned {
 async fn under_spin_the_proxy_counts_what_its_clients_saw() {
     if Spin::version("the proxy in front of Spin, through panics").is_some() {
         count(Way::Proxy, Under::Spin).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn under_spin_the_gateway_counts_what_its_clients_saw() {
+    if Spin::version("the gateway under Spin, through panics").is_some() {
+        count(Way::Gateway, Under::Spin).await;
     }
 }
 
