@@ -7,7 +7,7 @@ mod wasi;
 
 use crate::{
     database::{Database, DatabaseError, Session},
-    instance::{Component, HostState},
+    instance::HostState,
 };
 use rusqlite::types::Value;
 use std::sync::Arc;
@@ -42,10 +42,9 @@ pub(crate) async fn create(database: &Arc<Database>) -> anyhow::Result<()> {
 }
 
 impl KeyValueStore {
-    /// Opens a store; `None` if the component may not.
-    fn open(component: &Component, label: String) -> Option<Self> {
-        let allowed = component.key_value_stores.contains(&label);
-        let database = component.key_values.as_ref().filter(|_| allowed)?;
+    /// Opens a store; `None` if it is not among those that the component may open.
+    fn open(database: Option<&Arc<Database>>, allowed: &[String], label: String) -> Option<Self> {
+        let database = database.filter(|_| allowed.contains(&label))?;
         Some(Self::of(database, label))
     }
 
@@ -135,7 +134,9 @@ fn list(item: &str, count: usize) -> String {
 
 impl HostState {
     fn open_store(&mut self, label: String) -> Result<Option<Resource<KeyValueStore>>> {
-        let store = KeyValueStore::open(&self.component, label);
+        let component = &self.component;
+        let database = component.key_values.as_ref();
+        let store = KeyValueStore::open(database, &component.key_value_stores, label);
         Ok(store.map(|store| self.table.push(store)).transpose()?)
     }
 

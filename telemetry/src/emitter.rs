@@ -123,8 +123,8 @@ impl Emitter {
     }
 
     /// Returns a batch with the same key that reports the requests of `batch` as lost. The receiver has refused `batch`
-    /// itself, so it does not know the key.
-    pub fn lost(&self, batch: &FrozenBatch, now_unix_nanos: u64) -> FrozenBatch {
+    /// itself, so it does not know the key. The bytes are always the same, so they have no time.
+    pub fn lost(&self, batch: &FrozenBatch) -> FrozenBatch {
         let mut delta = Delta::default();
         delta.lost = batch.requests;
         let resource = Resource {
@@ -132,7 +132,7 @@ impl Emitter {
             ..self.resource.clone()
         };
         let key = batch.key.clone();
-        encode(&resource, key, &delta, now_unix_nanos, now_unix_nanos)
+        encode(&resource, key, &delta, 0, 0)
     }
 }
 
@@ -237,7 +237,7 @@ mod tests {
         let mut emitter = emitter();
         emitter.record(request());
         let refused = emitter.freeze(1).cloned().unwrap();
-        let report = emitter.lost(&refused, 2);
+        let report = emitter.lost(&refused);
         assert_eq!((&report.key, report.requests), (&refused.key, 1));
         assert_eq!(otlp::decode(&report.body).unwrap().delta.lost, 1);
     }

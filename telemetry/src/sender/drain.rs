@@ -2,12 +2,12 @@
 
 use super::{Attempt, Clock, Outbox, REJECTED, Sender, Transport, outbox};
 use crate::emitter::FrozenBatch;
-use std::time::Duration;
+use std::{future::poll_fn, task::Poll, time::Duration};
 
 /// An instance looks into the outbox at its first delivery, then at most this often.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// Entries that are claimed, and deleted, together. Others may drain at the same time, so they are not many.
-const DRAIN_AT_ONCE: usize = if cfg!(test) { 2 } else { 8 };
+/// Entries that are claimed, sent and deleted together. Others may drain at the same time, so they are not many.
+const DRAIN_AT_ONCE: usize = if cfg!(test) { 2 } else { 16 };
 /// Time after which the instance's own batches interrupt the draining.
 const DRAIN_TIME: Duration = Duration::from_secs(1);
 
@@ -42,11 +42,15 @@ impl<T: Transport, O: Outbox, C: Clock> Sender<T, O, C> {
             if keys.is_empty() {
                 break;
             }
-            let (settled, failed) = self.deliver_entries(self.claim(&keys)?).await?;
+            let batches = self.claim(&keys)?;
+            // At once, since an instance that panics now and then has little time.
+            let results = join_all(batches.iter().map(|batch| self.deliver_entry(batch))).await;
+            let done = batches.iter().zip(&results).filter(|(_, done)| **done);
+            let settled: Vec<_> = done.map(|(batch, _)| outbox::key_of(batch)).collect();
             self.outbox.delete(&settled)?;
             let mut state = self.state.borrow_mut();
             state.waiting = state.waiting.saturating_sub(settled.len());
-            if failed {
+            if results.contains(&false) {
                 state.backlog.clear();
             }
         }
@@ -117,43 +121,50 @@ impl<T: Transport, O: Outbox, C: Clock> Sender<T, O, C> {
         Ok(batches)
     }
 
-    /// Sends entries in turn. Returns the keys of those that are done, and whether an attempt failed.
-    async fn deliver_entries(
-        &self,
-        batches: Vec<FrozenBatch>,
-    ) -> Result<(Vec<String>, bool), String> {
-        let mut settled = Vec::new();
-        for batch in batches {
-            let delivered = match self.transport.send(&batch).await {
-                Attempt::Delivered => true,
-                Attempt::Rejected(reason) => {
-                    self.notice(REJECTED, Some(&batch), &reason);
-                    self.report_as_lost(&batch).await?
-                }
-                Attempt::Failed { .. } => false,
-            };
-            if !delivered {
-                return Ok((settled, true));
+    /// Sends an entry. Returns false if it has to wait.
+    async fn deliver_entry(&self, batch: &FrozenBatch) -> bool {
+        match self.transport.send(batch).await {
+            Attempt::Delivered => true,
+            Attempt::Rejected(reason) => {
+                self.notice(REJECTED, Some(batch), &reason);
+                self.report_as_lost(batch).await
             }
-            settled.push(outbox::key_of(&batch));
+            Attempt::Failed { .. } => false,
         }
-        Ok((settled, false))
     }
 
-    /// Puts a count of lost requests in the place of a rejected batch and sends it. Returns false if it has to wait.
-    async fn report_as_lost(&self, batch: &FrozenBatch) -> Result<bool, String> {
-        let now = self.clock.unix_nanos();
-        let lost = self.state.borrow().emitter.lost(batch, now);
-        // A second attempt must have the same bytes.
-        let value = outbox::value(Some(&self.home), &lost.body);
-        self.outbox.set(&[(outbox::key_of(&lost), value)])?;
+    /// Sends a count of lost requests for a rejected batch. Returns false if it has to wait. Another attempt, also one of
+    /// another instance, has the same bytes.
+    async fn report_as_lost(&self, batch: &FrozenBatch) -> bool {
+        let lost = self.state.borrow().emitter.lost(batch);
         match self.transport.send(&lost).await {
-            Attempt::Delivered => Ok(true),
+            Attempt::Delivered => true,
             Attempt::Rejected(reason) => {
                 self.notice("the report of this loss was refused", Some(&lost), &reason);
-                Ok(true)
+                true
             }
-            Attempt::Failed { .. } => Ok(false),
+            Attempt::Failed { .. } => false,
         }
     }
+}
+
+/// Awaits all of a few futures.
+async fn join_all<F: Future>(futures: impl Iterator<Item = F>) -> Vec<F::Output> {
+    let mut all: Vec<_> = futures.map(|future| (Box::pin(future), None)).collect();
+    poll_fn(|context| {
+        let mut pending = false;
+        for (future, output) in all.iter_mut().filter(|(_, output)| output.is_none()) {
+            match future.as_mut().poll(context) {
+                Poll::Ready(ready) => *output = Some(ready),
+                Poll::Pending => pending = true,
+            }
+        }
+        if pending {
+            Poll::Pending
+        } else {
+            Poll::Ready(())
+        }
+    })
+    .await;
+    all.into_iter().filter_map(|(_, output)| output).collect()
 }
