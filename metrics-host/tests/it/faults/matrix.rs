@@ -137,7 +137,7 @@ impl Stand {
     async fn settle(&self, tally: &mut Tally) -> Scrape {
         let (mut least, mut since) = (u64::MAX, Instant::now());
         loop {
-            if self.way == Way::Library {
+            if self.way != Way::Proxy {
                 // Brings along the batches in the outbox.
                 tally.merge(last_request(self.api).await);
             }
@@ -287,4 +287,34 @@ async fn under_serve_the_proxy_counts_what_its_clients_saw() {
 #[tokio::test(flavor = "multi_thread")]
 async fn under_serve_the_edge_counts_what_its_clients_saw_and_the_library_within_its_bound() {
     count(Way::Library, Under::Serve).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn under_spin_spans_alone_count_no_request_twice() {
+    if Spin::version("spans alone under load").is_none() {
+        return;
+    }
+    let length = Length::chosen();
+    let sidecar = sidecar_at(free_address()).start().await.unwrap();
+    let variables = vec![
+        ("SPIN_VARIABLE_TELEMETRY", "off".into()),
+        (
+            "OTEL_EXPORTER_OTLP_ENDPOINT",
+            format!("http://{}", sidecar.otlp()),
+        ),
+    ];
+    let application = Application::start(Under::Spin, MANIFEST, variables).await;
+    let requests = if length.full { 4000 } else { 500 };
+    let tally = drive(application.api(), 64, requests, busy::<5>).await;
+    // Spin exports every five seconds.
+    let all = Scrape::within(3 * PATIENCE, sidecar.metrics(), "all spans", |scrape| {
+        scrape.counted() >= tally.sent
+    });
+    _ = all.await;
+    let counted = Scrape::at_rest(sidecar.metrics()).await.total();
+    length.report(&format!(
+        "spans alone under Spin, 5 % panics, 64 connections: {} sent, {counted} counted",
+        tally.sent
+    ));
+    assert!(counted > 0 && counted <= tally.sent);
 }
