@@ -318,3 +318,33 @@ async fn under_serve_the_proxy_counts_what_its_clients_saw() {
 async fn under_serve_the_edge_counts_what_its_clients_saw_and_the_library_within_its_bound() {
     count(Way::Library, Under::Serve).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn under_spin_spans_alone_count_no_request_twice() {
+    if Spin::version("spans alone under load").is_none() {
+        return;
+    }
+    let length = Length::chosen();
+    let sidecar = sidecar_at(free_address()).start().await.unwrap();
+    let variables = vec![
+        ("SPIN_VARIABLE_TELEMETRY", "off".into()),
+        (
+            "OTEL_EXPORTER_OTLP_ENDPOINT",
+            format!("http://{}", sidecar.otlp()),
+        ),
+    ];
+    let application = Application::start(Under::Spin, MANIFEST, variables).await;
+    let requests = if length.full { 4000 } else { 500 };
+    let tally = drive(application.api(), 64, requests, busy::<5>).await;
+    // Spin exports every five seconds.
+    let all = Scrape::within(3 * PATIENCE, sidecar.metrics(), "all spans", |scrape| {
+        scrape.counted() >= tally.sent
+    });
+    _ = all.await;
+    let counted = Scrape::at_rest(sidecar.metrics()).await.total();
+    length.report(&format!(
+        "spans alone under Spin, 5 % panics, 64 connections: {} sent, {counted} counted",
+        tally.sent
+    ));
+    assert!(counted > 0 && counted <= tally.sent);
+}
