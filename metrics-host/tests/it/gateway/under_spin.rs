@@ -287,6 +287,49 @@ async fn a_component_that_does_not_answer_in_time_is_a_504() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_leaves_before_the_response_is_counted_once() {
+    let Some(counted) = Counted::start(&[], "").await else {
+        return;
+    };
+    let leaving = Raw::request(counted.spin.api, "GET /sleep?300").await;
+    drop(leaving);
+    let counts = counted.counts(1).await.requests();
+    println!("{counts:?}");
+    assert_eq!(counts.total(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn counts_wait_while_the_sidecar_is_away() {
+    let Some(counted) = Counted::start(&[], "").await else {
+        return;
+    };
+    let (address, state) = (
+        counted.sidecar.otlp().to_string(),
+        counted.sidecar.state.clone(),
+    );
+    counted.sidecar.kill();
+    let request = "GET /api/a HTTP/1.1\r\n\r\n";
+    for _ in 0..30 {
+        assert!(answer(counted.spin.api, request).await.contains("fine"));
+    }
+    let sidecar = stack::sidecar().otlp_listen(&address).state(&state);
+    let sidecar = sidecar.start().await.unwrap();
+    // The next request brings the outbox along, or finds the counts still in the instance.
+    let mut sent = 30;
+    let all = Wait::up_to(Duration::from_secs(30)).every(Duration::from_secs(1));
+    let all = all.until("all requests", async || {
+        answer(counted.spin.api, request).await;
+        sent += 1;
+        let scrape = Scrape::at_rest(sidecar.metrics()).await;
+        Ok(Seen::some(
+            (scrape.total() == sent).then_some(()),
+            scrape.total().to_string(),
+        ))
+    });
+    all.await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_variable_that_is_wrong_is_named_in_the_log() {
     let Some(counted) = Counted::start(&[], "timeout = \"soon\"").await else {
         return;
