@@ -160,6 +160,9 @@ impl Body for ProxyBody {
         {
             connection.drive(cx);
             frame = Pin::new(&mut this.incoming).poll_frame(cx);
+            if frame.is_pending() {
+                connection.acknowledge();
+            }
         }
         if frame.is_ready() {
             this.silence = None;

@@ -1,7 +1,10 @@
 //! One connection to the application. The task of a request drives it, so that a request that is dropped ends its
 //! connection at once. Between requests nobody drives it.
 
-use crate::{socket::Socket, upload::Upload};
+use crate::{
+    socket::{Socket, SocketStream},
+    upload::Upload,
+};
 use http::{Request, Response};
 use hyper::{
     body::Incoming,
@@ -43,11 +46,11 @@ pub(crate) struct ExchangeError {
 }
 
 impl Connection {
-    pub(crate) async fn new(socket: Socket) -> hyper::Result<Self> {
+    pub(crate) async fn new(socket: Socket, stream: SocketStream) -> hyper::Result<Self> {
         let (sender, driver) = http1::Builder::new()
             .max_buf_size(MAX_HEAD)
             .max_headers(MAX_FIELDS)
-            .handshake(TokioIo::new(socket.clone()))
+            .handshake(TokioIo::new(stream))
             .await?;
         Ok(Self {
             socket,
@@ -57,9 +60,14 @@ impl Connection {
         })
     }
 
-    /// Returns whether another request may be sent.
+    /// Returns whether another request may be sent, as far as hyper knows.
+    fn is_ready(&self) -> bool {
+        self.driver.is_some() && self.sender.is_ready()
+    }
+
+    /// Returns whether another request may be sent now.
     pub(crate) fn is_usable(&self) -> bool {
-        self.driver.is_some() && self.sender.is_ready() && self.socket.is_silent()
+        self.is_ready() && self.socket.is_silent()
     }
 
     /// Sends a request and waits for the head of its response.
@@ -70,7 +78,11 @@ impl Connection {
         let mut response = pin!(self.sender.try_send_request(request));
         let response = poll_fn(|cx| {
             self.drive(cx);
-            response.as_mut().poll(cx)
+            let response = response.as_mut().poll(cx);
+            if response.is_pending() {
+                self.socket.acknowledge();
+            }
+            response
         });
         match response.await {
             Ok(response) => Ok((response, self)),
@@ -89,8 +101,14 @@ impl Connection {
         }
     }
 
+    /// Acknowledges the part of a response that has arrived.
+    pub(crate) fn acknowledge(&self) {
+        self.socket.acknowledge();
+    }
+
     /// Drives the connection to its end, after a change of protocols.
     pub(crate) async fn finish(mut self) {
+        self.socket.acknowledge_always();
         poll_fn(|cx| {
             self.drive(cx);
             match self.driver {
@@ -101,11 +119,11 @@ impl Connection {
         .await;
     }
 
-    /// Notes that a response has ended, and returns whether another request may be sent.
+    /// Notes that a response has ended, and returns whether the connection can be kept.
     pub(crate) fn rest(&mut self) -> bool {
         self.drive(&mut Context::from_waker(Waker::noop()));
         self.idle_since = Instant::now();
-        self.is_usable()
+        self.is_ready()
     }
 }
 

@@ -162,8 +162,9 @@ impl Pool {
         let unreachable =
             |error: io::Error| Failure::Unreachable(format!("{}: {error}", self.application));
         let stream = TcpStream::connect(self.application.host_and_port());
-        let socket = Socket::new(stream.await.map_err(unreachable)?).map_err(unreachable)?;
-        let connection = Connection::new(socket).await;
+        let opened = stream.await.and_then(Socket::new);
+        let (socket, stream) = opened.map_err(unreachable)?;
+        let connection = Connection::new(socket, stream).await;
         connection.map_err(|error| Failure::Unreachable(connection::describe(&error)))
     }
 }
