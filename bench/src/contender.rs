@@ -1,15 +1,18 @@
 //! Contenders that run, and the load they get.
 
+mod between;
 mod kind;
 
+pub use between::Between;
 pub use kind::*;
 
 use crate::{
     setup::Setup,
+    usage::{Cpu, cpu_time},
     workload::{ROWS, Workload},
 };
 use anyhow::{Context, Result, ensure};
-use std::{cell::Cell, fs, net::SocketAddr, sync::Arc, time::Duration};
+use std::{cell::Cell, fs, net::SocketAddr, process, sync::Arc, time::Duration};
 use tempfile::TempDir;
 use testkit::{
     host::Host,
@@ -28,13 +31,25 @@ pub struct Contender {
     pub kind: Kind,
     /// Process of the contender.
     pub process: Process,
+    /// Process in front of it.
+    front: Option<Process>,
     address: SocketAddr,
     /// Time from its start to its first answer.
     pub first_answer: Duration,
     /// Answers with an unexpected status so far.
     unexpected: Cell<u64>,
     scratch: Arc<TempDir>,
-    _sidecar: Option<Host>,
+    sidecar: Option<Host>,
+}
+
+/// Results of a load, and what it cost.
+pub struct Measured {
+    /// Results of the load.
+    pub tally: Tally,
+    /// CPU time of the contender's processes: the host, the program in front of it, the sidecar.
+    pub cpu: Duration,
+    /// Share of the machine's CPU time that neither they nor the load generator used.
+    pub others: f64,
 }
 
 /// The contenders of a part.
@@ -75,6 +90,37 @@ impl Contender {
             tally.problem
         );
         Ok(tally)
+    }
+
+    /// Sends it requests as [`Self::load`] does, and measures what they cost.
+    ///
+    /// # Errors
+    /// If it leaves a request unanswered, or gives too many unexpected answers.
+    pub async fn measure(
+        &self,
+        workload: Workload,
+        connections: usize,
+        time: Duration,
+    ) -> Result<Measured> {
+        let machine = Cpu::now()?;
+        let (before, own) = (self.cpu_time()?, cpu_time(process::id())?);
+        let tally = self.load(workload, connections, None, time).await?;
+        let cpu = self.cpu_time()? - before;
+        let own = cpu_time(process::id())? - own;
+        let (busy, all) = machine.since()?;
+        let others = busy.saturating_sub(cpu + own).as_secs_f64() / all.as_secs_f64();
+        Ok(Measured { tally, cpu, others })
+    }
+
+    /// Returns the CPU time of its processes so far.
+    fn cpu_time(&self) -> Result<Duration> {
+        let sidecar = self.sidecar.as_ref().map(|sidecar| &sidecar.process);
+        let processes = [Some(&self.process), self.front.as_ref(), sidecar];
+        processes
+            .into_iter()
+            .flatten()
+            .map(|process| cpu_time(process.pid()))
+            .sum()
     }
 
     /// Describes how durable an item is once its creation was answered.
@@ -130,7 +176,7 @@ impl Roster {
     }
 
     /// Measures the throughput at saturation in interleaved rounds, after one that warms up. Calls `push` with the name
-    /// of the contender, the index of the connections, the workload and the requests per second.
+    /// of the contender, the index of the connections, the workload and the results.
     ///
     /// # Errors
     /// If a contender leaves a request unanswered, or gives too many unexpected answers.
@@ -140,7 +186,7 @@ impl Roster {
         time: Duration,
         connections: &[usize],
         workloads: &[Workload],
-        mut push: impl FnMut(&'static str, usize, Workload, f64),
+        mut push: impl FnMut(&'static str, usize, Workload, Measured),
     ) -> Result<()> {
         for round in 0..=rounds {
             eprintln!("throughput: round {round} of {rounds}");
@@ -151,9 +197,9 @@ impl Roster {
                         if workload != Workload::Show && !contender.kind.has_items {
                             continue;
                         }
-                        let tally = contender.load(workload, *connections, None, time).await?;
+                        let measured = contender.measure(workload, *connections, time).await?;
                         if round > 0 {
-                            push(contender.kind.name, index, workload, tally.rate());
+                            push(contender.kind.name, index, workload, measured);
                         }
                     }
                 }

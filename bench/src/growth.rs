@@ -1,7 +1,7 @@
 //! Part `growth`: throughput over connections, and over stored items.
 
 use crate::{
-    contender::{EMBEDDED, FLASK, Kind, NATIVE, Roster, SPIN},
+    contender::{EMBEDDED, FLASK, Kind, Measured, NATIVE, Roster, SPIN},
     items::plural,
     report::{Figure, Goal, Report, Table},
     setup::Setup,
@@ -29,8 +29,8 @@ pub async fn measure(setup: &Setup) -> Result<Report> {
     let roster = Roster::start(setup, &OVER_CONNECTIONS).await?;
     let mut table = Table::new("`GET /`, requests/s", 0);
     table.bars = true;
-    let push = |name: &str, index: usize, _, rate| {
-        table.push(name, &CONNECTIONS[index].to_string(), rate);
+    let push = |name: &str, index: usize, _, measured: Measured| {
+        table.push(name, &CONNECTIONS[index].to_string(), measured.tally.rate());
     };
     let workloads = [Workload::Show];
     roster

@@ -35,8 +35,8 @@ pub async fn measure(setup: &Setup) -> Result<Report> {
     let title = |connections| format!("requests/s, {}", plural(connections));
     let mut tables = CONNECTIONS.map(|connections| Table::new(title(connections), 0));
     tables[GOALS].bars = true;
-    let push = |name: &str, index: usize, workload: Workload, rate| {
-        tables[index].push(name, workload.name(), rate);
+    let push = |name: &str, index: usize, workload: Workload, measured: Measured| {
+        tables[index].push(name, workload.name(), measured.tally.rate());
     };
     roster
         .saturate(rounds, time, &CONNECTIONS, &Workload::ALL, push)
@@ -58,7 +58,7 @@ pub async fn measure(setup: &Setup) -> Result<Report> {
     let flask = [Workload::Show, Workload::List].map(|read| figure(read, FLASK, 8.0));
     let tables = tables
         .iter()
-        .flat_map(|table| [table.clone(), to_native(table)]);
+        .flat_map(|table| [table.clone(), table.against(|_| NATIVE.name, "native")]);
     Ok(Report {
         method: format!(
             "Throughput at saturation, {rounds} rounds of {} s each, {}, load generator on the same machine.",
@@ -69,19 +69,6 @@ pub async fn measure(setup: &Setup) -> Result<Report> {
         figures: [&native[..], &spin, &quick_ack, &flask].concat(),
         tables: tables.collect(),
     })
-}
-
-/// Returns the table as ratios to the native reference.
-fn to_native(table: &Table) -> Table {
-    let mut ratios = Table::new(format!("against native, {}", table.title), 2);
-    for (name, _) in &table.rows {
-        for column in table.columns.iter().filter(|_| name != NATIVE.name) {
-            for ratio in table.ratios([name, column], [NATIVE.name, column]) {
-                ratios.push(name, column, ratio);
-            }
-        }
-    }
-    ratios
 }
 
 /// Returns a number of connections as text.

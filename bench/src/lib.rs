@@ -1,10 +1,11 @@
 //! Benchmark of metrics-host: contenders as processes, clients that load them, reports.
 //!
-//! A part of the benchmark ([`items`], [`latency`], [`overhead`], [`startup`], [`memory`], [`growth`], [`ingest`],
-//! [`scrape`]) is a function from a [`setup`] to a [`report`]. The binary `bench` runs the parts, and the binary `soak`
+//! A part of the benchmark ([`items`], [`latency`], [`overhead`], [`counting`], [`startup`], [`memory`], [`growth`],
+//! [`ingest`], [`scrape`]) is a function from a [`setup`] to a [`report`]. The binary `bench` runs the parts, and the binary `soak`
 //! uses the same servers and clients. The binary `instructions` counts the instructions of hot paths.
 
 pub mod contender;
+pub mod counting;
 pub mod growth;
 pub mod ingest;
 pub mod items;
@@ -20,6 +21,6 @@ pub mod usage;
 pub mod workload;
 
 /// The parts in the order of the page.
-pub const PARTS: [&str; 8] = [
-    "items", "latency", "overhead", "startup", "memory", "growth", "ingest", "scrape",
+pub const PARTS: [&str; 9] = [
+    "items", "latency", "overhead", "counting", "startup", "memory", "growth", "ingest", "scrape",
 ];

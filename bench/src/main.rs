@@ -2,7 +2,7 @@
 
 use anyhow::{Result, bail};
 use bench::{
-    PARTS, growth, ingest, items, latency, memory, overhead,
+    PARTS, counting, growth, ingest, items, latency, memory, overhead,
     report::{self, Report},
     scrape,
     setup::Setup,
@@ -36,6 +36,7 @@ async fn measure(part: &str, setup: &Setup) -> Result<Report> {
         "items" => items::measure(setup).await,
         "latency" => latency::measure(setup).await,
         "overhead" => overhead::measure(setup).await,
+        "counting" => counting::measure(setup).await,
         "startup" => startup::measure(setup).await,
         "memory" => memory::measure(setup).await,
         "growth" => growth::measure(setup).await,

@@ -1,7 +1,7 @@
 //! Part `overhead`: cost of telemetry, in more and shorter rounds, because the difference is small.
 
 use crate::{
-    contender::{EMBEDDED, Kind, OFF, OTLP, Roster},
+    contender::{EMBEDDED, Kind, Measured, OFF, OTLP, Roster},
     report::{Figure, Goal, Report, Table},
     setup::Setup,
     workload::Workload,
@@ -21,7 +21,9 @@ pub async fn measure(setup: &Setup) -> Result<Report> {
     let time = setup.time(0.6);
     let roster = Roster::start(setup, &KINDS).await?;
     let mut table = Table::new(format!("requests/s, {CONNECTIONS} connections"), 0);
-    let push = |name: &str, _, workload: Workload, rate| table.push(name, workload.name(), rate);
+    let push = |name: &str, _, workload: Workload, measured: Measured| {
+        table.push(name, workload.name(), measured.tally.rate());
+    };
     roster
         .saturate(rounds, time, &[CONNECTIONS], &WORKLOADS, push)
         .await?;

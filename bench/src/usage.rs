@@ -1,7 +1,8 @@
-//! Memory and descriptors of processes, as Linux reports them.
+//! Memory, descriptors and CPU time of processes, as Linux reports them.
 
 use anyhow::{Context, Result};
-use procfs::process::Process;
+use procfs::{CurrentSI, KernelStats, process::Process};
+use std::time::Duration;
 
 /// Resources of a process at one moment.
 #[derive(Clone, Copy, Debug, Default)]
@@ -45,6 +46,54 @@ pub fn resident_mib(pid: u32) -> Result<f64> {
         .sum()
 }
 
+/// Returns the CPU time of a process and all its descendants so far, to the hundredth of a second.
+///
+/// # Errors
+/// If there is no such process.
+pub fn cpu_time(pid: u32) -> Result<Duration> {
+    let ticks = tree(pid).into_iter().map(|pid| {
+        let stat = Process::new(pid.try_into()?)?.stat()?;
+        Ok(stat.utime + stat.stime)
+    });
+    Ok(of_ticks(ticks.sum::<Result<u64>>()?))
+}
+
+/// CPU time of the whole machine at one moment.
+pub struct Cpu {
+    busy: u64,
+    all: u64,
+}
+
+impl Cpu {
+    /// Reads it.
+    ///
+    /// # Errors
+    /// If the system does not say.
+    pub fn now() -> Result<Self> {
+        let total = KernelStats::current()?.total;
+        let [irq, softirq, steal, waits] =
+            [total.irq, total.softirq, total.steal, total.iowait].map(Option::unwrap_or_default);
+        let busy = total.user + total.nice + total.system + irq + softirq + steal;
+        Ok(Self {
+            busy,
+            all: busy + total.idle + waits,
+        })
+    }
+
+    /// Returns the busy time of all CPUs since then, and their whole time.
+    ///
+    /// # Errors
+    /// If the system does not say.
+    pub fn since(&self) -> Result<(Duration, Duration)> {
+        let now = Self::now()?;
+        Ok((of_ticks(now.busy - self.busy), of_ticks(now.all - self.all)))
+    }
+}
+
+fn of_ticks(ticks: u64) -> Duration {
+    Duration::from_secs_f64(ticks as f64 / procfs::ticks_per_second() as f64)
+}
+
 /// Returns a process and all its descendants.
 fn tree(pid: u32) -> Vec<u32> {
     let tasks = Process::new(pid as i32).and_then(|process| process.tasks());
@@ -62,6 +111,15 @@ fn tree(pid: u32) -> Vec<u32> {
 mod tests {
     use super::*;
     use std::process::{self, Command};
+
+    #[test]
+    fn the_cpu_time_of_a_process_that_works_is_part_of_that_of_the_machine() {
+        let (machine, before) = (Cpu::now().unwrap(), cpu_time(process::id()).unwrap());
+        while cpu_time(process::id()).unwrap() < before + Duration::from_millis(100) {}
+        let (busy, all) = machine.since().unwrap();
+        // Both are read in whole ticks.
+        assert!(busy >= Duration::from_millis(80) && all >= busy);
+    }
 
     #[test]
     fn the_memory_of_a_child_is_included() {

@@ -1,6 +1,6 @@
 //! Ways to serve the items API, and how each is started.
 
-use super::Contender;
+use super::{Between, Contender};
 use crate::{
     setup::{Setup, output},
     workload::ROWS,
@@ -8,6 +8,7 @@ use crate::{
 use anyhow::{Context, Result, ensure};
 use std::{
     cell::Cell,
+    path::Path,
     process::Command,
     sync::Arc,
     time::{Duration, Instant},
@@ -21,14 +22,14 @@ use testkit::{
 };
 
 /// Longest start.
-const START: Duration = Duration::from_secs(60);
+pub(super) const LISTENS: Duration = Duration::from_secs(60);
 /// Interval of the requests until the first answer.
 const POLL: Duration = Duration::from_millis(1);
 /// The release line of Wasmtime that the embedded host is built on.
 const WASMTIME: &str = "wasmtime 48.";
 
 /// A way to serve items. In its command and environment, `{api}` stands for the address, `{bin}` for the directory of the
-/// programs, `{state}` for the scratch directory and `{flask}` for the Python environment.
+/// programs, `{state}` for the scratch directory, `{manifest}` for the manifest and `{flask}` for the Python environment.
 #[derive(Clone, Copy, Debug)]
 pub struct Kind {
     /// The name in tables.
@@ -45,6 +46,8 @@ pub struct Kind {
     has_sidecar: bool,
     /// The client acknowledges what arrives at once.
     pub quick_ack: bool,
+    /// What stands between the client and the application.
+    between: Between,
 }
 
 /// axum, rusqlite and prometheus.
@@ -57,12 +60,13 @@ pub const NATIVE: Kind = Kind {
     is_optional: false,
     has_sidecar: false,
     quick_ack: false,
+    between: Between::Nothing,
 };
 /// metrics-host with the component and inline telemetry, as it is meant to be used.
 pub const EMBEDDED: Kind = Kind {
     name: "embedded",
     command: "{bin}/metrics-host serve --listen {api} --metrics-listen 127.0.0.1:0 --otlp-listen 127.0.0.1:0 \
-        --log-level off --state-dir {state}/state",
+        --log-level off --manifest {manifest} --state-dir {state}/state",
     env: &[["SPIN_VARIABLE_TELEMETRY", "inline"]],
     database: Some("state/default.sqlite"),
     ..NATIVE
@@ -83,7 +87,9 @@ pub const OTLP: Kind = Kind {
 /// metrics-host with a component that has no store.
 pub const STORELESS: Kind = Kind {
     name: "embedded, no store",
-    env: &[["METRICS_HOST_MANIFEST", "bench/storeless.toml"]],
+    command: "{bin}/metrics-host serve --listen {api} --metrics-listen 127.0.0.1:0 --otlp-listen 127.0.0.1:0 \
+        --log-level off --manifest bench/storeless.toml --state-dir {state}/state",
+    env: &[],
     database: None,
     has_items: false,
     ..EMBEDDED
@@ -100,7 +106,7 @@ pub const WASMTIME_SERVE: Kind = Kind {
 /// `spin up` with the component and a sidecar.
 pub const SPIN: Kind = Kind {
     name: "spin up",
-    command: "spin up --quiet --listen {api} --from spin.toml --state-dir {state} --log-dir {state}/logs",
+    command: "spin up --quiet --listen {api} --from {manifest} --state-dir {state} --log-dir {state}/logs",
     // Spin keeps compiled code in the user's cache.
     env: &[["XDG_CACHE_HOME", "{state}/cache"]],
     database: Some("sqlite_db.db"),
@@ -112,6 +118,75 @@ pub const SPIN_QUICK_ACK: Kind = Kind {
     name: "spin up, TCP_QUICKACK",
     quick_ack: true,
     ..SPIN
+};
+/// `spin up` with a component that reports nothing.
+pub const SPIN_BARE: Kind = Kind {
+    name: "Spin, uncounted",
+    env: &[
+        ["XDG_CACHE_HOME", "{state}/cache"],
+        ["SPIN_VARIABLE_TELEMETRY", "off"],
+    ],
+    has_sidecar: false,
+    ..SPIN
+};
+/// The library in the component, with a sidecar.
+pub const SPIN_LIBRARY: Kind = Kind {
+    name: "Spin, library",
+    ..SPIN
+};
+/// The proxy in front of Spin.
+pub const SPIN_PROXY: Kind = Kind {
+    name: "Spin, proxy",
+    between: Between::Proxy,
+    ..SPIN_BARE
+};
+/// The gateway component in front of the application, in the same Spin, with a sidecar.
+pub const SPIN_GATEWAY: Kind = Kind {
+    name: "Spin, gateway",
+    between: Between::Gateway,
+    has_sidecar: true,
+    ..SPIN_BARE
+};
+/// nginx in front of Spin.
+pub const SPIN_NGINX: Kind = Kind {
+    name: "Spin, nginx (uncounted)",
+    between: Between::Nginx,
+    ..SPIN_BARE
+};
+/// HAProxy in front of Spin.
+pub const SPIN_HAPROXY: Kind = Kind {
+    name: "Spin, HAProxy (uncounted)",
+    between: Between::Haproxy,
+    ..SPIN_BARE
+};
+/// `serve` with a component that reports nothing: counted at the edge, as for any application.
+pub const SERVE_EDGE: Kind = Kind {
+    name: "serve, edge alone",
+    ..OFF
+};
+/// `serve` with a component that names its routes in response headers.
+pub const SERVE_INLINE: Kind = Kind {
+    name: "serve, edge and headers",
+    ..EMBEDDED
+};
+/// `serve` with the library in the component, and a sidecar.
+pub const SERVE_LIBRARY: Kind = Kind {
+    name: "serve, library",
+    ..OTLP
+};
+/// The proxy in front of `serve`.
+pub const SERVE_PROXY: Kind = Kind {
+    name: "serve, proxy",
+    between: Between::Proxy,
+    ..OFF
+};
+/// The gateway component in front of the application, in the same `serve`, with a sidecar.
+pub const SERVE_GATEWAY: Kind = Kind {
+    name: "serve, gateway",
+    between: Between::Gateway,
+    is_optional: true,
+    has_sidecar: true,
+    ..OFF
 };
 /// The shape of the Flask service that this project replaces.
 pub const FLASK: Kind = Kind {
@@ -128,37 +203,55 @@ impl Kind {
     /// # Errors
     /// If this machine lacks it, or it does not start.
     pub async fn start(self, setup: &Setup, scratch: &Arc<TempDir>) -> Result<Contender> {
-        let address = port::free()?;
-        let mut command = self.command(setup, scratch, &address.to_string())?;
+        let application = port::free()?;
+        let manifest = self.between.manifest(setup, scratch.path())?;
+        let mut command = self.command(setup, scratch, &application.to_string(), &manifest)?;
         let sidecar = if self.has_sidecar {
             let sidecar = setup.sidecar().await?;
-            command.env("SPIN_VARIABLE_TELEMETRY_HOST", sidecar.otlp().to_string());
+            // The library's variable, and the gateway's.
+            for variable in [
+                "SPIN_VARIABLE_TELEMETRY_HOST",
+                "SPIN_VARIABLE_METRICS_SIDECAR",
+            ] {
+                command.env(variable, sidecar.otlp().to_string());
+            }
             Some(sidecar)
         } else {
             None
         };
         let started = Instant::now();
         let mut process = Process::start(command)?;
-        let wait = Wait::up_to(START).every(POLL);
+        let wait = Wait::up_to(LISTENS).every(POLL);
         let answer = process.until(wait, "GET /", async || {
-            let status = http::get(address, "/").await?.status;
+            let status = http::get(application, "/").await?.status;
             Ok(Seen::when(status == 200, status))
         });
         answer.await?;
+        let first_answer = started.elapsed();
+        let between = self.between.start(setup, scratch.path(), application);
+        let (front, address) = match between.await? {
+            Some((process, address)) => (Some(process), address),
+            None => (None, application),
+        };
         Ok(Contender {
             kind: self,
             address,
-            first_answer: started.elapsed(),
+            first_answer,
             process,
+            front,
             unexpected: Cell::default(),
             scratch: Arc::clone(scratch),
-            _sidecar: sidecar,
+            sidecar,
         })
     }
 
-    fn command(self, setup: &Setup, scratch: &TempDir, api: &str) -> Result<Command> {
-        let [binaries, state] =
-            [&setup.binaries, scratch.path()].map(|path| path.to_string_lossy());
+    fn command(
+        self,
+        setup: &Setup,
+        scratch: &TempDir,
+        api: &str,
+        manifest: &str,
+    ) -> Result<Command> {
         let flask = if self.command.contains("{flask}") {
             // Installs what is missing.
             output(&mut Command::new("tools/bench-flask.sh"))?
@@ -173,8 +266,10 @@ impl Kind {
             );
         }
         let fill = |word: &str| {
-            let word = word.replace("{api}", api).replace("{bin}", &binaries);
-            word.replace("{state}", &state).replace("{flask}", &flask)
+            let word = word
+                .replace("{manifest}", manifest)
+                .replace("{flask}", &flask);
+            fill(&word, setup, scratch.path(), api)
         };
         let mut words = self.command.split_whitespace().map(fill);
         let mut command = Command::new(words.next().context("a command names its program")?);
@@ -186,4 +281,11 @@ impl Kind {
             .current_dir(root());
         Ok(command)
     }
+}
+
+/// Fills in the words that every command and configuration may use.
+pub(super) fn fill(text: &str, setup: &Setup, scratch: &Path, api: &str) -> String {
+    let [binaries, state] = [setup.binaries.as_path(), scratch].map(Path::to_string_lossy);
+    let text = text.replace("{api}", api).replace("{bin}", &binaries);
+    text.replace("{state}", &state)
 }

@@ -64,6 +64,20 @@ impl Table {
         of.iter().zip(to).map(|(of, to)| of / to).collect()
     }
 
+    /// Returns the table as ratios to the row that `base` names for each row. The title begins with `against` and `what`.
+    pub fn against(&self, base: impl Fn(&str) -> &'static str, what: &str) -> Self {
+        let mut ratios = Self::new(format!("against {what}, {}", self.title), 2);
+        for (name, _) in &self.rows {
+            let base = base(name);
+            for column in self.columns.iter().filter(|_| name != base) {
+                for ratio in self.ratios([name, column], [base, column]) {
+                    ratios.push(name, column, ratio);
+                }
+            }
+        }
+        ratios
+    }
+
     /// Draws a group of bars for each column, each at its own scale: durable writes are far from reads.
     fn draw_bars(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "\n```text")?;
