@@ -13,12 +13,14 @@ use crate::{
     scrape::Scrape,
     stack::{self, Host},
 };
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use testkit::{counts::Counts, host::Launch};
 use tokio::{net::TcpListener, time::timeout};
 
 /// Longest wait for a connection.
 const WAIT: Duration = Duration::from_secs(20);
+/// Longest median of answers that no delayed acknowledgement holds up.
+const PROMPT: Duration = Duration::from_millis(25);
 /// A request without surprises.
 const GET: &str = "GET /a HTTP/1.1\r\nhost: a\r\n\r\n";
 /// A response without surprises.
@@ -79,6 +81,30 @@ impl Application {
         let while_ = Duration::from_millis(300);
         timeout(while_, self.listener.accept()).await.is_err()
     }
+}
+
+/// Has the application answer each of many questions in two writes, and returns the median time until the client has
+/// the answer. The application does not set `TCP_NODELAY`, so its second write waits for the acknowledgement of the
+/// first. Linux delays one by 40 ms.
+async fn time_of_two_writes(
+    client: &mut Raw,
+    connection: &mut Raw,
+    question: &str,
+    [first, second]: [&str; 2],
+) -> Duration {
+    let end = &question[question.len() - 4..];
+    let mut times = Vec::new();
+    for _ in 0..30 {
+        let start = Instant::now();
+        client.write(question).await;
+        connection.read_until(end).await;
+        connection.write(first).await;
+        connection.write(second).await;
+        client.read_until(second).await;
+        times.push(start.elapsed());
+    }
+    times.sort();
+    times[times.len() / 2]
 }
 
 /// Sends a request, lets the application answer with `response`, and returns what the client and the application read.

@@ -1,6 +1,6 @@
 //! Bodies in both directions: long, slow, early, cut.
 
-use super::{Application, GET, counted, failures};
+use super::{Application, GET, OK, PROMPT, counted, failures, time_of_two_writes};
 use crate::raw::Raw;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -22,6 +22,17 @@ async fn a_stream_passes_piece_by_piece() {
     counted(&host, [("GET", "/...", "200", 1)]).await;
     connection.write("0\r\n\r\n").await;
     client.read_until("0\r\n\r\n").await;
+}
+
+#[tokio::test]
+async fn a_body_that_is_written_after_its_head_is_not_held_up() {
+    let (application, host) = Application::proxied().await;
+    let (mut client, mut connection) = application.asked(&host, GET).await;
+    connection.write(OK).await;
+    client.read_until("ok").await;
+    let answer = ["HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\n", "late"];
+    let time = time_of_two_writes(&mut client, &mut connection, GET, answer).await;
+    assert!(time < PROMPT, "{time:?}");
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! Connections that change their protocol.
 
-use super::{Application, OK, counted};
+use super::{Application, OK, PROMPT, counted, time_of_two_writes};
 use crate::{raw::Raw, scrape::Scrape};
 
 const UPGRADE: &str = "GET /chat HTTP/1.1\r\nhost: a\r\nconnection: keep-alive, Upgrade\r\nupgrade: websocket\r\n\
@@ -46,6 +46,17 @@ async fn a_websocket_passes_in_both_directions() {
         scrape.sum("metrics_host_connections", &open) == 0.0
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_message_of_another_protocol_that_is_written_in_parts_is_not_held_up() {
+    let (application, host) = Application::proxied().await;
+    let (mut client, mut connection) = application.asked(&host, UPGRADE).await;
+    connection.write(SWITCHES).await;
+    client.read_until("\r\n\r\n").await;
+    let answer = ["first", "second"];
+    let time = time_of_two_writes(&mut client, &mut connection, "question", answer).await;
+    assert!(time < PROMPT, "{time:?}");
 }
 
 #[tokio::test]
