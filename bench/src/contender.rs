@@ -1,9 +1,9 @@
 //! Contenders that run, and the load they get.
 
-mod between;
+mod hop;
 mod kind;
 
-pub use between::Between;
+pub use hop::Hop;
 pub use kind::*;
 
 use crate::{

@@ -1,6 +1,6 @@
 //! Ways to serve the items API, and how each is started.
 
-use super::{Between, Contender};
+use super::{Contender, Hop};
 use crate::{
     setup::{Setup, output},
     workload::ROWS,
@@ -22,7 +22,7 @@ use testkit::{
 };
 
 /// Longest start.
-pub(super) const LISTENS: Duration = Duration::from_secs(60);
+pub(super) const START: Duration = Duration::from_secs(60);
 /// Interval of the requests until the first answer.
 const POLL: Duration = Duration::from_millis(1);
 /// The release line of Wasmtime that the embedded host is built on.
@@ -46,8 +46,8 @@ pub struct Kind {
     has_sidecar: bool,
     /// The client acknowledges what arrives at once.
     pub quick_ack: bool,
-    /// What stands between the client and the application.
-    between: Between,
+    /// The hop between the client and the application.
+    hop: Hop,
 }
 
 /// axum, rusqlite and prometheus.
@@ -60,7 +60,7 @@ pub const NATIVE: Kind = Kind {
     is_optional: false,
     has_sidecar: false,
     quick_ack: false,
-    between: Between::Nothing,
+    hop: Hop::None,
 };
 /// metrics-host with the component and inline telemetry, as it is meant to be used.
 pub const EMBEDDED: Kind = Kind {
@@ -137,26 +137,26 @@ pub const SPIN_LIBRARY: Kind = Kind {
 /// The proxy in front of Spin.
 pub const SPIN_PROXY: Kind = Kind {
     name: "Spin, proxy",
-    between: Between::Proxy,
+    hop: Hop::Proxy,
     ..SPIN_BARE
 };
 /// The gateway component in front of the application, in the same Spin, with a sidecar.
 pub const SPIN_GATEWAY: Kind = Kind {
     name: "Spin, gateway",
-    between: Between::Gateway,
+    hop: Hop::Gateway,
     has_sidecar: true,
     ..SPIN_BARE
 };
 /// nginx in front of Spin.
 pub const SPIN_NGINX: Kind = Kind {
     name: "Spin, nginx (uncounted)",
-    between: Between::Nginx,
+    hop: Hop::Nginx,
     ..SPIN_BARE
 };
 /// HAProxy in front of Spin.
 pub const SPIN_HAPROXY: Kind = Kind {
     name: "Spin, HAProxy (uncounted)",
-    between: Between::Haproxy,
+    hop: Hop::Haproxy,
     ..SPIN_BARE
 };
 /// `serve` with a component that reports nothing: counted at the edge, as for any application.
@@ -177,13 +177,13 @@ pub const SERVE_LIBRARY: Kind = Kind {
 /// The proxy in front of `serve`.
 pub const SERVE_PROXY: Kind = Kind {
     name: "serve, proxy",
-    between: Between::Proxy,
+    hop: Hop::Proxy,
     ..OFF
 };
 /// The gateway component in front of the application, in the same `serve`, with a sidecar.
 pub const SERVE_GATEWAY: Kind = Kind {
     name: "serve, gateway",
-    between: Between::Gateway,
+    hop: Hop::Gateway,
     is_optional: true,
     has_sidecar: true,
     ..OFF
@@ -204,7 +204,7 @@ impl Kind {
     /// If this machine lacks it, or it does not start.
     pub async fn start(self, setup: &Setup, scratch: &Arc<TempDir>) -> Result<Contender> {
         let application = port::free()?;
-        let manifest = self.between.manifest(setup, scratch.path())?;
+        let manifest = self.hop.manifest(setup, scratch.path())?;
         let mut command = self.command(setup, scratch, &application.to_string(), &manifest)?;
         let sidecar = if self.has_sidecar {
             let sidecar = setup.sidecar().await?;
@@ -221,15 +221,15 @@ impl Kind {
         };
         let started = Instant::now();
         let mut process = Process::start(command)?;
-        let wait = Wait::up_to(LISTENS).every(POLL);
+        let wait = Wait::up_to(START).every(POLL);
         let answer = process.until(wait, "GET /", async || {
             let status = http::get(application, "/").await?.status;
             Ok(Seen::when(status == 200, status))
         });
         answer.await?;
         let first_answer = started.elapsed();
-        let between = self.between.start(setup, scratch.path(), application);
-        let (front, address) = match between.await? {
+        let front = self.hop.start(setup, scratch.path(), application);
+        let (front, address) = match front.await? {
             Some((process, address)) => (Some(process), address),
             None => (None, application),
         };

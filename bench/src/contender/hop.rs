@@ -1,6 +1,6 @@
-//! Programs between the clients and an application, and the gateway component inside it.
+//! Hops between the clients and an application.
 
-use super::kind::{LISTENS, fill};
+use super::kind::{START, fill};
 use crate::setup::{Setup, output};
 use anyhow::{Context, Result, ensure};
 use std::{fs, net::SocketAddr, path::Path, process::Command};
@@ -20,9 +20,9 @@ const SOURCE: &str = "source = \"target/";
 
 /// A hop between the clients and an application.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Between {
+pub enum Hop {
     /// Clients speak to the application.
-    Nothing,
+    None,
     /// `metrics-host proxy`, which counts.
     Proxy,
     /// nginx, which does not count.
@@ -33,7 +33,7 @@ pub enum Between {
     Gateway,
 }
 
-impl Between {
+impl Hop {
     /// Returns the manifest to serve.
     ///
     /// # Errors
@@ -67,7 +67,7 @@ impl Between {
         upstream: SocketAddr,
     ) -> Result<Option<(Process, SocketAddr)>> {
         let (command, config) = match self {
-            Self::Nothing | Self::Gateway => return Ok(None),
+            Self::None | Self::Gateway => return Ok(None),
             Self::Proxy => (
                 "{bin}/metrics-host proxy --upstream http://{upstream} --listen {api} --metrics-listen 127.0.0.1:0 \
                     --otlp-listen 127.0.0.1:0 --application items --log-level off --state-dir {state}/proxy",
@@ -94,7 +94,7 @@ impl Between {
         let mut command = Command::new(words.next().context("a command names its program")?);
         command.args(words).current_dir(root());
         let mut process = Process::start(command)?;
-        let wait = Wait::up_to(LISTENS);
+        let wait = Wait::up_to(START);
         let answer = process.until(wait, "GET /", async || {
             let status = http::get(address, "/").await?.status;
             Ok(Seen::when(status == 200, status))
