@@ -1,6 +1,7 @@
 # metrics-host with the items component, built by `make image`. Needs BuildKit.
 
-ARG RUST_IMAGE=rust:1.95.0-slim-trixie@sha256:e14e87345b4d5964ddcc3491d27ee046a0f23820f340c3c1e24da6880141f7c0
+# The C library of Debian 12: the binary is also released by itself, and runs on machines older than the image.
+ARG RUST_IMAGE=rust:1.95.0-slim-bookworm@sha256:d7482085ff5b415f84dba5647ae71606650bdef00db7aeb69f4b3d170c3e4082
 ARG RUNTIME_IMAGE=gcr.io/distroless/cc-debian13:nonroot@sha256:e792ab3d241a468a4fd7519ddbbebe66b49b5f365771716ea688ad40b6c6f1c2
 # The source of /out for the last stage: the stage `build`, or an image that contains it.
 ARG ARTEFACTS=build
@@ -21,11 +22,17 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
 ARG REVISION=unknown
 # Keep function names for backtraces; line tables would be most of the image.
 ENV CARGO_PROFILE_DIST_STRIP=debuginfo
+# The gateway that `add` names; only in a release.
+ARG METRICS_HOST_GATEWAY_URL
+ARG METRICS_HOST_GATEWAY_DIGEST
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target \
     commit=${REVISION%-dirty} \
     && METRICS_HOST_REVISION=$(printf %.12s "${commit}")${REVISION#"${commit}"} cargo auditable build --locked --profile dist --package metrics-host \
     && install -D -t /out target/dist/metrics-host
+
+FROM scratch AS binary
+COPY --from=build /out/metrics-host /
 
 FROM ${ARTEFACTS} AS artefacts
 

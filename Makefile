@@ -23,6 +23,10 @@ setup: ## install what a build needs beyond rustup: the pinned toolchain and the
 component: setup ## build the component that spin.toml names
 	tools/build-component.sh items-component
 
+.PHONY: gateway
+gateway: setup ## build the gateway component
+	tools/build-component.sh metrics-gateway
+
 .PHONY: build
 build: component ## build metrics-host and the component
 	cargo build --locked --release --workspace --bin metrics-host
@@ -40,7 +44,7 @@ test-component: component ## check the component's imports against items-compone
 	cargo test --locked --package items-component --test it -- artefact::
 
 .PHONY: test-components
-test-components: setup ## build the components that only tests serve
+test-components: gateway ## build the components that only tests serve, and the gateway
 	tools/build-component.sh axum-component
 	tools/build-component.sh misbehaving-component
 	tools/build-component.sh synchronous-component
@@ -54,7 +58,7 @@ setup-test: ## install what the tests need, where it is missing: Prometheus, Ale
 	@tools/need.sh $(PROMETHEUS) chromium valgrind jq
 
 .PHONY: test
-test: test-crates test-sdk e2e test-instructions test-compose ## everything a change must pass
+test: test-crates test-sdk e2e test-instructions test-compose test-release-files ## everything a change must pass
 
 # Of the binaries, those with tests: a harness of metrics-host would link Wasmtime once more. The end-to-end tests mostly wait, and are a step of their own: they can run beside the others. The first line finds tests that are in neither.
 .PHONY: test-crates
@@ -247,6 +251,10 @@ test-release: build ## promotion and rollback, against a registry on this machin
 	@tools/test-release.sh
 
 .PHONY: test-offline
+test-release-files: build ## the files of a release: checksums, the Spin plugin, and that plugin under a real Spin
+	@tools/test-release-files.sh
+
+.PHONY: test-offline
 test-offline: setup ## a build from vendored crates, without a network: OFFLINE=full for metrics-host too
 	@tools/test-offline.sh
 
@@ -259,7 +267,7 @@ reproducible: setup ## build the component twice, in different places: the same 
 	@tools/reproducible.sh
 
 .PHONY: release-files
-release-files: ## what is released, into target/release-files: image, binary, component, checksums
+release-files: ## the image of a release, and what is taken out of it, into target/release-image and target/release-files
 	@tools/release/build.sh
 
 .PHONY: rollback

@@ -77,8 +77,8 @@ pub struct Args {
     #[arg(long)]
     fast: bool,
     /// Requests per second [default: the scenario's]
-    #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..=1000))]
-    rate: Option<u32>,
+    #[arg(long, value_name = "N", value_parser = rate)]
+    rate: Option<f64>,
     /// Requests at once [default: the scenario's]
     #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..=1000))]
     burst: Option<u32>,
@@ -190,6 +190,13 @@ fn scenario_names() -> PossibleValuesParser {
     PossibleValuesParser::new(names.chain([ALL]))
 }
 
+/// Returns requests per second.
+fn rate(text: &str) -> Result<f64> {
+    let rate = text.parse().ok();
+    let rate = rate.filter(|rate| (0.01..=1000.0).contains(rate));
+    rate.with_context(|| format!("expected a number from 0.01 to 1000, found {text:?}"))
+}
+
 /// Returns a time in seconds.
 fn duration(text: &str) -> Result<u64> {
     let time = text.parse::<SignedDuration>().ok();
@@ -229,12 +236,12 @@ mod tests {
 
     #[test]
     fn the_traffic_can_be_changed_and_the_record_says_how() {
-        let line = "5xx --fast --rate 20 --burst 5 --error-share 50 --duration 2m";
+        let line = "5xx --fast --rate 20.5 --burst 5 --error-share 50 --duration 2m";
         let (schedule, output) = plan(line).unwrap();
         let scenario = &schedule.scenarios[0];
         assert_eq!(scenario.traffic.fault, Some((Fault::Error, 50)));
         let arguments = scenario.arguments(schedule.variant).join(" ");
-        let expected = "5xx --fast --rate=20 --burst=5 --error-share=50 --duration=120s";
+        let expected = "5xx --fast --rate=20.5 --burst=5 --error-share=50 --duration=120s";
         assert_eq!(arguments, expected);
         let again = &plan(&arguments).unwrap().0.scenarios[0];
         assert_eq!(again.arguments(schedule.variant).join(" "), arguments);
@@ -261,6 +268,7 @@ mod tests {
             ("5xx --base-url localhost", "--base-url"),
             ("5xx --fast --production", "--production"),
             ("5xx --rate 0", "--rate"),
+            ("5xx --rate NaN", "--rate"),
             ("5xx --error-share 101", "--error-share"),
             ("5xx --duration 2", "--duration"),
             ("5xx --duration=-2s", "--duration"),

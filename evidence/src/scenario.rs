@@ -176,11 +176,19 @@ mod tests {
                 Some((Fault::Panic, percent)) => percent * burst,
                 _ => 0,
             };
-            assert_eq!(failures > 5, scenario.name == "5xx");
-            assert_eq!(rate * failures > 100, scenario.name == "exceptions");
+            // The rules about shares ask for more than 0.5 requests/s.
+            let is_rare = rate < 0.5;
+            assert_eq!(failures > 5 && !is_rare, scenario.name == "5xx");
+            assert_eq!(failures > 50, scenario.name == "outage");
+            let exceptions = rate * f64::from(failures) / 100.0;
+            assert_eq!(exceptions > 1.0, scenario.name == "exceptions");
             let slow = matches!(fault, Some((Fault::Delay(_), percent)) if percent > 5);
             assert_eq!(slow, scenario.name == "latency");
-            assert!(rate > 1, "an error or two would be a ratio of their own");
+            assert!(
+                rate > 1.0 || is_rare,
+                "an error or two would be a ratio of their own"
+            );
+            assert!(rate > 0.05, "so few are an AppTrafficDrop");
             let recovery = scenario.recovery;
             assert!(recovery.is_none_or(|traffic| traffic.fault.is_none()));
         }

@@ -28,7 +28,7 @@ const ANSWER: Duration = Duration::from_secs(30);
 #[serde(deny_unknown_fields)]
 pub struct Traffic {
     /// Requests per second.
-    pub rate: u32,
+    pub rate: f64,
     /// How many of them are sent at once.
     pub burst: u32,
     /// A fault, and how many of a hundred requests have it.
@@ -91,7 +91,7 @@ impl Traffic {
     fn due(&self, index: u64) -> Duration {
         let burst = u64::from(self.burst.max(1));
         let at = index / burst * burst;
-        Duration::from_secs(at).div_f64(f64::from(self.rate.max(1)))
+        Duration::from_secs(at).div_f64(self.rate)
     }
 
     /// Returns the fault of request `index`: the first has it, and then an even share of the others.
@@ -202,7 +202,7 @@ mod tests {
     use super::*;
 
     fn traffic(burst: u32, fault: Fault, percent: u32) -> Traffic {
-        let (rate, fault) = (10, Some((fault, percent)));
+        let (rate, fault) = (10.0, Some((fault, percent)));
         Traffic { rate, burst, fault }
     }
 

@@ -32,10 +32,8 @@ pub(crate) enum Command {
     Proxy(Box<ProxyArgs>),
     /// Receive telemetry over OTLP/HTTP from components that run elsewhere, such as under `spin up`
     Sidecar(Box<SidecarArgs>),
-    #[command(hide = true)]
     /// Add the gateway, which counts every request, to the manifest of a Spin application
     Add(AddArgs),
-    #[command(hide = true)]
     /// Take the gateway out of a manifest again
     Remove(ManifestArgs),
     /// Check whether a running metrics-host is ready: exit code 0 if so, 1 if not
@@ -336,6 +334,10 @@ pub(crate) struct AddArgs {
     /// The gateway component, if not that of this version's release
     #[arg(long, env = "METRICS_HOST_GATEWAY", value_name = "FILE")]
     pub(crate) gateway: Option<PathBuf>,
+
+    /// Routes of the application, as lines such as `GET /orders/{id}`, or its OpenAPI 3 document; they go into the manifest
+    #[arg(long, env = "METRICS_HOST_ROUTES", value_name = "FILE")]
+    pub(crate) routes: Option<PathBuf>,
 }
 
 /// Settings of `add` and `remove`.

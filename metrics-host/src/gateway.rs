@@ -3,9 +3,11 @@
 use crate::{
     args::{AddArgs, ManifestArgs},
     build_info::{GATEWAY_DIGEST, GATEWAY_URL},
+    config::load_routes,
 };
 use anyhow::{Context, Result, bail};
 use gateway_manifest::{ManifestError, Source};
+use routes::Routes;
 use similar::TextDiff;
 use std::{
     fs,
@@ -25,8 +27,9 @@ pub(crate) fn add(args: &AddArgs) -> Result<ExitCode> {
         Some(file) => local(file, &path)?,
         None => released()?,
     };
+    let routes = args.routes.as_deref().map(routes).transpose()?;
     change(&args.manifest, &path, |text| {
-        gateway_manifest::add(text, &source)
+        gateway_manifest::add(text, &source, routes.as_deref())
     })
 }
 
@@ -58,6 +61,14 @@ fn local(file: &Path, manifest: &Path) -> Result<Source> {
         .to_str()
         .with_context(|| format!("--gateway: {} is not UTF-8", named.display()))?;
     Ok(Source::File(named.to_owned()))
+}
+
+/// Returns the routes of a file as the gateway reads them.
+fn routes(file: &Path) -> Result<String> {
+    let routes = load_routes(Some(file))?;
+    let text = routes.to_text();
+    Routes::parse(text).context("the gateway cannot read these routes")?;
+    Ok(text.to_owned())
 }
 
 fn released() -> Result<Source> {

@@ -1,9 +1,11 @@
-//! `fermyon:spin/key-value` for guests.
+//! Key-value stores for guests.
 //!
-//! All stores are one SQLite file, as under Spin. Each call is a single statement.
+//! All stores are one SQLite file, as under Spin. Each call is a single statement, and so a transaction.
+
+mod spin;
+mod wasi;
 
 use crate::{
-    bindings::fermyon::spin::key_value::{Error, Host, HostStore},
     database::{Database, DatabaseError, Session},
     instance::HostState,
 };
@@ -13,11 +15,13 @@ use wasmtime::{Result, component::Resource};
 
 const CREATE: &str = "CREATE TABLE IF NOT EXISTS key_value (store TEXT NOT NULL, key TEXT NOT NULL, value BLOB NOT NULL, \
     PRIMARY KEY (store, key)) WITHOUT ROWID";
-const GET: &str = "SELECT value FROM key_value WHERE store = ? AND key = ?";
-const SET: &str = "INSERT INTO key_value (store, key, value) VALUES (?, ?, ?) \
-    ON CONFLICT (store, key) DO UPDATE SET value = excluded.value";
-const DELETE: &str = "DELETE FROM key_value WHERE store = ? AND key = ?";
 const KEYS: &str = "SELECT key FROM key_value WHERE store = ?";
+/// A number is kept in decimal digits. A value that is none, and a sum that is too large, change nothing.
+const ADD: &str = "INSERT INTO key_value (store, key, value) VALUES (?1, ?2, CAST(?3 AS BLOB)) \
+    ON CONFLICT (store, key) DO UPDATE SET value = CAST(CAST(CAST(value AS TEXT) AS INTEGER) + ?3 AS BLOB) \
+    WHERE value = CAST(CAST(CAST(value AS TEXT) AS INTEGER) AS BLOB) \
+    AND typeof(CAST(CAST(value AS TEXT) AS INTEGER) + ?3) = 'integer' \
+    RETURNING CAST(CAST(value AS TEXT) AS INTEGER)";
 
 /// A guest's open store.
 #[derive(Clone, Debug)]
@@ -37,93 +41,109 @@ pub(crate) async fn create(database: &Arc<Database>) -> anyhow::Result<()> {
     Ok(())
 }
 
-impl HostState {
-    async fn rows(
-        &mut self,
-        store: &Resource<KeyValueStore>,
-        sql: &str,
-        more: impl IntoIterator<Item = Value>,
-    ) -> Result<Result<Vec<Vec<Value>>, Error>> {
-        let KeyValueStore { label, session } = self.table.get(store)?.clone();
-        let parameters = [Value::Text(label)].into_iter().chain(more).collect();
-        let result = session.execute(sql.into(), parameters).await;
-        Ok(result.map(|result| result.rows).map_err(Error::from))
+impl KeyValueStore {
+    /// Opens a store; `None` if it is not among those that the component may open.
+    fn open(database: Option<&Arc<Database>>, allowed: &[String], label: String) -> Option<Self> {
+        let database = database.filter(|_| allowed.contains(&label))?;
+        Some(Self::of(database, label))
     }
-}
 
-impl Host for HostState {}
-
-impl HostStore for HostState {
-    async fn open(&mut self, label: String) -> Result<Result<Resource<KeyValueStore>, Error>> {
-        // Spin gives the same error for a missing store and for one that the component may not open.
-        let allowed = self.component.key_value_stores.contains(&label);
-        let Some(database) = self.component.key_values.as_ref().filter(|_| allowed) else {
-            return Ok(Err(Error::AccessDenied));
-        };
+    fn of(database: &Arc<Database>, label: String) -> Self {
         let session = Session::open(Arc::clone(database));
-        Ok(Ok(self.table.push(KeyValueStore { label, session })?))
+        Self { label, session }
     }
 
-    async fn get(
-        &mut self,
-        store: Resource<KeyValueStore>,
-        key: String,
-    ) -> Result<Result<Option<Vec<u8>>, Error>> {
-        let rows = self.rows(&store, GET, [Value::Text(key)]).await?;
-        Ok(rows.map(|rows| match rows.into_iter().flatten().next() {
-            Some(Value::Blob(value)) => Some(value),
+    /// Returns those values that are there, in the order of their keys.
+    async fn get(&self, keys: Vec<String>) -> Result<Vec<(String, Vec<u8>)>, DatabaseError> {
+        let keys_given = list("?", keys.len());
+        let sql =
+            format!("SELECT key, value FROM key_value WHERE store = ? AND key IN ({keys_given})");
+        let rows = self.rows(sql, keys.into_iter().map(Value::Text)).await?;
+        let entry = |row: Vec<Value>| match <[Value; 2]>::try_from(row) {
+            Ok([Value::Text(key), Value::Blob(value)]) => Some((key, value)),
             _ => None,
-        }))
+        };
+        Ok(rows.into_iter().filter_map(entry).collect())
     }
 
-    async fn set(
-        &mut self,
-        store: Resource<KeyValueStore>,
-        key: String,
-        value: Vec<u8>,
-    ) -> Result<Result<(), Error>> {
-        let row = [Value::Text(key), Value::Blob(value)];
-        Ok(self.rows(&store, SET, row).await?.map(drop))
+    async fn get_one(&self, key: String) -> Result<Option<Vec<u8>>, DatabaseError> {
+        let found = self.get(vec![key]).await?.pop();
+        Ok(found.map(|(_, value)| value))
     }
 
-    async fn delete(
-        &mut self,
-        store: Resource<KeyValueStore>,
-        key: String,
-    ) -> Result<Result<(), Error>> {
-        let deleted = self.rows(&store, DELETE, [Value::Text(key)]).await?;
-        Ok(deleted.map(drop))
+    /// Sets all values, or none.
+    async fn set(&self, values: Vec<(String, Vec<u8>)>) -> Result<(), DatabaseError> {
+        if values.is_empty() {
+            return Ok(());
+        }
+        // The store is the first parameter.
+        let rows = list("(?1, ?, ?)", values.len());
+        let sql = format!(
+            "INSERT INTO key_value (store, key, value) VALUES {rows} \
+             ON CONFLICT (store, key) DO UPDATE SET value = excluded.value"
+        );
+        let parameters = values
+            .into_iter()
+            .flat_map(|(key, value)| [Value::Text(key), Value::Blob(value)]);
+        self.rows(sql, parameters).await.map(drop)
     }
 
-    async fn exists(
-        &mut self,
-        store: Resource<KeyValueStore>,
-        key: String,
-    ) -> Result<Result<bool, Error>> {
-        let rows = self.rows(&store, GET, [Value::Text(key)]).await?;
-        Ok(rows.map(|rows| !rows.is_empty()))
+    async fn delete(&self, keys: Vec<String>) -> Result<(), DatabaseError> {
+        let keys_given = list("?", keys.len());
+        let sql = format!("DELETE FROM key_value WHERE store = ? AND key IN ({keys_given})");
+        let rows = self.rows(sql, keys.into_iter().map(Value::Text)).await;
+        rows.map(drop)
     }
 
-    async fn get_keys(
-        &mut self,
-        store: Resource<KeyValueStore>,
-    ) -> Result<Result<Vec<String>, Error>> {
-        let rows = self.rows(&store, KEYS, []).await?;
+    async fn keys(&self) -> Result<Vec<String>, DatabaseError> {
+        let rows = self.rows(KEYS.into(), []).await?;
         let text = |value| match value {
             Value::Text(key) => Some(key),
             _ => None,
         };
-        Ok(rows.map(|rows| rows.into_iter().flatten().filter_map(text).collect()))
+        Ok(rows.into_iter().flatten().filter_map(text).collect())
     }
 
-    async fn drop(&mut self, store: Resource<KeyValueStore>) -> Result<()> {
-        self.table.delete(store)?;
-        Ok(())
+    /// Adds to a number, which is 0 at first, and returns the sum.
+    async fn add(&self, key: String, number: i64) -> Result<i64, DatabaseError> {
+        let parameters = [Value::Text(key), Value::Integer(number)];
+        let rows = self.rows(ADD.into(), parameters).await?;
+        match rows.into_iter().flatten().next() {
+            Some(Value::Integer(sum)) => Ok(sum),
+            _ => Err(DatabaseError::Sqlite(
+                "the value is not a number, or the sum exceeds 64 bits".into(),
+            )),
+        }
+    }
+
+    async fn rows(
+        &self,
+        sql: String,
+        more: impl IntoIterator<Item = Value>,
+    ) -> Result<Vec<Vec<Value>>, DatabaseError> {
+        let store = Value::Text(self.label.clone());
+        let parameters = [store].into_iter().chain(more).collect();
+        Ok(self.session.execute(sql, parameters).await?.rows)
     }
 }
 
-impl From<DatabaseError> for Error {
-    fn from(error: DatabaseError) -> Self {
-        Self::Other(error.to_string())
+/// Returns `count` times `item`, with commas.
+fn list(item: &str, count: usize) -> String {
+    vec![item; count].join(", ")
+}
+
+impl HostState {
+    fn open_store(&mut self, label: String) -> Result<Option<Resource<KeyValueStore>>> {
+        let component = &self.component;
+        let database = component.key_values.as_ref();
+        let store = KeyValueStore::open(database, &component.key_value_stores, label);
+        Ok(store.map(|store| self.table.push(store)).transpose()?)
+    }
+
+    fn store(&self, store: &Resource<KeyValueStore>) -> Result<KeyValueStore> {
+        Ok(self.table.get(store)?.clone())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,11 +1,12 @@
 //! Counts requests and turns them into numbered batches.
 //!
-//! At most one batch is in flight. [`Emitter::freeze`] fixes its key and bytes until it is delivered, so that the
-//! receiver recognises a retry; later requests go into the next batch. Memory is bounded by the number of series,
+//! [`Emitter::freeze`] fixes the key and bytes of a batch until it is delivered, so that the receiver recognises a retry;
+//! later requests go into the next batch. At most two batches are frozen, so memory is bounded by the number of series,
 //! not of requests. [`crate::sender`] does the rest: when to send, when to retry, and what happens to a batch that
 //! cannot be delivered.
 
 use crate::{BatchKey, Delta, Observation, Resource, RouteCatalogue, otlp};
+use std::collections::VecDeque;
 
 /// A batch as sent: every attempt carries the same key and bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,7 +26,8 @@ pub struct Emitter {
     /// Start of `pending`, in nanoseconds since the Unix epoch.
     since_unix_nanos: u64,
     pending: Delta,
-    in_flight: Option<FrozenBatch>,
+    /// In the order of delivery.
+    frozen: VecDeque<FrozenBatch>,
     last_sequence: u64,
 }
 
@@ -40,7 +42,7 @@ impl Emitter {
             resource,
             since_unix_nanos: now_unix_nanos,
             pending,
-            in_flight: None,
+            frozen: VecDeque::new(),
             last_sequence: 0,
         }
     }
@@ -55,52 +57,74 @@ impl Emitter {
         self.pending.lost = self.pending.lost.saturating_add(requests);
     }
 
-    /// Returns how many requests the unsent batches account for.
+    /// Returns how many requests are counted and not settled.
     pub fn unsent(&self) -> u64 {
-        let frozen = self.in_flight.as_ref().map_or(0, |batch| batch.requests);
-        accounted(&self.pending).saturating_add(frozen)
+        let frozen = self.frozen.iter().map(|batch| batch.requests);
+        frozen.fold(accounted(&self.pending), u64::saturating_add)
     }
 
-    /// Returns the batch to send: the one in flight, or else a new one of all that is pending. `None` if nothing was
-    /// counted.
+    /// Returns the batch to send: the first that is frozen, or else a new one of all that is pending. `None` if nothing
+    /// was counted.
     pub fn freeze(&mut self, now_unix_nanos: u64) -> Option<&FrozenBatch> {
-        if self.in_flight.is_none() && accounted(&self.pending) > 0 {
-            let delta = std::mem::take(&mut self.pending);
-            self.last_sequence += 1;
-            let key = BatchKey {
-                instance: self.resource.instance.clone(),
-                sequence: self.last_sequence,
-            };
-            let since = std::mem::replace(&mut self.since_unix_nanos, now_unix_nanos);
-            self.in_flight = Some(encode(&self.resource, key, &delta, since, now_unix_nanos));
+        if self.frozen.is_empty() {
+            self.freeze_pending(now_unix_nanos);
         }
-        self.in_flight.as_ref()
+        self.frozen.front()
     }
 
-    /// Removes the batch in flight: it was acknowledged, or rejected permanently.
+    /// Returns all batches to send, at most two. The second has another identity, `instance`, so that the two may arrive
+    /// in any order.
+    pub fn freeze_all(&mut self, now_unix_nanos: u64, instance: String) -> &[FrozenBatch] {
+        if self.frozen.len() == 1 && accounted(&self.pending) > 0 {
+            self.identify(instance);
+        }
+        if self.frozen.len() < 2 {
+            self.freeze_pending(now_unix_nanos);
+        }
+        self.frozen.make_contiguous()
+    }
+
+    fn freeze_pending(&mut self, now_unix_nanos: u64) {
+        if accounted(&self.pending) == 0 {
+            return;
+        }
+        let delta = std::mem::take(&mut self.pending);
+        self.last_sequence += 1;
+        let key = BatchKey {
+            instance: self.resource.instance.clone(),
+            sequence: self.last_sequence,
+        };
+        let since = std::mem::replace(&mut self.since_unix_nanos, now_unix_nanos);
+        let batch = encode(&self.resource, key, &delta, since, now_unix_nanos);
+        self.frozen.push_back(batch);
+    }
+
+    /// Removes the first batch: it was acknowledged, or rejected permanently.
     pub fn settle(&mut self) -> Option<FrozenBatch> {
-        self.in_flight.take()
+        self.frozen.pop_front()
     }
 
-    /// Removes the batch in flight, which another sender now delivers, and goes on as `instance`, from sequence 1. A
-    /// receiver takes a lower sequence number after a higher one for a retry, so no later batch may overtake this one.
+    /// Removes the frozen batches, which another sender now delivers, and goes on as `instance`. A receiver takes a lower
+    /// sequence number after a higher one for a retry, so no later batch may overtake these.
     pub fn hand_over(&mut self, instance: String) {
-        self.in_flight = None;
+        self.frozen.clear();
+        self.identify(instance);
+    }
+
+    /// Removes everything unsent, which is lost, and goes on as `instance`.
+    pub fn give_up(&mut self, instance: String) {
+        self.pending = Delta::default();
+        self.hand_over(instance);
+    }
+
+    fn identify(&mut self, instance: String) {
         self.resource.instance = instance;
         self.last_sequence = 0;
     }
 
-    /// Turns everything unsent into a count of lost requests, which takes little space.
-    pub fn write_off(&mut self) {
-        let lost = self.unsent();
-        self.in_flight = None;
-        self.pending = Delta::default();
-        self.pending.lost = lost;
-    }
-
     /// Returns a batch with the same key that reports the requests of `batch` as lost. The receiver has refused `batch`
-    /// itself, so it does not know the key.
-    pub fn lost(&self, batch: &FrozenBatch, now_unix_nanos: u64) -> FrozenBatch {
+    /// itself, so it does not know the key. The bytes are always the same, so they have no time.
+    pub fn lost(&self, batch: &FrozenBatch) -> FrozenBatch {
         let mut delta = Delta::default();
         delta.lost = batch.requests;
         let resource = Resource {
@@ -108,7 +132,7 @@ impl Emitter {
             ..self.resource.clone()
         };
         let key = batch.key.clone();
-        encode(&resource, key, &delta, now_unix_nanos, now_unix_nanos)
+        encode(&resource, key, &delta, 0, 0)
     }
 }
 
@@ -182,34 +206,51 @@ mod tests {
     }
 
     #[test]
-    fn after_a_hand_over_the_emitter_has_a_new_identity() {
+    fn batches_that_are_handed_over_have_identities_of_their_own() {
         let mut emitter = emitter();
         emitter.record(request());
         emitter.freeze(1);
         emitter.record(request());
         emitter.record_lost(7);
+        let identify = |emitter: &mut Emitter, instance: &str| {
+            let frozen = emitter.freeze_all(2, instance.into()).iter();
+            frozen
+                .map(|batch| (batch.key.to_string(), batch.requests))
+                .collect::<Vec<_>>()
+        };
+        let both = [("i-1".to_owned(), 1), ("second-1".to_owned(), 8)];
+        assert_eq!(identify(&mut emitter, "second"), both);
+        // The hand-over failed: what was frozen stays as it is.
+        emitter.record(request());
+        assert_eq!(identify(&mut emitter, "third"), both);
         emitter.hand_over("after".into());
-        assert_eq!(emitter.unsent(), 8);
-        let next = emitter.freeze(2).cloned().unwrap();
-        assert_eq!((&*next.key.to_string(), next.requests), ("after-1", 8));
-        assert_eq!(otlp::decode(&next.body).unwrap().delta.lost, 7);
+        assert_eq!(
+            identify(&mut emitter, "unused"),
+            [("after-1".to_owned(), 1)]
+        );
         emitter.settle();
-        assert_eq!(emitter.unsent(), 0);
+        assert_eq!((emitter.unsent(), emitter.freeze(3)), (0, None));
     }
 
     #[test]
-    fn what_is_written_off_is_reported_as_lost() {
+    fn what_is_refused_is_reported_as_lost_under_its_key() {
         let mut emitter = emitter();
         emitter.record(request());
         let refused = emitter.freeze(1).cloned().unwrap();
-        emitter.record(request());
-        emitter.record_lost(1);
-        let report = emitter.lost(&refused, 2);
+        let report = emitter.lost(&refused);
         assert_eq!((&report.key, report.requests), (&refused.key, 1));
         assert_eq!(otlp::decode(&report.body).unwrap().delta.lost, 1);
-        emitter.write_off();
-        let batch = emitter.freeze(3).unwrap();
-        let delta = otlp::decode(&batch.body).unwrap().delta;
-        assert_eq!((delta.requests(), delta.lost), (0, 3));
+    }
+
+    #[test]
+    fn after_giving_up_nothing_is_left() {
+        let mut emitter = emitter();
+        emitter.record(request());
+        emitter.freeze(1);
+        emitter.record(request());
+        emitter.record_lost(1);
+        assert_eq!(emitter.unsent(), 3);
+        emitter.give_up("after".into());
+        assert_eq!((emitter.unsent(), emitter.freeze(2)), (0, None));
     }
 }

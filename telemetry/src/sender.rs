@@ -14,18 +14,23 @@
 //! - **One flush.** An instance runs one [`Sender::flush`] at a time. It keeps the instance alive until every batch is
 //!   delivered or in the outbox. After two seconds without a delivery all batches go to the outbox, so that an outage
 //!   does not keep instances alive. During a pause that the receiver asked for, batches go straight to the outbox.
-//! - **The outbox** has an entry per batch, and nothing that instances share. An instance goes on under a new id after
-//!   each entry, so entries may be delivered in any order, and by several instances at once.
-//! - **Bounds.** A full outbox takes counts of lost requests instead of batches that were never sent. If it takes nothing,
-//!   telemetry stays in memory until the next request.
+//! - **The outbox** has an entry per batch. Each has an instance id of its own, so entries may be delivered in any order,
+//!   and by several instances at once. An instance looks into it with its first delivery, then once a second, and once
+//!   more before it rests.
+//! - **Losses are counted.** A full outbox takes no more batches, but adds their requests to one number, which the next
+//!   instance that looks into the outbox reports as lost. If the outbox takes nothing at all, telemetry stays in memory
+//!   until the next request.
+//! - **A panic hook is short.** It writes once, all or nothing. Only an instance that has not looked into the outbox for
+//!   ten seconds reads before, and only a write that failed at once is followed by another, the number of lost requests.
 
 mod backoff;
+mod drain;
 mod outbox;
 
 #[cfg(test)]
 mod tests;
 
-pub use outbox::{Entry, Outbox};
+pub use outbox::Outbox;
 
 use crate::{
     Observation, Resource, RouteCatalogue,
@@ -40,10 +45,13 @@ const BATCH_DELAY: Duration = Duration::from_millis(5);
 const BATCH_DELAY_UNDER_LOAD: Duration = Duration::from_millis(200);
 /// Delay from a request to the outbox while the receiver asks for a pause.
 const BATCH_DELAY_IN_PAUSE: Duration = Duration::from_secs(1);
-/// An instance looks into the outbox at its first delivery, then at most this often.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// Capacity of the outbox in entries: about twenty minutes without a receiver at 1 000 requests a second.
+/// After this time, a panic hook looks how full the outbox is before it writes.
+const LOOK_STALE: Duration = Duration::from_secs(10);
+/// Capacity of the outbox in entries: about twenty minutes without a receiver at 1 000 requests a second. Instances that
+/// panic at the same time may exceed it by three entries each.
 const CAPACITY: usize = if cfg!(test) { 3 } else { 20_000 };
+/// A panic hook makes no further call after this time.
+const RESCUE_TIME: Duration = Duration::from_millis(20);
 
 /// Sends a batch to the receiver.
 #[expect(
@@ -115,7 +123,7 @@ pub struct Sender<T, O, C> {
 #[derive(Debug)]
 struct State {
     emitter: Emitter,
-    /// Whether the receiver may hold the batch in flight.
+    /// Whether the receiver may hold the first frozen batch.
     sent: bool,
     flushing: bool,
     /// End of the pause that the receiver asked for.
@@ -124,6 +132,8 @@ struct State {
     looked: Option<Duration>,
     /// Entries in the outbox at that time, and those added since.
     waiting: usize,
+    /// Keys of entries that were seen at that time, and are still to deliver.
+    backlog: Vec<String>,
 }
 
 impl<T: Transport, O: Outbox, C: Clock> Sender<T, O, C> {
@@ -150,6 +160,7 @@ impl<T: Transport, O: Outbox, C: Clock> Sender<T, O, C> {
                 paused_until: None,
                 looked: None,
                 waiting: 0,
+                backlog: Vec::new(),
             }),
         }
     }
@@ -172,6 +183,8 @@ impl<T: Transport, O: Outbox, C: Clock> Sender<T, O, C> {
     /// Puts everything unsent into the outbox, with the requests that a panic ends. For a panic hook: it neither panics
     /// nor awaits.
     pub fn rescue(&self, interrupted: impl IntoIterator<Item = Observation>) {
+        const REASON: &str = "a panic";
+        let since = self.clock.now();
         let Ok(mut state) = self.state.try_borrow_mut() else {
             self.notice("a panic lost unsent telemetry", None, "it was in use");
             return;
@@ -179,11 +192,20 @@ impl<T: Transport, O: Outbox, C: Clock> Sender<T, O, C> {
         for observation in interrupted {
             state.emitter.record(observation);
         }
+        let looked = state.looked;
         drop(state);
-        self.hand_over("a panic");
+        let stale = looked.is_none_or(|last| since.saturating_sub(last) > LOOK_STALE);
+        let kept = match stale {
+            true => self.look_and_hand_over(REASON),
+            false => self.hand_over(REASON),
+        };
+        if !kept && self.clock.now().saturating_sub(since) < RESCUE_TIME {
+            self.write_off(REASON);
+        }
     }
 
-    /// Sends batches until nothing is pending or the retries are used up. Returns false if batches stay in memory.
+    /// Sends batches until nothing is pending and the outbox was looked into, or the retries are used up. Returns false if
+    /// batches stay in memory.
     async fn deliver(&self) -> bool {
         let paused = self.state.borrow().paused_until;
         if paused.is_some_and(|until| self.clock.now() < until) {
@@ -193,11 +215,27 @@ impl<T: Transport, O: Outbox, C: Clock> Sender<T, O, C> {
         let mut failures = 0;
         let mut settled = self.clock.now();
         self.clock.sleep(BATCH_DELAY).await;
-        while let Some(batch) = self.freeze() {
+        loop {
+            let Some(batch) = self.freeze() else {
+                // A neighbour may have ended since the last look: its batches must not wait for the next request.
+                if self.drain_is_due() {
+                    self.drain().await;
+                    let state = self.state.borrow();
+                    if state.backlog.is_empty() && state.emitter.unsent() == 0 {
+                        return true;
+                    }
+                } else {
+                    self.clock.sleep(BATCH_DELAY_UNDER_LOAD).await;
+                }
+                settled = self.clock.now();
+                continue;
+            };
             match self.attempt(&batch).await {
                 Attempt::Delivered => {
                     self.settle();
-                    self.drain().await;
+                    if self.drain_is_due() {
+                        self.drain().await;
+                    }
                 }
                 Attempt::Rejected(reason) => {
                     self.notice(REJECTED, Some(&batch), &reason);
@@ -224,10 +262,11 @@ impl<T: Transport, O: Outbox, C: Clock> Sender<T, O, C> {
                 }
             }
             failures = 0;
-            self.clock.sleep(BATCH_DELAY_UNDER_LOAD).await;
+            if self.state.borrow().backlog.is_empty() {
+                self.clock.sleep(BATCH_DELAY_UNDER_LOAD).await;
+            }
             settled = self.clock.now();
         }
-        true
     }
 
     /// Makes one attempt with the batch in flight. It counts as sent from the beginning: the instance may end before the
@@ -244,116 +283,65 @@ impl<T: Transport, O: Outbox, C: Clock> Sender<T, O, C> {
         attempt
     }
 
-    /// [`Sender::hand_over`] of an instance that has the time to see how full the outbox is.
+    /// [`Sender::hand_over`], after a look how full the outbox is.
     fn look_and_hand_over(&self, reason: &str) -> bool {
-        if let Ok(waiting) = self.outbox.entries() {
-            self.state.borrow_mut().waiting = waiting.len();
+        if let Ok(keys) = self.outbox.keys() {
+            let waiting = keys.iter().filter(|key| outbox::is_batch(key)).count();
+            self.state.borrow_mut().waiting = waiting;
         }
         self.hand_over(reason)
     }
 
-    /// Moves everything unsent to the outbox. Returns false if it cannot be written.
+    /// Moves everything unsent to the outbox, or counts it as lost if that is full. Returns false if the outbox cannot be
+    /// written.
     fn hand_over(&self, reason: &str) -> bool {
-        loop {
-            self.write_off_if_full();
-            let Some(batch) = self.freeze() else {
-                return true;
+        while self.state.borrow().emitter.unsent() > 0 {
+            if self.state.borrow().waiting >= CAPACITY {
+                return self.write_off("the telemetry outbox is full");
+            }
+            let (now, next) = (self.clock.unix_nanos(), instance(&self.clock));
+            let batches = {
+                let mut state = self.state.borrow_mut();
+                state.emitter.freeze_all(now, next).to_vec()
             };
-            let home = self.state.borrow().sent.then_some(&*self.home);
-            if let Err(error) = self.outbox.put(&Entry::of(&batch, home), &batch.body) {
+            let mut home = self.state.borrow().sent.then_some(&*self.home);
+            let values: Vec<_> = batches
+                .iter()
+                .map(|batch| {
+                    let value = outbox::value(home.take(), &batch.body);
+                    (outbox::key_of(batch), value)
+                })
+                .collect();
+            if let Err(error) = self.outbox.set(&values) {
                 let reason = format!("{reason}; {error}");
-                self.notice(UNWRITABLE, Some(&batch), &reason);
+                self.notice(UNWRITABLE, batches.first(), &reason);
                 return false;
             }
             let mut state = self.state.borrow_mut();
             state.emitter.hand_over(instance(&self.clock));
             state.sent = false;
-            state.waiting += 1;
+            state.waiting += values.len();
         }
+        true
     }
 
-    /// With a full outbox, gives up what was not sent. A batch that the receiver may hold is kept: reported as lost, it
-    /// could count twice.
-    fn write_off_if_full(&self) {
+    /// Adds everything unsent to the number of lost requests. Returns false if the outbox cannot be written.
+    fn write_off(&self, reason: &str) -> bool {
+        let requests = self.state.borrow().emitter.unsent();
+        let number = i64::try_from(requests).unwrap_or(i64::MAX);
+        if let Err(error) = self.outbox.add(outbox::LOST, number) {
+            let reason = format!("{reason}; {error}");
+            self.notice("lost requests cannot be counted", None, &reason);
+            return false;
+        }
+        // A batch that the receiver may hold may be counted as well.
+        let sent = self.state.borrow().sent;
+        let doubtful = if sent { self.freeze() } else { None };
+        self.notice(WRITTEN_OFF, doubtful.as_ref(), reason);
         let mut state = self.state.borrow_mut();
-        if state.waiting < CAPACITY || state.sent || state.emitter.unsent() == 0 {
-            return;
-        }
-        state.emitter.write_off();
-        drop(state);
-        self.notice("the telemetry outbox is full; requests are lost", None, "");
-    }
-
-    /// Delivers the outbox until an attempt fails.
-    async fn drain(&self) {
-        let now = self.clock.now();
-        let looked = self.state.borrow().looked;
-        if looked.is_some_and(|last| now.saturating_sub(last) < LOOK_EVERY) {
-            return;
-        }
-        if let Err(error) = self.drain_outbox(now).await {
-            self.notice("the telemetry outbox cannot be read", None, &error);
-        }
-    }
-
-    async fn drain_outbox(&self, now: Duration) -> Result<(), String> {
-        let mut waiting = self.outbox.entries()?;
-        {
-            let mut state = self.state.borrow_mut();
-            state.looked = Some(now);
-            state.waiting = waiting.len();
-        }
-        // Instances that drain at once begin at different places.
-        let start = self.clock.random() as usize % waiting.len().max(1);
-        waiting.rotate_left(start);
-        for entry in outbox::deliverable(waiting, &self.home) {
-            // Another instance may have delivered it meanwhile.
-            let Some(body) = self.outbox.get(&entry)? else {
-                continue;
-            };
-            let batch = entry.batch(body);
-            let entry = self.claim(entry, &batch)?;
-            match self.transport.send(&batch).await {
-                Attempt::Delivered => {}
-                Attempt::Rejected(reason) => {
-                    self.notice(REJECTED, Some(&batch), &reason);
-                    if !self.report_as_lost(&entry, &batch).await? {
-                        return Ok(());
-                    }
-                }
-                Attempt::Failed { .. } => return Ok(()),
-            }
-            self.outbox.delete(&entry)?;
-            let mut state = self.state.borrow_mut();
-            state.waiting = state.waiting.saturating_sub(1);
-        }
-        Ok(())
-    }
-
-    /// Binds an entry that nobody has sent to this instance's receiver. If the instance ends between the two steps, both
-    /// entries stay, and [`outbox::deliverable`] knows them for one.
-    fn claim(&self, entry: Entry, batch: &FrozenBatch) -> Result<Entry, String> {
-        let claimed = Entry::of(batch, Some(&self.home));
-        if entry != claimed {
-            self.outbox.put(&claimed, &batch.body)?;
-        }
-        self.outbox.delete(&Entry::of(batch, None))?;
-        Ok(claimed)
-    }
-
-    /// Puts a count of lost requests in the place of a rejected batch and sends it. Returns false if it has to wait.
-    async fn report_as_lost(&self, entry: &Entry, batch: &FrozenBatch) -> Result<bool, String> {
-        let now = self.clock.unix_nanos();
-        let lost = self.state.borrow().emitter.lost(batch, now);
-        self.outbox.put(entry, &lost.body)?;
-        match self.transport.send(&lost).await {
-            Attempt::Delivered => Ok(true),
-            Attempt::Rejected(reason) => {
-                self.notice("the report of this loss was refused", Some(&lost), &reason);
-                Ok(true)
-            }
-            Attempt::Failed { .. } => Ok(false),
-        }
+        state.emitter.give_up(instance(&self.clock));
+        state.sent = false;
+        true
     }
 
     fn freeze(&self) -> Option<FrozenBatch> {
@@ -377,6 +365,7 @@ impl<T: Transport, O: Outbox, C: Clock> Sender<T, O, C> {
 }
 
 const REJECTED: &str = "telemetry was refused permanently; its requests are reported as lost";
+const WRITTEN_OFF: &str = "telemetry is given up; its requests are reported as lost";
 const UNWRITABLE: &str =
     "the telemetry outbox cannot be written; telemetry stays in memory until the next request";
 

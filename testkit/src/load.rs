@@ -246,7 +246,12 @@ impl Course {
                         };
                         state.end(&planned, &answer, due);
                     }
-                    Err(error) => state.ledger.note(|| format!("{error:#}")),
+                    Err(error) => {
+                        if let Some(status) = connection.begun() {
+                            state.ledger.cut(&planned, status);
+                        }
+                        state.ledger.note(|| format!("{error:#}"));
+                    }
                 }
             }
             self.progress.notify_waiters();

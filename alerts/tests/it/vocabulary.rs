@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use std::{collections::BTreeSet, fs};
 use testkit::exposition::Exposition;
 
-/// Metrics that Prometheus and Alertmanager expose or make themselves, with their labels.
-const FOREIGN: [(&str, &[&str]); 7] = [
+/// Metrics that Prometheus, Alertmanager and Spin expose or make themselves, with their labels.
+const FOREIGN: [(&str, &[&str]); 8] = [
     (
         "ALERTS",
         &[
@@ -27,6 +27,7 @@ const FOREIGN: [(&str, &[&str]); 7] = [
     ("prometheus_config_last_reload_successful", &[]),
     ("prometheus_notifications_dropped_total", &[]),
     ("prometheus_rule_evaluation_failures_total", &["rule_group"]),
+    ("spin_request_count_total", &[]),
     ("up", &[]),
 ];
 /// Labels that a scrape adds.

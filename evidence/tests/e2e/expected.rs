@@ -140,7 +140,7 @@ pub(crate) const NARROWED: [(Option<&str>, &str, Implied); 4] = [
 
 /// Requests per second.
 fn rate(drill: &Drill<'_>) -> f64 {
-    f64::from(drill.scenario.traffic.rate)
+    drill.scenario.traffic.rate
 }
 
 /// Requests so far.

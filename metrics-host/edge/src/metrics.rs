@@ -1,35 +1,34 @@
 //! Metrics of the edge about itself.
 
 use metric::{IntGauge, Registry};
+use std::sync::Arc;
+use tokio::sync::Semaphore;
 
-/// Handles to the edge's metrics.
+/// The edge's metrics about itself, and the permits behind them.
 #[derive(Clone, Debug)]
 pub struct EdgeMetrics {
-    pub(crate) in_flight: IntGauge,
-    pub(crate) in_flight_limit: IntGauge,
+    /// One permit for each request that may be inside the upstream; none until the edge starts.
+    pub(crate) permits: Arc<Semaphore>,
+    limit: IntGauge,
 }
 
 impl EdgeMetrics {
     /// Registers the metrics at 0.
     pub fn register(registry: &Registry) -> Self {
-        Self {
-            in_flight: registry.gauge(metric::IN_FLIGHT),
-            in_flight_limit: registry.gauge(metric::IN_FLIGHT_LIMIT),
-        }
+        let permits = Arc::new(Semaphore::new(0));
+        let limit = registry.gauge(metric::IN_FLIGHT_LIMIT);
+        let (available, all) = (Arc::clone(&permits), limit.clone());
+        // Computed, so that nothing can hold a permit without being shown: not a client that left, nor a WebSocket.
+        registry.gauge_func(metric::IN_FLIGHT, move || {
+            let available = i64::try_from(available.available_permits()).unwrap_or(i64::MAX);
+            all.get().saturating_sub(available).max(0)
+        });
+        Self { permits, limit }
     }
 
-    /// Counts a request in `metrics_host_requests_in_flight` until the guard is dropped.
-    pub(crate) fn enter(&self) -> InFlight {
-        self.in_flight.inc();
-        InFlight(self.in_flight.clone())
-    }
-}
-
-/// Guard of a request in flight.
-pub(crate) struct InFlight(IntGauge);
-
-impl Drop for InFlight {
-    fn drop(&mut self) {
-        self.0.dec();
+    /// Allows so many requests at one time.
+    pub(crate) fn allow(&self, requests: usize) {
+        self.permits.add_permits(requests);
+        self.limit.set(i64::try_from(requests).unwrap_or(i64::MAX));
     }
 }

@@ -3,9 +3,7 @@
 use crate::{
     EdgeMetrics, Failure, Outcome, RequestBody, Upstream, catalogue,
     failure::CLIENT_CLOSED_REQUEST,
-    host,
-    metrics::InFlight,
-    request,
+    host, request,
     response::Report,
     streaming::{StreamContext, Streaming},
 };
@@ -26,7 +24,6 @@ use std::{
     time::{Duration, Instant},
 };
 use telemetry::{attribute, method};
-use tokio::sync::Semaphore;
 
 /// Response header with the id of the log line about an internal exception. The component's body stays unchanged.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -54,7 +51,6 @@ struct Inner<U> {
     no_component: ComponentId,
     components: HashMap<String, ComponentId>,
     metrics: EdgeMetrics,
-    permits: Arc<Semaphore>,
     max_body_size: usize,
     /// Process id, which keeps request ids distinct across restarts.
     process: u32,
@@ -79,10 +75,7 @@ impl<U: Upstream> Edge<U> {
         limits: EdgeLimits,
         timeout: Duration,
     ) -> Self {
-        let permits = limits.max_concurrent_requests;
-        metrics
-            .in_flight_limit
-            .set(i64::try_from(permits).unwrap_or(i64::MAX));
+        metrics.allow(limits.max_concurrent_requests);
         let id = |component| counts.component(&Component::new(upstream.application(), component));
         let no_component = id("");
         let components = upstream.targets().iter().map(|target| {
@@ -106,7 +99,6 @@ impl<U: Upstream> Edge<U> {
             no_component,
             components,
             metrics,
-            permits: Arc::new(Semaphore::new(permits)),
             max_body_size: limits.max_body_size,
             process: std::process::id(),
             failures: AtomicU64::new(0),
@@ -169,10 +161,9 @@ impl<U: Upstream> Edge<U> {
         if declared.is_some_and(|length: u64| length > limit as u64) {
             return Failure::TooLarge(limit).into();
         }
-        let Ok(permit) = Arc::clone(&self.0.permits).try_acquire_owned() else {
+        let Ok(permit) = Arc::clone(&self.0.metrics.permits).try_acquire_owned() else {
             return Failure::Overload.into();
         };
-        let in_flight = self.0.metrics.enter();
         let (request, fault): (Request<RequestBody>, _) = request::prepare(request, limit);
         let Outcome {
             mut response,
@@ -197,7 +188,6 @@ impl<U: Upstream> Edge<U> {
             response,
             report,
             instance,
-            in_flight: Some(in_flight),
         }
     }
 
@@ -273,8 +263,6 @@ struct Responded<B> {
     response: Result<Response<Either<Full<Bytes>, B>>, Failure>,
     report: Report,
     instance: Option<Arc<str>>,
-    /// Set if the request was inside the upstream.
-    in_flight: Option<InFlight>,
 }
 
 impl<B> From<Failure> for Responded<B> {
@@ -284,7 +272,6 @@ impl<B> From<Failure> for Responded<B> {
             response: Err(failure),
             report: Report::default(),
             instance: None,
-            in_flight: None,
         }
     }
 }
@@ -308,7 +295,6 @@ impl<U: Upstream> Service for Edge<U> {
             response,
             report,
             instance,
-            in_flight,
         } = self.respond(request, &mut count).await;
         let route = report.route().unwrap_or(count.endpoint);
         match response {
@@ -330,7 +316,6 @@ impl<U: Upstream> Service for Edge<U> {
                             status,
                             component: count.component,
                             instance,
-                            _in_flight: in_flight,
                         },
                     )),
                 })

@@ -1,8 +1,7 @@
 //! Bodies that stream. A body that is cut short is counted and logged.
 
 use crate::{
-    ComponentId, Edge, Failure, Upstream, metrics::InFlight, request::remove_from_trailers,
-    service::Description,
+    ComponentId, Edge, Failure, Upstream, request::remove_from_trailers, service::Description,
 };
 use http::StatusCode;
 use http_body::{Body, Frame, SizeHint};
@@ -12,7 +11,7 @@ use std::{
     task::{Context, Poll},
 };
 
-/// A body that the upstream is still producing. The request is already counted, and in flight until the body ends.
+/// A body that the upstream is still producing. The request is already counted.
 pub struct Streaming<U: Upstream> {
     body: U::Body,
     /// Reason of a cut, until it is passed on.
@@ -27,7 +26,6 @@ pub(crate) struct StreamContext<U> {
     pub(crate) status: StatusCode,
     pub(crate) component: ComponentId,
     pub(crate) instance: Option<Arc<str>>,
-    pub(crate) _in_flight: Option<InFlight>,
 }
 
 impl<U: Upstream> Streaming<U> {

@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderValue, Request, Response, header};
 use http_body::{Body, Frame};
 use http_body_util::{BodyExt, Either, Full};
 use http_server::listener::{self, ConnectionMetrics, Listener};
-use metric::{IntGauge, Registry};
+use metric::{IN_FLIGHT, Registry};
 use request_counts::{Component, ComponentFailure};
 use routes::Routes;
 use std::{
@@ -154,7 +154,7 @@ impl Upstream for Obedient {
 struct Server {
     address: SocketAddr,
     counts: Arc<EdgeCounts>,
-    in_flight: IntGauge,
+    registry: Registry,
     _stop: watch::Sender<bool>,
     _state: TempDir,
 }
@@ -171,7 +171,6 @@ impl Server {
             max_body_size: 1000,
         };
         let metrics = EdgeMetrics::register(&registry);
-        let in_flight = metrics.in_flight.clone();
         let timeout = Duration::from_secs(1);
         let upstream = Obedient([ROUTE]);
         let routes = Routes::parse(ROUTES).unwrap();
@@ -192,7 +191,7 @@ impl Server {
         Self {
             address,
             counts,
-            in_flight,
+            registry,
             _stop: stop,
             _state: state,
         }
@@ -230,6 +229,10 @@ impl Server {
         self.counts
             .latest()
             .sum(|counts| counts.component_failures[&reason])
+    }
+
+    fn in_flight(&self) -> u64 {
+        self.registry.snapshot().count(IN_FLIGHT)
     }
 
     async fn until(&self, what: impl Fn(&Self) -> bool) {
@@ -342,7 +345,7 @@ async fn a_request_without_an_answer_keeps_its_route() {
             .send("GET /do/wait HTTP/1.1\r\nhost: a\r\n\r\n")
             .await,
     ];
-    server.until(|server| server.in_flight.get() == 2).await;
+    server.until(|server| server.in_flight() == 2).await;
     // Both permits are taken.
     server.exchange("GET /do/200").await;
     drop(waiting);
@@ -386,7 +389,7 @@ async fn the_routes_file_names_the_route_unless_the_upstream_does() {
     }
     let request = "GET /do/fine/wait HTTP/1.1\r\nhost: a\r\n\r\n";
     let waiting = [server.send(request).await, server.send(request).await];
-    server.until(|server| server.in_flight.get() == 2).await;
+    server.until(|server| server.in_flight() == 2).await;
     server.exchange("GET /do/fine/200").await;
     drop(waiting);
     server
@@ -490,6 +493,7 @@ async fn a_stream_holds_its_permit_until_its_client_leaves() {
     server
         .until(|server| server.counted() == counts([(ROUTE, "200", 2)]))
         .await;
+    assert_eq!(server.in_flight(), 2);
     assert!(
         server
             .exchange("GET /do/200")

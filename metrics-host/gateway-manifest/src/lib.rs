@@ -18,7 +18,7 @@
 //! # metrics-host: end
 //! ```
 //!
-//! The gateway's variable `routes` says which component each route belongs to, as `/api/...=api /...=web`. Spin tells the
+//! The gateway's variable `triggers` says which component each route belongs to, as `/api/...=api /...=web`. Spin tells the
 //! gateway the route of a request in `spin-raw-component-route`; the gateway sends it on to
 //! `http://<component>.spin.internal`.
 //!
@@ -32,13 +32,15 @@ mod tests;
 
 pub use manifest::ManifestError;
 
-use manifest::{Trigger, read};
+use manifest::{Trigger, Variables, read};
 use std::fmt::Write;
 
 /// Id of the gateway component.
 pub const COMPONENT: &str = "metrics-gateway";
 /// Variable of the application with the sidecar's address.
 pub const SIDECAR: &str = "metrics_sidecar";
+/// The sidecar's address on the same machine.
+const DEFAULT_SIDECAR: &str = "127.0.0.1:4318";
 /// Begins the line above a changed one, which has the original line.
 const WAS: &str = "# replaced by metrics-host: ";
 const BEGIN: &str = "# metrics-host: begin";
@@ -60,11 +62,17 @@ pub enum Source {
     },
 }
 
-/// Returns `manifest` with the gateway. A manifest that has it already gets its lines anew.
+/// Returns `manifest` with the gateway. `routes` is a routes file that names the application's endpoints. A manifest that
+/// has the gateway already gets its lines anew, and keeps the sidecar's address, and the routes unless there are new ones.
 ///
 /// # Errors
 /// If the manifest is not understood, has nothing to count, or uses the gateway's names itself.
-pub fn add(manifest: &str, source: &Source) -> Result<String, ManifestError> {
+pub fn add(manifest: &str, source: &Source, routes: Option<&str>) -> Result<String, ManifestError> {
+    let before = manifest::variables(manifest)?;
+    let variables = Variables {
+        routes: routes.map(str::to_owned).or(before.routes),
+        ..before
+    };
     let original = remove(manifest)?;
     let application = read(&original)?;
     let eol = if original.contains("\r\n") {
@@ -91,16 +99,18 @@ pub fn add(manifest: &str, source: &Source) -> Result<String, ManifestError> {
         copied = line.end;
     }
     changed.push_str(&original[copied..]);
-    let block = block(&application.name, &application.triggers, source);
+    let block = block(&application.name, &application.triggers, source, &variables);
     changed.push_str(&format!("\n{block}").replace('\n', eol));
     // The lines may not fit below inline tables, which cannot be continued.
     manifest::check(&changed)?;
     Ok(changed)
 }
 
-fn block(name: &str, triggers: &[Trigger], source: &Source) -> String {
+fn block(name: &str, triggers: &[Trigger], source: &Source, variables: &Variables) -> String {
+    let sidecar = quoted(variables.sidecar.as_deref().unwrap_or(DEFAULT_SIDECAR));
     let mut block = format!(
-        "{BEGIN}\n# The gateway counts every request. To take these lines out: metrics-host remove\n[variables.{SIDECAR}]\ndefault = \"127.0.0.1:4318\"\n\n"
+        "{BEGIN}\n# The gateway counts every request. To take these lines out: metrics-host remove\n\
+         [variables.{SIDECAR}]\ndefault = {sidecar}\n\n"
     );
     for Trigger { route, .. } in triggers {
         let route = quoted(route);
@@ -115,7 +125,7 @@ fn block(name: &str, triggers: &[Trigger], source: &Source) -> String {
             format!("{{ url = {}, digest = {} }}", quoted(url), quoted(digest))
         }
     };
-    let routes: Vec<_> = triggers
+    let by_route: Vec<_> = triggers
         .iter()
         .map(
             |Trigger {
@@ -126,12 +136,25 @@ fn block(name: &str, triggers: &[Trigger], source: &Source) -> String {
     _ = write!(
         block,
         "[component.{COMPONENT}]\nsource = {source}\n\
-         allowed_outbound_hosts = [\"http://*.spin.internal\", \"http://{{{{ {SIDECAR} }}}}\"]\n\n\
-         [component.{COMPONENT}.variables]\nsidecar = \"{{{{ {SIDECAR} }}}}\"\napplication = {}\nroutes = {}\n{END}\n",
+         allowed_outbound_hosts = [\"http://*.spin.internal\", \"http://{{{{ {SIDECAR} }}}}\"]\n\
+         # Unsent telemetry waits there.\nkey_value_stores = [\"default\"]\n\n\
+         [component.{COMPONENT}.variables]\nsidecar = \"{{{{ {SIDECAR} }}}}\"\napplication = {}\ntriggers = {}\n",
         quoted(name),
-        quoted(&routes.join(" "))
+        quoted(&by_route.join(" "))
     );
+    if let Some(routes) = &variables.routes {
+        _ = writeln!(block, "routes = {}", lines(routes));
+    }
+    _ = writeln!(block, "{END}");
     block
+}
+
+/// Returns a text of several lines as a literal string, if it can be one.
+fn lines(text: &str) -> String {
+    match text.contains("'''") {
+        true => quoted(text),
+        false => format!("'''\n{text}'''"),
+    }
 }
 
 /// Returns `text` as a basic string, whose escapes are those of JSON.

@@ -82,6 +82,33 @@ struct RawTrigger {
     executor: Option<Spanned<Value>>,
 }
 
+/// Variables of the gateway that `add` keeps.
+#[derive(Debug, Default)]
+pub(crate) struct Variables {
+    /// Address of the sidecar.
+    pub(crate) sidecar: Option<String>,
+    /// The routes file.
+    pub(crate) routes: Option<String>,
+}
+
+/// Returns the variables of the gateway in a manifest that has it.
+pub(crate) fn variables(text: &str) -> Result<Variables, ManifestError> {
+    let malformed = |error: toml::de::Error| ManifestError::Malformed(error.to_string());
+    let manifest: toml::Table = toml::from_str(text).map_err(malformed)?;
+    let value = |path: &[&str]| {
+        let mut value = manifest.get(path[0])?;
+        for key in &path[1..] {
+            value = value.get(key)?;
+        }
+        // TOML keeps the line ends of a file in its texts.
+        value.as_str().map(|text| text.replace("\r\n", "\n"))
+    };
+    Ok(Variables {
+        sidecar: value(&["variables", SIDECAR, "default"]),
+        routes: value(&["component", COMPONENT, "variables", "routes"]),
+    })
+}
+
 /// Checks that `text` is a manifest.
 pub(crate) fn check(text: &str) -> Result<(), ManifestError> {
     parse(text).map(|_| ())

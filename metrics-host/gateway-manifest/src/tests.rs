@@ -43,12 +43,12 @@ fn file() -> Source {
 }
 
 fn error(manifest: &str) -> String {
-    add(manifest, &file()).unwrap_err().to_string()
+    add(manifest, &file(), None).unwrap_err().to_string()
 }
 
 #[test]
 fn each_public_route_becomes_the_gateways_and_nothing_else_changes() {
-    let added = add(SHOP, &file()).unwrap();
+    let added = add(SHOP, &file(), None).unwrap();
     let expected =
         SHOP.replace(
             "  route = \"/api/...\"   # the API\n",
@@ -74,37 +74,57 @@ component = "metrics-gateway"
 [component.metrics-gateway]
 source = "gateway.wasm"
 allowed_outbound_hosts = ["http://*.spin.internal", "http://{{ metrics_sidecar }}"]
+# Unsent telemetry waits there.
+key_value_stores = ["default"]
 
 [component.metrics-gateway.variables]
 sidecar = "{{ metrics_sidecar }}"
 application = "shop"
-routes = "/api/...=api /...=web"
+triggers = "/api/...=api /...=web"
 # metrics-host: end
 "#;
     assert_eq!(added, expected);
-    assert_eq!(add(&added, &file()).unwrap(), added);
+    assert_eq!(add(&added, &file(), None).unwrap(), added);
     assert_eq!(remove(&added).unwrap(), SHOP);
     assert_eq!(remove(SHOP).unwrap(), SHOP);
 }
 
 #[test]
 fn a_new_route_and_another_source_replace_the_lines() {
-    let added = add(SHOP, &file()).unwrap();
+    let added = add(SHOP, &file(), None).unwrap();
     let more = "\n[[trigger.http]]\nroute = \"/new\"\ncomponent = \"api\"\n";
     let source = Source::Url {
         url: "https://example.com/gateway.wasm".into(),
         digest: "sha256:00".into(),
     };
-    let again = add(&format!("{added}{more}"), &source).unwrap();
+    let again = add(&format!("{added}{more}"), &source, None).unwrap();
     assert!(again.contains(
         "source = { url = \"https://example.com/gateway.wasm\", digest = \"sha256:00\" }"
     ));
     assert!(
-        again.contains("routes = \"/api/...=api /...=web /new=api\""),
+        again.contains("triggers = \"/api/...=api /...=web /new=api\""),
         "{again}"
     );
     assert_eq!(again.matches("begin").count(), 1);
     assert_eq!(remove(&again).unwrap(), format!("{SHOP}{more}"));
+}
+
+#[test]
+fn the_address_and_the_routes_stay_until_there_are_new_ones() {
+    let first = add(SHOP, &file(), Some("GET /orders/{id} 200\nGET /a\\b 200\n")).unwrap();
+    let lines = "routes = '''\nGET /orders/{id} 200\nGET /a\\b 200\n'''\n# metrics-host: end\n";
+    assert!(first.ends_with(lines), "{first}");
+    let moved = first.replace("127.0.0.1:4318", "10.0.0.7:4318");
+    assert_eq!(add(&moved, &file(), None).unwrap(), moved);
+    let other = add(&moved, &file(), Some("GET /other 200\n")).unwrap();
+    assert!(
+        other.contains("routes = '''\nGET /other 200\n'''\n"),
+        "{other}"
+    );
+    assert!(other.contains("default = \"10.0.0.7:4318\""));
+    let windows = add(&SHOP.replace('\n', "\r\n"), &file(), Some("GET /a 200\n")).unwrap();
+    assert_eq!(add(&windows, &file(), None).unwrap(), windows);
+    assert_eq!(remove(&other).unwrap(), SHOP);
 }
 
 #[test]
@@ -167,7 +187,7 @@ fn a_manifest_that_is_not_understood_is_refused_by_name() {
 
 #[test]
 fn lines_that_were_changed_by_hand_are_named() {
-    let added = add(SHOP, &file()).unwrap();
+    let added = add(SHOP, &file(), None).unwrap();
     let unclosed = added.replace("# metrics-host: end\n", "");
     assert!(
         remove(&unclosed)
@@ -205,8 +225,8 @@ proptest! {
         if windows {
             manifest = manifest.replace('\n', "\r\n");
         }
-        let added = add(&manifest, &file()).unwrap();
-        prop_assert_eq!(add(&added, &file()).unwrap(), &*added);
+        let added = add(&manifest, &file(), None).unwrap();
+        prop_assert_eq!(add(&added, &file(), None).unwrap(), &*added);
         prop_assert_eq!(remove(&added).unwrap(), manifest);
     }
 }

@@ -177,8 +177,7 @@ impl Peer {
     /// Waits until the client has left, as far as the host can know.
     async fn left(&self) {
         let socket = self.socket.as_ref();
-        // Linux reports the end of sending with the interest in priority events, also while unread bytes wait.
-        if socket.ready(Interest::PRIORITY).await.is_err() {
+        if end_of_sending(socket).await.is_err() {
             return;
         }
         let mut probed = false;
@@ -299,6 +298,23 @@ impl AsyncWrite for PeerStream {
             }
         }
     }
+}
+
+/// Waits until the client has ended its sending, also while unread bytes wait.
+#[cfg(target_os = "linux")]
+async fn end_of_sending(socket: &TcpStream) -> io::Result<()> {
+    // Linux reports it with the interest in priority events, which bytes do not complete.
+    socket.ready(Interest::PRIORITY).await.map(drop)
+}
+
+/// Waits until the client has ended its sending, also while unread bytes wait.
+#[cfg(not(target_os = "linux"))]
+async fn end_of_sending(socket: &TcpStream) -> io::Result<()> {
+    while !socket.ready(Interest::READABLE).await?.is_read_closed() {
+        // The bytes stay readable until hyper reads them.
+        sleep(LOOK).await;
+    }
+    Ok(())
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

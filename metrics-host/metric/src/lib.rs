@@ -160,9 +160,9 @@ families! {
     /// See `--max-connections`.
     CONNECTIONS_REFUSED = Counter "metrics_host_connections_refused_total" ["listener"] "Connections over the limit, answered 503 or closed.";
     /// The saturation signal, with the limit below.
-    IN_FLIGHT = Gauge "metrics_host_requests_in_flight" [] "Requests inside components, and responses that stream.";
+    IN_FLIGHT = Gauge "metrics_host_requests_in_flight" [] "Requests inside the application, also those whose client left, streams and upgraded connections.";
     /// See `--max-concurrent-requests`.
-    IN_FLIGHT_LIMIT = Gauge "metrics_host_requests_in_flight_limit" [] "Maximum number of requests inside components at one time.";
+    IN_FLIGHT_LIMIT = Gauge "metrics_host_requests_in_flight_limit" [] "Maximum number of requests inside the application at one time.";
     /// Wasm instances that serve requests or finish their work.
     INSTANCES = Gauge "metrics_host_instances" [] "Live component instances.";
     /// Instances are replaced after the reuse limit, a trap or a timeout.

@@ -3,8 +3,7 @@
 use crate::Family;
 use prometheus::{
     Gauge, GaugeVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
-    core::Collector,
-    process_collector::ProcessCollector,
+    core::{Collector, Desc},
     proto::{Metric, MetricFamily},
 };
 
@@ -15,10 +14,11 @@ pub struct Registry(prometheus::Registry);
 const VALID: &str = "names and labels are valid constants, each registered once";
 
 impl Registry {
-    /// Creates a registry with the metrics of this process (`process_*`).
+    /// Creates a registry with the metrics of this process (`process_*`); macOS has none.
     pub fn new() -> Self {
         let registry = Self(prometheus::Registry::new());
-        registry.register(ProcessCollector::for_self());
+        #[cfg(target_os = "linux")]
+        registry.register(prometheus::process_collector::ProcessCollector::for_self());
         registry
     }
 
@@ -41,6 +41,12 @@ impl Registry {
         let gauge = IntGauge::with_opts(opts(family)).expect(VALID);
         self.register(gauge.clone());
         gauge
+    }
+
+    /// Registers an integer gauge without labels whose value is computed by `read` whenever it is collected.
+    pub fn gauge_func(&self, family: Family, read: impl Fn() -> i64 + Send + Sync + 'static) {
+        let gauge = IntGauge::with_opts(opts(family)).expect(VALID);
+        self.register(GaugeFunc { gauge, read });
     }
 
     /// Registers an integer gauge with labels. A series appears when its label values are first used.
@@ -78,6 +84,23 @@ impl Registry {
 
     fn register(&self, collector: impl Collector + 'static) {
         self.0.register(Box::new(collector)).expect(VALID);
+    }
+}
+
+/// A gauge that is computed when it is collected.
+struct GaugeFunc<F> {
+    gauge: IntGauge,
+    read: F,
+}
+
+impl<F: Fn() -> i64 + Send + Sync> Collector for GaugeFunc<F> {
+    fn desc(&self) -> Vec<&Desc> {
+        self.gauge.desc()
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        self.gauge.set((self.read)());
+        self.gauge.collect()
     }
 }
 

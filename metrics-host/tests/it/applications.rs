@@ -25,7 +25,7 @@ fn by<const N: usize>(
 }
 
 /// The same without zeros.
-fn counted<const N: usize>(
+pub(crate) fn counted<const N: usize>(
     page: &Exposition,
     name: &str,
     labels: [&str; N],
@@ -35,7 +35,7 @@ fn counted<const N: usize>(
     sums
 }
 
-const WHO: [&str; 2] = ["application", "component"];
+pub(crate) const WHO: [&str; 2] = ["application", "component"];
 
 #[tokio::test]
 async fn two_applications_with_three_components_are_counted_apart_at_one_sidecar() {

@@ -3,18 +3,22 @@
 //! The sender is the real component, in a host of its own beside a sidecar. With `FAULTS=full` in the environment the
 //! cases take minutes instead of seconds, and report what they saw.
 
+mod apart;
 mod attack;
 mod clients;
 mod clock;
 mod disk;
 mod instances;
 mod labels;
+mod matrix;
 mod network;
 mod outage;
+mod preload;
 mod proxy;
 mod restarts;
 mod spin;
 mod traps;
+mod upstreams;
 
 use crate::{
     client::{empty, request},

@@ -1,16 +1,13 @@
 //! `add` and `remove`: the gateway's lines in a manifest, as a user changes it and as Spin takes it.
 
-use crate::{
-    client::get,
-    spin::Spin,
-    stack::{MISBEHAVING, binary, workspace},
-};
+mod under_spin;
+
+use crate::stack::{GATEWAY, binary, workspace};
 use std::{
     fs,
     os::unix::fs::{PermissionsExt, symlink},
     path::{Path, PathBuf},
     process::{Command, Stdio},
-    sync::Arc,
 };
 use tempfile::TempDir;
 use testkit::host::require;
@@ -24,15 +21,17 @@ struct Application {
 
 impl Application {
     fn new() -> Self {
+        Self::of("metrics-host/tests/misbehaving/spin.toml")
+    }
+
+    /// Copies a manifest of the workspace.
+    fn of(manifest: &str) -> Self {
+        let source = workspace(manifest);
+        let before = fs::read_to_string(&source).unwrap();
+        let beside = source.parent().unwrap().to_str().unwrap();
+        let before = before.replace("source = \"", &format!("source = \"{beside}/"));
         let folder = tempfile::tempdir().unwrap();
         let manifest = folder.path().join("spin.toml");
-        let before =
-            fs::read_to_string(workspace("metrics-host/tests/misbehaving/spin.toml")).unwrap();
-        let components = workspace("target/wasm32-wasip2");
-        let before = before.replace(
-            "../../../target/wasm32-wasip2",
-            components.to_str().unwrap(),
-        );
         fs::write(&manifest, &before).unwrap();
         Self {
             folder,
@@ -44,6 +43,16 @@ impl Application {
     fn text(&self) -> String {
         fs::read_to_string(&self.manifest).unwrap()
     }
+}
+
+/// Copies a manifest of the workspace, and adds the gateway to it.
+pub(crate) fn behind_gateway(manifest: &str) -> (TempDir, PathBuf) {
+    let app = Application::of(manifest);
+    let gateway = require(GATEWAY, "make test-components").unwrap();
+    let args = ["add", "--yes", "--gateway", gateway.to_str().unwrap()];
+    let (code, _, said) = run(app.folder.path(), &args);
+    assert_eq!(code, 0, "{said}");
+    (app.folder, app.manifest)
 }
 
 /// Runs a command without a terminal; returns its exit code, what it printed and what it said.
@@ -120,26 +129,4 @@ fn a_manifest_or_gateway_that_cannot_be_used_is_named() {
         said.contains("spin.toml: line 8: route = 7 is not known"),
         "{said}"
     );
-}
-
-#[tokio::test]
-async fn spin_sends_every_public_route_to_the_gateway() {
-    if Spin::version("the gateway's lines in a manifest").is_none() {
-        return;
-    }
-    // A component without the environment of the application's own stands for the gateway.
-    let stand_in = require(MISBEHAVING, "make test-components").unwrap();
-    let app = Application::new();
-    let args = ["add", "--yes", "--gateway", stand_in.to_str().unwrap()];
-    for (has_gateway, greeting) in [(false, "hello"), (true, "")] {
-        if has_gateway {
-            assert_eq!(run(app.folder.path(), &args).0, 0);
-        }
-        let state = Arc::new(tempfile::tempdir().unwrap());
-        let spin = Spin::serve(&app.manifest, &[], &state).await;
-        let reply = get(spin.api, "GET /environment?GREETING").await;
-        assert_eq!((reply.status.as_u16(), reply.text()), (200, greeting));
-        assert_eq!(get(spin.api, "GET /api/a/b").await.status, 200);
-        assert_eq!(get(spin.api, "GET /no/trigger").await.status, 404);
-    }
 }

@@ -16,6 +16,7 @@ async fn use_the_service(host: &Host) -> Counts {
         ("/orders/x", "/orders/{id}", "400"),
         ("/orders/0", "/orders/{id}", "500"),
         ("/nowhere", "unmatched", "404"),
+        ("/reports/2026?full=1", "/reports/{year}", "200"),
         ("/panic", "/panic", "500"),
         ("/orders/9", "/orders/{id}", "200"),
     ] {
@@ -48,7 +49,7 @@ async fn an_axum_router_names_its_routes_for_the_host_in_front() {
     let scrape = Scrape::of(host.metrics()).await;
     // A trap takes the headers along: it is counted under the trigger's route.
     assert_eq!(without_panics(&scrape.requests()), without_panics(&sent));
-    assert_eq!(scrape.counted(), 7);
+    assert_eq!(scrape.counted(), 8);
     // The exception that the component named, and the trap.
     assert_eq!(scrape.sum("app_errors_total", &[]), 2.0);
 }
@@ -64,7 +65,7 @@ async fn an_axum_router_reports_to_a_sidecar_through_a_panic() {
         .unwrap();
     let sent = use_the_service(&host).await;
     let scrape = Scrape::until(sidecar.metrics(), "all requests", |scrape| {
-        scrape.counted() == 7
+        scrape.counted() == 8
     })
     .await;
     assert_eq!(scrape.requests(), sent);

@@ -24,7 +24,6 @@ mod notifications;
 mod otlp;
 mod otlp_streams;
 mod outbound;
-mod plugin;
 mod proxy;
 mod raw;
 mod reverse_proxy;

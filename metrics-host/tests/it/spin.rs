@@ -5,7 +5,7 @@ use std::{
     env,
     io::{self, Write},
     net::SocketAddr,
-    path::Path,
+    path::{Path, PathBuf},
     process::Command,
     sync::Arc,
     time::Duration,
@@ -29,7 +29,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 pub(crate) struct Spin {
     _process: Process,
     pub(crate) api: SocketAddr,
-    _state: Arc<TempDir>,
+    state: Arc<TempDir>,
 }
 
 impl Spin {
@@ -91,8 +91,15 @@ impl Spin {
         Self {
             _process: process,
             api,
-            _state: Arc::clone(state),
+            state: Arc::clone(state),
         }
+    }
+}
+
+impl Spin {
+    /// Returns the path of what a component printed, such as `items_stderr.txt`.
+    pub(crate) fn log(&self, name: &str) -> PathBuf {
+        self.state.path().join("logs").join(name)
     }
 }
 

@@ -15,7 +15,10 @@ const COMPONENT: &str = "target/wasm32-wasip2/component/items_component.wasm";
 pub(crate) const MISBEHAVING: &str = "target/wasm32-wasip2/component/misbehaving_component.wasm";
 
 /// The component of WASI 0.2 beside it.
-const SYNCHRONOUS: &str = "target/wasm32-wasip2/component/synchronous_component.wasm";
+pub(crate) const SYNCHRONOUS: &str = "target/wasm32-wasip2/component/synchronous_component.wasm";
+
+/// The gateway, as `make test-components` builds it.
+pub(crate) const GATEWAY: &str = "target/wasm32-wasip2/component/metrics_gateway.wasm";
 
 /// The axum router that a library counts.
 const AXUM: &str = "target/wasm32-wasip2/component/axum_component.wasm";

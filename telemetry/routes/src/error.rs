@@ -53,15 +53,19 @@ pub enum RoutesError {
     )]
     Empty,
     /// The document is not the JSON of an OpenAPI document.
+    #[cfg(feature = "openapi")]
     #[error("OpenAPI document: {0}")]
     Json(serde_json::Error),
     /// The document is not the YAML of an OpenAPI document.
+    #[cfg(feature = "openapi")]
     #[error("OpenAPI document: {0}")]
     Yaml(yaml_serde::Error),
     /// The document has another version than 3.
+    #[cfg(feature = "openapi")]
     #[error("OpenAPI version {0:?} is not supported; convert the document to OpenAPI 3")]
     Version(String),
     /// The base path of a server is not known.
+    #[cfg(feature = "openapi")]
     #[error(
         "{place}: server {url:?} has no usable path; write an absolute URL or a path such as /v1, and give each variable a default"
     )]
@@ -72,6 +76,7 @@ pub enum RoutesError {
         url: String,
     },
     /// A path refers to something that is not in the document.
+    #[cfg(feature = "openapi")]
     #[error("{place}: $ref {reference:?} leads out of the document; bundle it into one file first")]
     Reference {
         /// Position in the document.

@@ -32,8 +32,10 @@
 
 mod error;
 mod list;
+#[cfg(feature = "openapi")]
 mod openapi;
 mod template;
+#[cfg(feature = "openapi")]
 #[cfg(test)]
 mod tests;
 
@@ -54,6 +56,8 @@ const DECLARED_METHODS: [&str; 2] = ["GET", "POST"];
 #[derive(Clone)]
 pub struct Routes {
     catalogue: RouteCatalogue,
+    /// A routes file with the same routes.
+    text: String,
     /// The routes that take a method, by method.
     by_method: HashMap<&'static str, Router<Arc<str>>>,
     /// All routes.
@@ -78,19 +82,22 @@ impl Listed {
             Some(own) => own == method || (own == "GET" && method == "HEAD"),
         }
     }
+
+    /// Returns its line in a routes file.
+    fn to_line(&self) -> String {
+        let method = self.method.unwrap_or("*");
+        format!("{method} {} {}\n", self.template.text, self.status)
+    }
 }
 
 impl Routes {
-    /// Reads a routes file, or an OpenAPI 3 document in JSON or YAML.
+    /// Reads a routes file, or, with the feature `openapi`, an OpenAPI 3 document in JSON or YAML.
     ///
     /// # Errors
     /// If the text is neither, or if two of its templates match the same paths. The error names the place.
     pub fn parse(text: &str) -> Result<Self, RoutesError> {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-        let listed = match openapi::is_document(text) {
-            true => openapi::parse(text)?,
-            false => list::parse(text)?,
-        };
+        let listed = listed(text)?;
         if listed.is_empty() {
             return Err(RoutesError::Empty);
         }
@@ -121,7 +128,13 @@ impl Routes {
             by_method: by_method.collect(),
             any: router(listed.iter()),
             catalogue: catalogue(listed),
+            text: listed.iter().map(Listed::to_line).collect(),
         })
+    }
+
+    /// Returns a routes file with the same routes: a few lines instead of an OpenAPI document.
+    pub fn to_text(&self) -> &str {
+        &self.text
     }
 
     /// Returns the template of the route that a request has, if any. `path` has no query.
@@ -149,10 +162,22 @@ impl Routes {
     }
 }
 
+#[cfg(feature = "openapi")]
+fn listed(text: &str) -> Result<Vec<Listed>, RoutesError> {
+    match openapi::is_document(text) {
+        true => openapi::parse(text),
+        false => list::parse(text),
+    }
+}
+
+#[cfg(not(feature = "openapi"))]
+use list::parse as listed;
+
 impl Default for Routes {
     fn default() -> Self {
         Self {
             catalogue: RouteCatalogue::default(),
+            text: String::new(),
             by_method: HashMap::new(),
             any: RouterBuilder::new().build(),
         }

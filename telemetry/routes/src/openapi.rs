@@ -98,7 +98,7 @@ fn is_json(text: &str) -> bool {
 pub(crate) fn parse(text: &str) -> Result<Vec<Listed>, RoutesError> {
     let document: Document = match is_json(text) {
         true => serde_json::from_str(text).map_err(RoutesError::Json)?,
-        false => yaml_serde::from_str(text).map_err(RoutesError::Yaml)?,
+        false => from_yaml(text).map_err(RoutesError::Yaml)?,
     };
     let version = document.openapi.as_ref().or(document.swagger.as_ref());
     let version = version.map_or("", |version| &version.0);
@@ -131,6 +131,21 @@ pub(crate) fn parse(text: &str) -> Result<Vec<Listed>, RoutesError> {
         }
     }
     Ok(listed)
+}
+
+/// Reads YAML, with the merge keys (`<<`) of version 1.1, which tools for OpenAPI apply.
+fn from_yaml(text: &str) -> Result<Document, yaml_serde::Error> {
+    let merge_keys = text.matches("<<").count();
+    if merge_keys == 0 {
+        // Errors name a line only here.
+        return yaml_serde::from_str(text);
+    }
+    let mut value: yaml_serde::Value = yaml_serde::from_str(text)?;
+    // A map that is merged can bring a merge key of its own.
+    for _ in 0..merge_keys {
+        value.apply_merge()?;
+    }
+    yaml_serde::from_value(value)
 }
 
 impl Document {

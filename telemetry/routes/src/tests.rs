@@ -26,6 +26,17 @@ fn declared(text: &str) -> Vec<(String, String, u16)> {
 }
 
 #[test]
+fn a_document_becomes_a_routes_file() {
+    let document = r#"{"openapi": "3.1.0", "paths": {"/orders/{id}": {"post": {"responses": {"201": {}}}, "get": {}}}}"#;
+    let text = Routes::parse(document).unwrap().to_text().to_owned();
+    let mut lines: Vec<_> = text.lines().collect();
+    lines.sort_unstable();
+    assert_eq!(lines, ["GET /orders/{id} 200", "POST /orders/{id} 201"]);
+    assert_eq!(Routes::parse("* /a # all").unwrap().to_text(), "* /a 200\n");
+    assert_eq!(Routes::parse(&text).unwrap().to_text(), text);
+}
+
+#[test]
 fn static_text_wins_over_parameters_and_these_over_catch_alls() {
     let file = "
         GET /orders/new
@@ -295,6 +306,34 @@ fn a_document_that_counts_nothing_else_is_read_too() {
 }
 
 #[test]
+fn merge_keys_of_yaml_add_what_a_map_does_not_have() {
+    let text = "
+openapi: 3.0.0
+x-read: &read { get: { responses: { 204: {} } }, head: {} }
+x-write: &write { <<: *read, put: {} }
+paths:
+  <<: { /merged: { get: {} } }
+  /a: { <<: *write, get: {} }
+  /b: { <<: [{ post: {} }, *read] }
+";
+    assert_eq!(
+        declared(text),
+        [
+            ("GET", "/a", 200),
+            ("HEAD", "/a", 200),
+            ("PUT", "/a", 200),
+            ("GET", "/b", 204),
+            ("HEAD", "/b", 200),
+            ("POST", "/b", 200),
+            ("GET", "/merged", 200),
+        ]
+        .map(|(method, route, status)| (method.into(), route.into(), status))
+    );
+    let said = error("openapi: 3.0.0\npaths: { /a: { <<: 7 } }");
+    assert!(said.contains("for merging"), "{said}");
+}
+
+#[test]
 fn an_unusable_document_names_the_path_the_value_and_the_way_out() {
     let paths = |paths: &str| format!("openapi: 3.0.3\npaths:\n{paths}");
     for (text, expected) in [
@@ -355,7 +394,7 @@ proptest! {
     }
 
     #[test]
-    fn any_document_is_read_or_refused(text in r#"(openapi: 3|paths:|\n|  |/a|/\{x\}|: |get|\{|\}|"|,|\$ref){0,20}"#) {
+    fn any_document_is_read_or_refused(text in r#"(openapi: 3|paths:|\n|  |/a|/\{x\}|: |get|<<|&a|\*a|\{|\}|"|,|\$ref){0,20}"#) {
         let _ = Routes::parse(&text);
     }
 }

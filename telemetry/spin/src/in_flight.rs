@@ -3,7 +3,6 @@
 use std::{
     borrow::Cow,
     cell::RefCell,
-    collections::BTreeMap,
     future::poll_fn,
     pin::pin,
     time::{Duration, Instant},
@@ -23,10 +22,18 @@ struct Requests {
     last_id: u64,
     /// The request whose handler is being polled.
     current: Option<u64>,
-    all: BTreeMap<u64, Request>,
+    /// In the order of arrival. An instance has few at a time, so a list is smaller and as fast as a map.
+    all: Vec<Request>,
+}
+
+impl Requests {
+    fn position(&self, id: u64) -> Option<usize> {
+        self.all.iter().position(|request| request.id == id)
+    }
 }
 
 struct Request {
+    id: u64,
     method: &'static str,
     route: Cow<'static, str>,
     exception: Option<Cow<'static, str>>,
@@ -56,13 +63,13 @@ impl InFlight {
     pub(crate) fn begin(method: &str, record: fn(Observation)) -> Self {
         REQUESTS.with_borrow_mut(|requests| {
             requests.last_id += 1;
-            let request = Request {
+            requests.all.push(Request {
+                id: requests.last_id,
                 method: method::normalize(method),
                 route: attribute::UNMATCHED.into(),
                 exception: None,
                 arrived: Instant::now(),
-            };
-            requests.all.insert(requests.last_id, request);
+            });
             Self {
                 id: requests.last_id,
                 record,
@@ -99,15 +106,20 @@ impl InFlight {
 
     fn with<R>(&self, read: impl FnOnce(&Request) -> R) -> R {
         REQUESTS.with_borrow(|requests| {
-            let request = requests.all.get(&self.id);
-            read(request.expect("it is in the list until it is dropped, or the instance ends"))
+            let position = requests.position(self.id);
+            let position =
+                position.expect("it is in the list until it is dropped, or the instance ends");
+            read(&requests.all[position])
         })
     }
 }
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        let taken = REQUESTS.with_borrow_mut(|requests| requests.all.remove(&self.id));
+        let taken = REQUESTS.with_borrow_mut(|requests| {
+            let position = requests.position(self.id)?;
+            Some(requests.all.remove(position))
+        });
         let Some(request) = taken else {
             return;
         };
@@ -123,9 +135,9 @@ impl Drop for InFlight {
 /// Changes the request whose handler calls this; does nothing outside a handler.
 fn change(change: impl FnOnce(&mut Request)) {
     REQUESTS.with_borrow_mut(|requests| {
-        let current = requests.current;
-        if let Some(request) = current.and_then(|id| requests.all.get_mut(&id)) {
-            change(request);
+        let current = requests.current.and_then(|id| requests.position(id));
+        if let Some(position) = current {
+            change(&mut requests.all[position]);
         }
     });
 }
@@ -146,10 +158,10 @@ pub(crate) fn take_interrupted() -> Vec<Observation> {
     });
     let (current, all) = taken.ok().flatten().unwrap_or_default();
     // A panic outside a handler, such as in the writer of a body, counts once as well.
-    let culprit = current.or_else(|| all.keys().next().copied());
+    let culprit = current.or_else(|| Some(all.first()?.id));
     all.iter()
-        .map(|(id, request)| {
-            let class = match Some(*id) == culprit {
+        .map(|request| {
+            let class = match Some(request.id) == culprit {
                 true => attribute::ERROR_PANIC,
                 false => attribute::ERROR_NEIGHBOUR,
             };

@@ -23,7 +23,10 @@
 //! }
 //! ```
 //!
-//! An axum router names its routes itself: feature `axum`, and `telemetry::routes(router)`.
+//! An axum router names its routes itself: feature `axum`, and `telemetry::routes(router)`. A list of routes, as
+//! `metrics-host serve --routes` reads it, names them for a component without a router: feature `routes`, and
+#![cfg_attr(feature = "routes", doc = "[`RouteList`].")]
+#![cfg_attr(not(feature = "routes"), doc = "`RouteList`.")]
 //!
 //! # Manifest
 //!
@@ -51,9 +54,9 @@
 //! begin with `request-telemetry/`; a panic hook puts them there, too. A trap without a panic (a stack overflow, or memory
 //! that runs out) takes the unsent counts of its instance along. The rules are those of [`telemetry::sender`].
 //!
-//! A panic hook waits while another call holds Spin's key-value store. Each call is short, with one exception: while a
-//! component reads a stream of keys (`Store::get_keys` of spin-sdk 7), Spin keeps the store locked. A panic meanwhile in
-//! the same instance blocks it, so do not keep such a stream open.
+//! A panic hook writes once, and waits while another call holds Spin's key-value store. Each call is short, with one
+//! exception: while a component reads a stream of keys (`Store::get_keys` of spin-sdk 7), Spin keeps the store locked. A
+//! panic meanwhile in the same instance blocks it, so do not keep such a stream open.
 
 #![cfg_attr(
     not(target_arch = "wasm32"),
@@ -61,6 +64,8 @@
 )]
 
 mod in_flight;
+#[cfg(feature = "routes")]
+mod route_list;
 mod settings;
 
 #[cfg(target_arch = "wasm32")]
@@ -74,6 +79,10 @@ mod serve;
 #[cfg(target_arch = "wasm32")]
 mod transport;
 
+#[cfg(target_arch = "wasm32")]
+pub use report::Reporter;
+#[cfg(feature = "routes")]
+pub use route_list::RouteList;
 #[cfg(target_arch = "wasm32")]
 pub use serve::serve;
 pub use telemetry::{Route, RouteCatalogue, attribute};

@@ -1,7 +1,8 @@
 //! The outbox in Spin's key-value store.
 //!
-//! The plain interface is used, not the asynchronous one: a panic hook cannot await. A call is one short statement in a
-//! file of its own, so it never waits for statements that the instance has open in its database.
+//! The interface `wasi:keyvalue` is used, and not Spin's own: it writes several values in one transaction, adds to a number
+//! atomically, and is synchronous, since a panic hook cannot await. A call is one short transaction in a file of its own,
+//! so it never waits for statements that the instance has open in its database.
 
 #[allow(
     missing_docs,
@@ -13,44 +14,75 @@
 mod bindings {
     spin_sdk::wit_bindgen::generate!({
         inline: r#"
-            package fermyon:spin@2.0.0;
+            package wasi:keyvalue@0.2.0-draft2;
 
-            interface key-value {
-                resource store {
-                    open: static func(label: string) -> result<store, error>;
-                    get: func(key: string) -> result<option<list<u8>>, error>;
-                    set: func(key: string, value: list<u8>) -> result<_, error>;
-                    delete: func(key: string) -> result<_, error>;
-                    get-keys: func() -> result<list<string>, error>;
-                }
+            interface store {
                 variant error {
-                    store-table-full,
                     no-such-store,
                     access-denied,
                     other(string)
                 }
+                record key-response {
+                    keys: list<string>,
+                    cursor: option<string>
+                }
+                open: func(identifier: string) -> result<bucket, error>;
+                resource bucket {
+                    get: func(key: string) -> result<option<list<u8>>, error>;
+                    set: func(key: string, value: list<u8>) -> result<_, error>;
+                    delete: func(key: string) -> result<_, error>;
+                    exists: func(key: string) -> result<bool, error>;
+                    list-keys: func(cursor: option<string>) -> result<key-response, error>;
+                }
+            }
+
+            interface batch {
+                use store.{bucket, error};
+                get-many: func(bucket: borrow<bucket>, keys: list<string>) -> result<list<tuple<string, option<list<u8>>>>, error>;
+                set-many: func(bucket: borrow<bucket>, key-values: list<tuple<string, list<u8>>>) -> result<_, error>;
+                delete-many: func(bucket: borrow<bucket>, keys: list<string>) -> result<_, error>;
+            }
+
+            interface atomics {
+                use store.{bucket, error};
+                variant cas-error {
+                    store-error(error),
+                    cas-failed(cas)
+                }
+                resource cas {
+                    new: static func(bucket: borrow<bucket>, key: string) -> result<cas, error>;
+                    current: func() -> result<option<list<u8>>, error>;
+                }
+                increment: func(bucket: borrow<bucket>, key: string, delta: s64) -> result<s64, error>;
+                swap: func(cas: cas, value: list<u8>) -> result<_, cas-error>;
             }
 
             world outbox {
-                import key-value;
+                import store;
+                import batch;
+                import atomics;
             }
         "#,
         runtime_path: "spin_sdk::wit_bindgen::rt",
     });
 }
 
-use bindings::fermyon::spin::key_value::{Error, Store};
-use telemetry::sender::{Entry, Outbox};
+use bindings::wasi::keyvalue::{
+    atomics::increment,
+    batch::{delete_many, get_many, set_many},
+    store::{Bucket, Error, open},
+};
+use telemetry::sender::Outbox;
 
 /// Label of the store: the only one that Spin has without a runtime configuration.
 const LABEL: &str = "default";
 
 /// The store; opened before the first panic.
-pub(crate) struct KeyValueOutbox(Result<Store, String>);
+pub(crate) struct KeyValueOutbox(Result<Bucket, String>);
 
 impl KeyValueOutbox {
     pub(crate) fn open() -> Self {
-        Self(Store::open(LABEL).map_err(explain))
+        Self(open(LABEL).map_err(explain))
     }
 
     /// Returns the reason why the store cannot be opened.
@@ -58,33 +90,46 @@ impl KeyValueOutbox {
         self.0.as_ref().err().map(String::as_str)
     }
 
-    fn store(&self) -> Result<&Store, String> {
+    fn store(&self) -> Result<&Bucket, String> {
         self.0.as_ref().map_err(String::clone)
     }
 }
 
 impl Outbox for KeyValueOutbox {
-    fn put(&self, entry: &Entry, body: &[u8]) -> Result<(), String> {
-        self.store()?.set(&entry.to_key(), body).map_err(explain)
+    fn set(&self, values: &[(String, Vec<u8>)]) -> Result<(), String> {
+        set_many(self.store()?, values).map_err(explain)
     }
 
-    fn entries(&self) -> Result<Vec<Entry>, String> {
-        let keys = self.store()?.get_keys().map_err(explain)?;
-        Ok(keys.iter().filter_map(|key| Entry::from_key(key)).collect())
+    fn keys(&self) -> Result<Vec<String>, String> {
+        let store = self.store()?;
+        let mut page = store.list_keys(None).map_err(explain)?;
+        let mut keys = page.keys;
+        while page.cursor.is_some() {
+            page = store.list_keys(page.cursor.as_deref()).map_err(explain)?;
+            keys.append(&mut page.keys);
+        }
+        Ok(keys)
     }
 
-    fn get(&self, entry: &Entry) -> Result<Option<Vec<u8>>, String> {
-        self.store()?.get(&entry.to_key()).map_err(explain)
+    fn get(&self, keys: &[String]) -> Result<Vec<(String, Vec<u8>)>, String> {
+        let values = get_many(self.store()?, keys).map_err(explain)?;
+        let there = values
+            .into_iter()
+            .filter_map(|(key, value)| Some((key, value?)));
+        Ok(there.collect())
     }
 
-    fn delete(&self, entry: &Entry) -> Result<(), String> {
-        self.store()?.delete(&entry.to_key()).map_err(explain)
+    fn delete(&self, keys: &[String]) -> Result<(), String> {
+        delete_many(self.store()?, keys).map_err(explain)
+    }
+
+    fn add(&self, key: &str, number: i64) -> Result<i64, String> {
+        increment(self.store()?, key, number).map_err(explain)
     }
 }
 
 fn explain(error: Error) -> String {
     match error {
-        Error::StoreTableFull => "too many stores are open".into(),
         Error::NoSuchStore => format!("there is no key-value store {LABEL:?}"),
         Error::AccessDenied => {
             format!("the manifest does not allow it: key_value_stores = [{LABEL:?}]")

@@ -16,18 +16,57 @@ use std::{
     time::Instant,
 };
 use telemetry::{
-    Observation, Resource,
+    Observation, Resource, RouteCatalogue,
     sender::{Notice, Sender},
 };
-
-type SpinSender = Sender<Http, KeyValueOutbox, WasiClock>;
 
 thread_local! {
     /// Set once the variables are read; they do not change during an instance's life.
     static MODE: OnceCell<Rc<Mode>> = const { OnceCell::new() };
-    static SENDER: OnceCell<Rc<SpinSender>> = const { OnceCell::new() };
+    static REPORTER: OnceCell<Reporter> = const { OnceCell::new() };
     /// Requests that ended before the variables were read.
     static EARLY: RefCell<Vec<Observation>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Reports what this instance counts of one component to a sidecar. Clones share their counts.
+#[derive(Clone)]
+pub struct Reporter(Rc<Sender<Http, KeyValueOutbox, WasiClock>>);
+
+impl Reporter {
+    /// Starts to report to the sidecar at `host` (`host:port`). The first batch declares the series of `catalogue`.
+    /// `resource` gets a random instance id.
+    pub fn start(resource: Resource, catalogue: &RouteCatalogue, host: &str) -> Self {
+        let outbox = KeyValueOutbox::open();
+        if let Some(reason) = outbox.error() {
+            log(&Notice {
+                message: "no outbox: a panic, or an outage, loses unsent telemetry",
+                batch: None,
+                reason,
+            });
+        }
+        let transport = Http {
+            url: format!("http://{host}/v1/metrics"),
+        };
+        let clock = WasiClock {
+            start: Instant::now(),
+        };
+        let means = (transport, outbox, clock);
+        Self(Rc::new(Sender::new(
+            resource,
+            catalogue,
+            host.into(),
+            means,
+            log,
+        )))
+    }
+
+    /// Counts a request, and makes sure that it is sent.
+    pub fn record(&self, observation: Observation) {
+        if self.0.record(observation) {
+            let sender = Rc::clone(&self.0);
+            wasip3::spawn(async move { sender.flush().await });
+        }
+    }
 }
 
 /// Returns how to report, and starts the sender with the first request.
@@ -57,7 +96,7 @@ pub(crate) async fn mode(app: &App) -> Result<Rc<Mode>, SettingsError> {
     Ok(mode)
 }
 
-/// Starts the sender, and installs a panic hook that saves unsent telemetry.
+/// Starts to report, and installs a panic hook that saves unsent telemetry.
 fn start(app: &App, host: &str) {
     let resource = Resource {
         service_name: app.service.into(),
@@ -65,38 +104,21 @@ fn start(app: &App, host: &str) {
         component: app.component.into(),
         instance: String::new(),
     };
-    let outbox = KeyValueOutbox::open();
-    if let Some(reason) = outbox.error() {
-        log(&Notice {
-            message: "no outbox: a panic, or an outage, loses unsent telemetry",
-            batch: None,
-            reason,
-        });
-    }
-    let transport = Http {
-        url: format!("http://{host}/v1/metrics"),
-    };
-    let clock = WasiClock {
-        start: Instant::now(),
-    };
-    let means = (transport, outbox, clock);
-    let sender = Sender::new(resource, &(app.catalogue)(), host.into(), means, log);
-    SENDER.with(|cell| _ = cell.set(Rc::new(sender)));
+    let reporter = Reporter::start(resource, &(app.catalogue)(), host);
+    REPORTER.with(|cell| _ = cell.set(reporter));
     let report = panic::take_hook();
     panic::set_hook(Box::new(move |panic| {
         report(panic);
-        if let Ok(Some(sender)) = SENDER.try_with(|cell| cell.get().cloned()) {
-            sender.rescue(take_interrupted());
+        if let Ok(Some(reporter)) = REPORTER.try_with(|cell| cell.get().cloned()) {
+            reporter.0.rescue(take_interrupted());
         }
     }));
 }
 
-/// Counts a request, if this component counts its own, and makes sure that it is sent.
+/// Counts a request, if this component counts its own.
 pub(crate) fn record(observation: Observation) {
-    if let Some(sender) = SENDER.with(|cell| cell.get().cloned()) {
-        if sender.record(observation) {
-            wasip3::spawn(async move { sender.flush().await });
-        }
+    if let Some(reporter) = REPORTER.with(|cell| cell.get().cloned()) {
+        reporter.record(observation);
     } else if MODE.with(|mode| mode.get().is_none()) {
         EARLY.with_borrow_mut(|early| early.push(observation));
     }

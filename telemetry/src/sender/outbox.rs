@@ -1,10 +1,16 @@
 //! The outbox: batches wait in a key-value store until an instance delivers them.
+//!
+//! ```text
+//! request-telemetry/<requests>/<batch key>   <home>, a line break, the bytes of the batch
+//! request-telemetry/lost                     how many requests are lost and not yet reported so
+//! ```
 
 use crate::{BatchKey, emitter::FrozenBatch};
-use std::collections::HashSet;
 
 /// First part of every key, which keeps the entries apart from those of the component.
 const PREFIX: &str = "request-telemetry/";
+/// Key of the number of requests that are lost and not yet reported so.
+pub(super) const LOST: &str = "request-telemetry/lost";
 /// In place of the home of a batch that was never sent.
 const NO_HOME: &str = "-";
 
@@ -12,133 +18,92 @@ const NO_HOME: &str = "-";
 ///
 /// A call must not wait for anything that its own instance does, because a panic hook makes it, too.
 pub trait Outbox {
-    /// Stores a batch; an entry with the same key is replaced.
+    /// Stores all values or none; replaces values that are there.
     ///
     /// # Errors
-    /// If it is not stored durably.
-    fn put(&self, entry: &Entry, body: &[u8]) -> Result<(), String>;
-    /// Returns all entries.
-    ///
-    /// # Errors
-    /// If the store cannot be read.
-    fn entries(&self) -> Result<Vec<Entry>, String>;
-    /// Returns the bytes of a batch, if it is still there.
+    /// If they are not stored durably.
+    fn set(&self, values: &[(String, Vec<u8>)]) -> Result<(), String>;
+    /// Returns all keys of the store.
     ///
     /// # Errors
     /// If the store cannot be read.
-    fn get(&self, entry: &Entry) -> Result<Option<Vec<u8>>, String>;
-    /// Removes a batch, if it is still there.
+    fn keys(&self) -> Result<Vec<String>, String>;
+    /// Returns those values that are there, with their keys.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    fn get(&self, keys: &[String]) -> Result<Vec<(String, Vec<u8>)>, String>;
+    /// Removes those values that are there.
     ///
     /// # Errors
     /// If the store cannot be written.
-    fn delete(&self, entry: &Entry) -> Result<(), String>;
+    fn delete(&self, keys: &[String]) -> Result<(), String>;
+    /// Adds to a number, which is 0 at first, and returns the sum. Atomic among all instances.
+    ///
+    /// # Errors
+    /// If the sum is not stored durably.
+    fn add(&self, key: &str, number: i64) -> Result<i64, String>;
 }
 
-/// The key of a batch in the outbox: `request-telemetry/<home>/<requests>/<batch key>`.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Entry {
-    /// Address of the receiver that may hold the batch; `None` if it was never sent.
-    pub home: Option<String>,
-    /// [`FrozenBatch::requests`].
-    pub requests: u64,
-    /// [`FrozenBatch::key`].
-    pub key: BatchKey,
+/// Returns the key under which a batch waits.
+pub(super) fn key_of(batch: &FrozenBatch) -> String {
+    format!("{PREFIX}{}/{}", batch.requests, batch.key)
 }
 
-impl Entry {
-    pub(super) fn of(batch: &FrozenBatch, home: Option<&str>) -> Self {
-        Self {
-            home: home.map(str::to_owned),
-            requests: batch.requests,
-            key: batch.key.clone(),
-        }
-    }
-
-    pub(super) fn batch(&self, body: Vec<u8>) -> FrozenBatch {
-        FrozenBatch {
-            key: self.key.clone(),
-            body,
-            requests: self.requests,
-        }
-    }
-
-    /// Returns the key in the store.
-    pub fn to_key(&self) -> String {
-        let home = self.home.as_deref().unwrap_or(NO_HOME);
-        format!("{PREFIX}{home}/{}/{}", self.requests, self.key)
-    }
-
-    /// Reads a key of the store; `None` if it is no entry.
-    pub fn from_key(key: &str) -> Option<Self> {
-        let (rest, key) = key.strip_prefix(PREFIX)?.rsplit_once('/')?;
-        let (home, requests) = rest.rsplit_once('/')?;
-        Some(Self {
-            home: (home != NO_HOME).then(|| home.to_owned()),
-            requests: requests.parse().ok()?,
-            key: key.parse().ok()?,
-        })
-    }
+/// Returns whether `key` is that of a batch.
+pub(super) fn is_batch(key: &str) -> bool {
+    parse_key(key).is_some()
 }
 
-/// Returns the entries that may go to `home`: those bound to it, and those never sent. Of a batch that is there twice,
-/// the entry that is bound counts, wherever it is bound.
-pub(super) fn deliverable(all: Vec<Entry>, home: &str) -> impl Iterator<Item = Entry> {
-    let bound: HashSet<_> = all
-        .iter()
-        .filter(|entry| entry.home.is_some())
-        .map(|entry| entry.key.clone())
-        .collect();
-    let home = home.to_owned();
-    all.into_iter().filter(move |entry| match &entry.home {
-        Some(bound) => *bound == home,
-        None => !bound.contains(&entry.key),
-    })
+fn parse_key(key: &str) -> Option<(u64, BatchKey)> {
+    let (requests, key) = key.strip_prefix(PREFIX)?.split_once('/')?;
+    Some((requests.parse().ok()?, key.parse().ok()?))
+}
+
+/// Returns the value of a batch. `home` is the receiver that may hold it, if it was sent.
+pub(super) fn value(home: Option<&str>, body: &[u8]) -> Vec<u8> {
+    [home.unwrap_or(NO_HOME).as_bytes(), b"\n", body].concat()
+}
+
+/// Returns the batch of a key and its value, and its home; `None` if they are no batch.
+pub(super) fn read(key: &str, value: &[u8]) -> Option<(FrozenBatch, Option<String>)> {
+    let (requests, key) = parse_key(key)?;
+    let end = value.iter().position(|byte| *byte == b'\n')?;
+    let home = std::str::from_utf8(&value[..end]).ok()?;
+    let batch = FrozenBatch {
+        key,
+        body: value[end + 1..].to_vec(),
+        requests,
+    };
+    Some((batch, (home != NO_HOME).then(|| home.to_owned())))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn entry(home: Option<&str>, sequence: u64) -> Entry {
-        Entry {
-            home: home.map(str::to_owned),
-            requests: 7,
+    #[test]
+    fn a_batch_reads_back_as_written() {
+        let batch = FrozenBatch {
             key: BatchKey {
                 instance: "0f-3c".into(),
-                sequence,
+                sequence: 2,
             },
-        }
-    }
-
-    #[test]
-    fn a_key_reads_back_as_written() {
-        for home in [None, Some("[::1]:4318"), Some("a/b")] {
-            let entry = entry(home, 2);
-            assert_eq!(Entry::from_key(&entry.to_key()), Some(entry));
-        }
-        for key in [
-            "",
-            "mine",
-            "request-telemetry/",
-            "request-telemetry/-/x/i-1",
-        ] {
-            assert_eq!(Entry::from_key(key), None, "{key}");
-        }
-    }
-
-    #[test]
-    fn a_batch_goes_only_to_the_receiver_that_may_hold_it() {
-        let all = vec![
-            entry(None, 1),
-            entry(Some("here"), 2),
-            entry(Some("there"), 3),
-            entry(None, 3),
-        ];
-        let sequences = |home| {
-            let mine = deliverable(all.clone(), home);
-            mine.map(|entry| entry.key.sequence).collect::<Vec<_>>()
+            body: b"{\"a\":\n1}".to_vec(),
+            requests: 7,
         };
-        assert_eq!(sequences("here"), [1, 2]);
-        assert_eq!(sequences("there"), [1, 3]);
+        for home in [None, Some("[::1]:4318"), Some("a/b")] {
+            let written = value(home, &batch.body);
+            let expected = Some((batch.clone(), home.map(str::to_owned)));
+            assert_eq!(read(&key_of(&batch), &written), expected);
+        }
+        assert_eq!(read(&key_of(&batch), b"damaged"), None);
+    }
+
+    #[test]
+    fn other_keys_are_no_batches() {
+        for key in ["", "mine", LOST, PREFIX, "request-telemetry/x/i-1"] {
+            assert!(!is_batch(key), "{key}");
+        }
     }
 }

@@ -1,20 +1,21 @@
 //! Instances that report to two receivers over an unreliable network, share an unreliable outbox, and end at any step.
 //! Whatever happens, no request is counted or reported twice, and nothing is missing but what a trap took.
 
+mod world;
+
 use super::*;
-use crate::{BatchKey, Series, otlp};
+use crate::{Series, otlp};
 use proptest::prelude::*;
 use std::{
-    collections::{BTreeMap, HashMap},
     future::Future,
-    panic::{AssertUnwindSafe, catch_unwind, panic_any},
+    panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     rc::Rc,
     task::{Context, Poll, Waker},
 };
+use world::{DOUBTFUL, Ended, Message, Network, Receiver, Shared, Store, Time};
 
 const HOMES: [&str; 2] = ["one:4318", "two:4318"];
-const TIMEOUT: Duration = Duration::from_secs(1);
 
 #[derive(Clone, Copy, Debug)]
 enum Step {
@@ -40,171 +41,6 @@ enum Step {
     Trap(usize),
 }
 
-/// A receiver. As in the journal, a number up to the last one of an instance is a retry.
-#[derive(Default)]
-struct Receiver {
-    down: bool,
-    busy: bool,
-    last: HashMap<String, u64>,
-    accounted: u64,
-}
-
-impl Receiver {
-    fn take(&mut self, key: &BatchKey, body: &[u8]) -> Attempt {
-        if self.busy {
-            return failed(true, Some(TIMEOUT));
-        }
-        let delta = otlp::decode(body).unwrap().delta;
-        // A refusal depends on nothing but the content.
-        if body.len().is_multiple_of(5) && delta.requests() > 0 {
-            return Attempt::Rejected("refused".into());
-        }
-        let last = self.last.entry(key.instance.clone()).or_default();
-        if key.sequence > *last {
-            *last = key.sequence;
-            self.accounted += delta.requests() + delta.lost;
-        }
-        Attempt::Delivered
-    }
-}
-
-struct Message {
-    id: usize,
-    home: usize,
-    key: BatchKey,
-    body: Vec<u8>,
-}
-
-#[derive(Default)]
-struct World {
-    now: Duration,
-    random: u64,
-    receivers: [Receiver; 2],
-    network: Vec<Message>,
-    sent: usize,
-    replies: HashMap<usize, Attempt>,
-    outbox: BTreeMap<String, Vec<u8>>,
-    outbox_fails: bool,
-    /// Calls to the outbox until the instance ends.
-    fuse: Option<u8>,
-}
-
-type Shared = Rc<RefCell<World>>;
-
-/// The payload with which an instance ends in the middle of a call.
-struct Ended;
-
-fn failed(may_hold: bool, retry_after: Option<Duration>) -> Attempt {
-    Attempt::Failed {
-        reason: "failed".into(),
-        may_hold,
-        retry_after,
-    }
-}
-
-struct Network(Shared, usize);
-
-impl Transport for Network {
-    async fn send(&self, batch: &FrozenBatch) -> Attempt {
-        let (id, deadline) = {
-            let mut world = self.0.borrow_mut();
-            if world.receivers[self.1].down {
-                return failed(false, None);
-            }
-            world.sent += 1;
-            let id = world.sent;
-            world.network.push(Message {
-                id,
-                home: self.1,
-                key: batch.key.clone(),
-                body: batch.body.clone(),
-            });
-            (id, world.now + TIMEOUT)
-        };
-        std::future::poll_fn(|_| {
-            let mut world = self.0.borrow_mut();
-            match world.replies.remove(&id) {
-                Some(reply) => Poll::Ready(reply),
-                None if world.now >= deadline => Poll::Ready(failed(true, None)),
-                None => Poll::Pending,
-            }
-        })
-        .await
-    }
-}
-
-struct Time(Shared);
-
-impl Clock for Time {
-    fn now(&self) -> Duration {
-        self.0.borrow().now
-    }
-
-    fn unix_nanos(&self) -> u64 {
-        // The length of a body must not depend on the time.
-        1_700_000_000_000_000_000 + self.now().as_nanos() as u64
-    }
-
-    fn random(&self) -> u64 {
-        let mut world = self.0.borrow_mut();
-        world.random = world
-            .random
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        world.random
-    }
-
-    async fn sleep(&self, time: Duration) {
-        let end = self.now() + time;
-        std::future::poll_fn(|_| match self.now() >= end {
-            true => Poll::Ready(()),
-            false => Poll::Pending,
-        })
-        .await;
-    }
-}
-
-struct Store(Shared);
-
-impl Store {
-    fn call<R>(&self, call: impl FnOnce(&mut World) -> R) -> Result<R, String> {
-        let mut world = self.0.borrow_mut();
-        if let Some(fuse) = &mut world.fuse {
-            if *fuse == 0 {
-                world.fuse = None;
-                drop(world);
-                panic_any(Ended);
-            }
-            *fuse -= 1;
-        }
-        if world.outbox_fails {
-            return Err("database is locked".into());
-        }
-        Ok(call(&mut world))
-    }
-}
-
-impl Outbox for Store {
-    fn put(&self, entry: &Entry, body: &[u8]) -> Result<(), String> {
-        self.call(|world| drop(world.outbox.insert(entry.to_key(), body.to_vec())))
-    }
-
-    fn entries(&self) -> Result<Vec<Entry>, String> {
-        self.call(|world| {
-            let keys = world.outbox.keys();
-            keys.filter_map(|key| Entry::from_key(key)).collect()
-        })
-    }
-
-    fn get(&self, entry: &Entry) -> Result<Option<Vec<u8>>, String> {
-        self.call(|world| world.outbox.get(&entry.to_key()).cloned())
-    }
-
-    fn delete(&self, entry: &Entry) -> Result<(), String> {
-        self.call(|world| drop(world.outbox.remove(&entry.to_key())))
-    }
-}
-
 type Instance = Rc<Sender<Network, Store, Time>>;
 type Flush = Pin<Box<dyn Future<Output = ()>>>;
 
@@ -213,11 +49,29 @@ struct Simulation {
     world: Shared,
     instances: Vec<(Instance, Option<Flush>)>,
     recorded: u64,
+    /// The most instances that were alive at a time.
+    alive: usize,
     /// The most that traps, and panics without an outbox, took with them.
     taken: u64,
 }
 
 impl Simulation {
+    /// Creates a world with one instance.
+    fn new() -> Self {
+        DOUBTFUL.set(0);
+        let mut simulation = Self::default();
+        simulation.start(0);
+        simulation
+    }
+
+    fn receivers(&self, change: impl Fn(&mut Receiver)) {
+        self.world
+            .borrow_mut()
+            .receivers
+            .iter_mut()
+            .for_each(change);
+    }
+
     fn step(&mut self, step: Step) {
         let count = self.instances.len();
         let pick = |number: usize| (count > 0).then(|| number % count);
@@ -251,10 +105,7 @@ impl Simulation {
             Step::Fuse(calls) => self.world.borrow_mut().fuse = Some(calls),
             Step::Panic(number) => {
                 if let Some(index) = pick(number) {
-                    let (instance, _) = self.instances.swap_remove(index);
-                    self.recorded += 1;
-                    _ = guarded(|| instance.rescue([request()]));
-                    self.taken += instance.state.borrow().emitter.unsent();
+                    self.panic(index);
                 }
             }
             Step::Trap(number) => {
@@ -263,12 +114,14 @@ impl Simulation {
                 }
             }
         }
-        let accounted = self.accounted();
-        assert!(
-            accounted <= self.recorded,
-            "{accounted} of {}",
-            self.recorded
-        );
+        self.check();
+    }
+
+    fn check(&self) {
+        let (accounted, recorded) = (self.accounted(), self.recorded + DOUBTFUL.get());
+        assert!(accounted <= recorded, "{accounted} of {recorded}");
+        let (entries, most) = (self.world.borrow().outbox.len(), CAPACITY + 3 * self.alive);
+        assert!(entries <= most, "{entries} entries, at most {most}");
     }
 
     fn start(&mut self, home: usize) {
@@ -281,8 +134,14 @@ impl Simulation {
         };
         let means = (Network(world(), home), Store(world()), Time(world()));
         let catalogue = RouteCatalogue::default();
-        let sender = Sender::new(resource, &catalogue, HOMES[home].into(), means, |_| ());
+        let log = |notice: &Notice<'_>| {
+            if let (WRITTEN_OFF, Some(batch)) = (notice.message, notice.batch) {
+                DOUBTFUL.set(DOUBTFUL.get() + batch.requests);
+            }
+        };
+        let sender = Sender::new(resource, &catalogue, HOMES[home].into(), means, log);
         self.instances.push((Rc::new(sender), None));
+        self.alive = self.alive.max(self.instances.len());
     }
 
     fn record(&mut self, index: usize) {
@@ -306,6 +165,13 @@ impl Simulation {
         }
     }
 
+    fn panic(&mut self, index: usize) {
+        let (instance, _) = self.instances.swap_remove(index);
+        self.recorded += 1;
+        _ = guarded(|| instance.rescue([request()]));
+        self.taken += instance.state.borrow().emitter.unsent();
+    }
+
     fn trap(&mut self, index: usize) {
         let (instance, _) = self.instances.swap_remove(index);
         self.taken += instance.state.borrow().emitter.unsent();
@@ -317,26 +183,16 @@ impl Simulation {
             return;
         }
         let index = message % world.network.len();
-        let Message {
-            id,
-            home,
-            key,
-            body,
-        } = world.network.swap_remove(index);
+        let Message { id, home, batch } = world.network.swap_remove(index);
         if world.receivers[home].down {
             return;
         }
-        let attempt = world.receivers[home].take(&key, &body);
+        let attempt = world.receivers[home].take(&batch);
         if reply {
             world.replies.insert(id, attempt);
         }
         if repeat {
-            world.network.push(Message {
-                id,
-                home,
-                key,
-                body,
-            });
+            world.network.push(Message { id, home, batch });
         }
     }
 
@@ -355,10 +211,8 @@ impl Simulation {
             let mut world = self.world.borrow_mut();
             world.fuse = None;
             world.outbox_fails = false;
-            for receiver in &mut world.receivers {
-                (receiver.down, receiver.busy) = (false, false);
-            }
         }
+        self.receivers(|receiver| (receiver.down, receiver.busy) = (false, false));
         self.run();
         for home in 0..HOMES.len() {
             self.start(home);
@@ -436,15 +290,139 @@ proptest! {
 
     #[test]
     fn every_request_is_counted_or_reported_lost_once(steps in prop::collection::vec(step(), 1..300)) {
-        let mut simulation = Simulation::default();
-        simulation.start(0);
+        let mut simulation = Simulation::new();
         for step in steps {
             simulation.step(step);
         }
         simulation.settle();
+        simulation.check();
         let (accounted, recorded) = (simulation.accounted(), simulation.recorded);
-        prop_assert!(simulation.world.borrow().outbox.is_empty(), "{:?}", simulation.world.borrow().outbox.keys());
-        prop_assert!(accounted <= recorded && accounted + simulation.taken >= recorded,
+        let world = simulation.world.borrow();
+        prop_assert!(world.outbox.is_empty(), "{:?}", world.outbox.keys());
+        prop_assert_eq!(world.lost, 0);
+        prop_assert!(accounted + simulation.taken >= recorded,
             "{accounted} of {recorded}, traps took {} at most", simulation.taken);
     }
+}
+
+#[test]
+fn a_full_outbox_takes_no_more_and_its_losses_are_reported() {
+    let mut simulation = Simulation::new();
+    simulation.receivers(|receiver| receiver.down = true);
+    for _ in 0..100 {
+        for _ in 0..5 {
+            simulation.start(0);
+            let last = simulation.instances.len() - 1;
+            simulation.record(last);
+        }
+        for _ in 0..5 {
+            simulation.panic(1);
+        }
+        simulation.check();
+    }
+    let entries = simulation.world.borrow().outbox.len();
+    assert_eq!(entries, CAPACITY);
+    assert_eq!(simulation.world.borrow().lost, 2 * (500 - CAPACITY as i64));
+    simulation.settle();
+    assert_eq!(simulation.accounted(), simulation.recorded);
+    assert_eq!(DOUBTFUL.get(), 0);
+}
+
+#[test]
+fn a_panic_hook_writes_once_and_twice_if_the_first_write_fails_at_once() {
+    let mut simulation = Simulation::new();
+    let calls = |simulation: &mut Simulation| {
+        let before = std::mem::take(&mut simulation.world.borrow_mut().calls);
+        assert_ne!(before, 0);
+        simulation.panic(0);
+        simulation.world.borrow().calls
+    };
+    // A batch in flight, and requests after it.
+    let flight = |simulation: &mut Simulation| {
+        simulation.start(0);
+        simulation.record(0);
+        simulation.run();
+        simulation.record(0);
+        simulation.poll(0);
+        simulation.world.borrow_mut().now += BATCH_DELAY;
+        simulation.poll(0);
+        simulation.record(0);
+    };
+    simulation.instances.clear();
+    flight(&mut simulation);
+    assert_eq!(calls(&mut simulation), 1);
+    assert_eq!(simulation.world.borrow().outbox.len(), 2);
+    flight(&mut simulation);
+    simulation.world.borrow_mut().outbox_fails = true;
+    assert_eq!(calls(&mut simulation), 2);
+}
+
+#[test]
+fn lost_requests_that_two_instances_take_at_once_are_reported_once() {
+    let mut simulation = Simulation::new();
+    {
+        let mut world = simulation.world.borrow_mut();
+        (world.lost, world.thief) = (7, true);
+    }
+    simulation.record(0);
+    simulation.run();
+    // The thief reports them.
+    assert_eq!(simulation.accounted(), 1);
+    assert_eq!(simulation.world.borrow().lost, 0);
+    simulation.world.borrow_mut().lost = 7;
+    simulation.record(0);
+    simulation.run();
+    assert_eq!(simulation.accounted(), 9);
+}
+
+#[test]
+fn entries_that_others_add_meanwhile_need_no_further_request() {
+    let mut simulation = Simulation::new();
+    simulation.start(0);
+    simulation.record(0);
+    simulation.poll(0);
+    simulation.world.borrow_mut().now += BATCH_DELAY;
+    simulation.poll(0);
+    simulation.deliver(0, false, true);
+    simulation.poll(0);
+    // The first instance has looked, and now the second ends.
+    simulation.panic(1);
+    simulation.run();
+    assert_eq!(simulation.accounted(), 2);
+}
+
+#[test]
+fn a_rejected_entry_is_reported_lost_once_although_the_first_reply_is_lost() {
+    let mut simulation = Simulation::new();
+    simulation.receivers(|receiver| receiver.strict = true);
+    simulation.panic(0);
+    simulation.start(0);
+    let mut first = true;
+    for _ in 0..2 {
+        simulation.record(0);
+        for _ in 0..50 {
+            simulation.world.borrow_mut().now += BATCH_DELAY_UNDER_LOAD;
+            simulation.poll(0);
+            let report_of_entry =
+                simulation
+                    .world
+                    .borrow()
+                    .network
+                    .first()
+                    .is_some_and(|message| {
+                        let value = simulation
+                            .world
+                            .borrow()
+                            .outbox
+                            .get(&outbox::key_of(&message.batch))
+                            .cloned();
+                        value.is_some() && otlp::decode(&message.batch.body).unwrap().delta.lost > 0
+                    });
+            let lost = report_of_entry && std::mem::take(&mut first);
+            simulation.deliver(0, false, !lost);
+        }
+    }
+    assert!(!first);
+    assert_eq!(simulation.accounted(), simulation.recorded);
+    assert!(simulation.world.borrow().outbox.is_empty());
 }

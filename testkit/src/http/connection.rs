@@ -4,7 +4,7 @@ use super::{
     Reply, Request,
     wire::{self, Answer},
 };
-use ::http::Method;
+use ::http::{Method, StatusCode};
 use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
 use rustix::{
@@ -109,6 +109,11 @@ impl Connection {
     /// Returns the body of an answer that was just read.
     pub(crate) fn body(&self, answer: Answer) -> std::borrow::Cow<'_, [u8]> {
         answer.body(&self.received)
+    }
+
+    /// Returns the status of an answer whose end was not read.
+    pub(crate) fn begun(&self) -> Option<StatusCode> {
+        wire::status(&self.received)
     }
 
     async fn answer(&mut self, method: &Method) -> Result<Answer> {

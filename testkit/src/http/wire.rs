@@ -89,6 +89,14 @@ pub(crate) fn decode(bytes: &[u8], method: &Method) -> Result<Option<Answer>> {
     }))
 }
 
+/// Returns the status of the answer that `bytes` begin with, once its head is complete.
+pub(crate) fn status(bytes: &[u8]) -> Option<StatusCode> {
+    let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
+    let mut head = httparse::Response::new(&mut headers);
+    let complete = head.parse(bytes).ok()?.is_complete();
+    StatusCode::from_u16(head.code.filter(|_| complete)?).ok()
+}
+
 impl Answer {
     /// Returns its body, without the framing of chunks.
     pub(crate) fn body(self, bytes: &[u8]) -> Cow<'_, [u8]> {
@@ -162,9 +170,12 @@ mod tests {
             (EMPTY, 204, "", false),
         ] {
             let bytes = text.as_bytes();
+            let head = text.find("\r\n\r\n").unwrap() + 4;
             for len in 0..bytes.len() {
                 let part = decode(&bytes[..len], &Method::GET).unwrap();
                 assert_eq!(part, None, "{text:?} to {len}");
+                let seen = self::status(&bytes[..len]).map(|status| status.as_u16());
+                assert_eq!(seen, (len >= head).then_some(status), "{text:?} to {len}");
             }
             let answer = decode(bytes, &Method::GET).unwrap().unwrap();
             assert_eq!((answer.status.as_u16(), answer.last), (status, last));

@@ -26,6 +26,8 @@ pub struct Tally {
     pub unexpected: u64,
     /// All answers by method, endpoint and status.
     pub counts: Counts,
+    /// Answers whose head was read, and not their end.
+    pub cut: Counts,
     /// From when each answered request was due to its whole answer, in nanoseconds, within 0.1 %.
     pub latencies: Histogram<u64>,
     /// From the first request to the last answer.
@@ -41,7 +43,14 @@ impl Default for Tally {
 }
 
 impl Tally {
-    /// Returns the requests without an answer, once the load has ended.
+    /// Returns all answers whose head was read.
+    pub fn begun(&self) -> Counts {
+        let mut begun = self.counts.clone();
+        begun.merge(&self.cut);
+        begun
+    }
+
+    /// Returns the requests without a whole answer, once the load has ended.
     pub fn unanswered(&self) -> u64 {
         self.sent - self.answers
     }
@@ -77,6 +86,7 @@ impl Tally {
         self.answers += other.answers;
         self.unexpected += other.unexpected;
         self.counts.merge(&other.counts);
+        self.cut.merge(&other.cut);
         self.latencies += other.latencies;
         self.elapsed = self.elapsed.max(other.elapsed);
         self.problem = self.problem.take().or(other.problem);
@@ -98,6 +108,7 @@ pub(super) struct Ledger {
     pub(super) answers: u64,
     unexpected: u64,
     counts: HashMap<(Method, &'static str, StatusCode), u64>,
+    cut: Counts,
     latencies: Histogram<u64>,
     start: Instant,
     last: Instant,
@@ -111,6 +122,7 @@ impl Ledger {
             answers: 0,
             unexpected: 0,
             counts: HashMap::new(),
+            cut: Counts::default(),
             latencies: Histogram::new_with_bounds(1, LONGEST, DIGITS)
                 .expect("the bounds and the number of digits are valid"),
             start,
@@ -142,6 +154,11 @@ impl Ledger {
         }
     }
 
+    pub(super) fn cut(&mut self, planned: &Planned, status: StatusCode) {
+        let kind = Kind::new(planned.method.as_str(), planned.endpoint, status.as_str());
+        self.cut.add(kind, 1);
+    }
+
     /// Keeps the first problem.
     pub(super) fn note(&mut self, problem: impl FnOnce() -> String) {
         self.problem.get_or_insert_with(problem);
@@ -158,6 +175,7 @@ impl Ledger {
             answers: self.answers,
             unexpected: self.unexpected,
             counts,
+            cut: self.cut.clone(),
             latencies: self.latencies.clone(),
             elapsed: self.last - self.start,
             problem: self.problem.clone(),

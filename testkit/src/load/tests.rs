@@ -130,6 +130,16 @@ async fn a_request_without_an_answer_is_neither_repeated_nor_counted() {
 }
 
 #[tokio::test]
+async fn an_answer_that_is_cut_is_known_by_its_head() {
+    let cut = "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\no";
+    let address = serve(move |number| if number == 3 { cut } else { OK });
+    let tally = load(address).count(10).run().await.unwrap();
+    assert_eq!((tally.sent, tally.answers), (10, 9));
+    assert_eq!(tally.cut, Counts::from([("GET", "/", "200", 1)]));
+    assert_eq!(tally.begun(), Counts::from([("GET", "/", "200", 10)]));
+}
+
+#[tokio::test]
 async fn a_load_goes_on_until_it_is_stopped() {
     let running = load(serve(|_| OK)).rate(500.0).start().await.unwrap();
     running.answered(20).await.unwrap();

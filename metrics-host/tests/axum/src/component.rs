@@ -1,23 +1,37 @@
 //! Orders over HTTP.
 
-use axum::{Router, extract::Path, http::StatusCode, routing::get};
+mod orders;
+
+use axum::{
+    Router,
+    extract::Path,
+    http::{StatusCode, Uri},
+    routing::get,
+};
 use request_telemetry::{self as telemetry, Route, RouteCatalogue};
 use spin_sdk::{
     http::{IntoResponse, Request},
     http_service,
 };
+use std::{env, sync::LazyLock};
 use tower_service::Service;
 
-static APP: telemetry::App = telemetry::App {
-    service: "shop",
+/// Paths beside the router.
+static BESIDE: telemetry::RouteList = telemetry::RouteList::new("GET /reports/{year}");
+
+static APP: LazyLock<telemetry::App> = LazyLock::new(|| telemetry::App {
+    // Two applications of the tests have this component.
+    service: env::var("APPLICATION").map_or("shop", |name| name.leak()),
     version: env!("CARGO_PKG_VERSION"),
     component: "orders",
     catalogue,
-};
+});
 
 #[http_service]
 async fn handle(request: Request) -> impl IntoResponse {
     telemetry::serve(&APP, request, async |request| {
+        // The router names only its own routes.
+        BESIDE.name(&request);
         let Ok(response) = router().call(request).await;
         response
     })
@@ -27,9 +41,11 @@ async fn handle(request: Request) -> impl IntoResponse {
 fn router() -> Router {
     telemetry::routes(
         Router::new()
-            .route("/orders/{id}", get(read_order))
+            .route("/orders", get(orders::list))
+            .route("/orders/{id}", get(read_order).put(orders::write))
             .route("/panic", get(panic)),
     )
+    .fallback(beside)
 }
 
 async fn read_order(Path(id): Path<u64>) -> Result<String, StatusCode> {
@@ -38,6 +54,13 @@ async fn read_order(Path(id): Path<u64>) -> Result<String, StatusCode> {
         return Err(StatusCode::INTERNAL_SERVER_ERROR);
     }
     Ok(format!("order {id}"))
+}
+
+async fn beside(uri: Uri) -> Result<&'static str, StatusCode> {
+    match uri.path().strip_prefix("/reports/") {
+        Some(_) => Ok("a report"),
+        None => Err(StatusCode::NOT_FOUND),
+    }
 }
 
 async fn panic() {

@@ -1,4 +1,4 @@
-//! An axum router under Spin, whose requests are counted: the shortest example with axum.
+//! An axum router under Spin, whose requests are counted. It writes orders, and lists them as a stream.
 
 #[cfg(target_arch = "wasm32")]
 mod component;

@@ -19,8 +19,17 @@ const DEADLINE: [&str; 2] = ["--request-timeout", "1s"];
 /// Requests without an answer at one time.
 const AT_ONCE: usize = 40;
 
+async fn in_flight(host: &Host, count: usize) {
+    Scrape::until(host.metrics(), "requests in flight", |scrape| {
+        scrape.sum("metrics_host_requests_in_flight", &[]) == count as f64
+    })
+    .await;
+}
+
 /// Sends requests, and closes their connections when all are inside the component.
 async fn leave(host: &Host) {
+    // The component works on a request whose client has left.
+    in_flight(host, 0).await;
     let mut clients = Vec::new();
     for _ in 0..AT_ONCE {
         let mut client = TcpStream::connect(host.api()).await.unwrap();
@@ -31,10 +40,7 @@ async fn leave(host: &Host) {
         client.write_all(request.as_bytes()).await.unwrap();
         clients.push(client);
     }
-    Scrape::until(host.metrics(), "requests in flight", |scrape| {
-        scrape.sum("metrics_host_requests_in_flight", &[]) == AT_ONCE as f64
-    })
-    .await;
+    in_flight(host, AT_ONCE).await;
 }
 
 fn slow(_: usize) -> Planned {

@@ -1,18 +1,16 @@
 //! Wall clocks of the service and of the sidecar that jump while both are working.
 
-use super::{Length, assert_undisturbed, service, settle, sidecar_at};
+use super::{Length, assert_undisturbed, preload::Preload, service, settle, sidecar_at};
 use crate::{
     scrape::Scrape,
-    stack::{Launch, free_address, workspace},
+    stack::{Launch, free_address},
     traffic::{mixed, paced},
 };
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::Command,
     time::{SystemTime, UNIX_EPOCH},
 };
-use tempfile::TempDir;
 
 const DAY: i64 = 24 * 60 * 60;
 const YEAR: i64 = 365 * DAY;
@@ -30,38 +28,22 @@ const JUMPS: [(i64, i64); 6] = [
 const TOLERANCE: f64 = 60.0;
 
 /// A wall clock that can be set for single processes.
-struct WallClock {
-    directory: TempDir,
-}
+struct WallClock(Preload);
 
 impl WallClock {
     fn new() -> Self {
-        let clock = Self {
-            directory: tempfile::tempdir().unwrap(),
-        };
-        let source = workspace("metrics-host/tests/it/faults/wall_clock.c");
-        let compiled = Command::new("cc")
-            .args(["-shared", "-fPIC", "-O1", "-o"])
-            .args([&clock.library(), &source])
-            .arg("-ldl")
-            .status();
-        // `cc` links Rust programs, so it is there.
-        assert!(compiled.unwrap().success());
+        let clock = Self(Preload::compile("wall_clock.c"));
         clock.jump(0);
         clock
     }
 
-    fn library(&self) -> PathBuf {
-        self.directory.path().join("wall_clock.so")
-    }
-
     fn shift(&self) -> PathBuf {
-        self.directory.path().join("shift")
+        self.0.directory.path().join("shift")
     }
 
     /// Sets its offset in seconds.
     fn jump(&self, seconds: i64) {
-        let next = self.directory.path().join("next");
+        let next = self.0.directory.path().join("next");
         fs::write(&next, seconds.to_string()).unwrap();
         // A rename is atomic: no process reads half of the file.
         fs::rename(next, self.shift()).unwrap();
@@ -70,7 +52,7 @@ impl WallClock {
     fn given_to(&self, launch: Launch) -> Launch {
         let text = |path: &Path| path.to_str().unwrap().to_owned();
         launch
-            .env("LD_PRELOAD", &text(&self.library()))
+            .env("LD_PRELOAD", &text(&self.0.path()))
             .env("WALL_CLOCK_SHIFT", &text(&self.shift()))
     }
 }

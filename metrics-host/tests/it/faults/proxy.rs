@@ -1,15 +1,13 @@
-//! The proxy in front of applications that panic, stream, and are killed: nothing that a client reads is not counted.
+//! A proxy that is killed in front of an application, and the other way round.
 
 use super::{Length, QUIET};
 use crate::{
-    client::{empty, request},
     scrape::Scrape,
     spin::Spin,
     stack::{self, Host, workspace},
-    traffic::{Planned, Tally, drive, mixed, paced},
+    traffic::{Tally, mixed, paced},
 };
-use std::time::Duration;
-use testkit::{host::Launch, process::Signal};
+use testkit::host::Launch;
 
 /// The items service under a real Spin, behind a proxy.
 fn spin_up() -> Launch {
@@ -34,67 +32,23 @@ fn spin_up() -> Launch {
         ])
 }
 
-/// Returns request `index` of [`mixed`], with a panic in so many of a hundred.
-fn with_panics<const OF_A_HUNDRED: usize>(index: usize) -> Planned {
-    match (index * 37) % 100 < OF_A_HUNDRED {
-        true => (empty(request("GET /").header("x-fault", "panic")), "/"),
-        false => mixed(index),
-    }
-}
-
-/// Compares what clients read with what the proxy counted. Answers that the application cut are counted, and not read.
-async fn compare(host: &Host, tally: &Tally) -> Scrape {
+/// Checks that the proxy counted every request once, under the status that its client saw. An answer that the
+/// application cut counts under the status of its head, and as a failure.
+pub(super) async fn compare(host: &Host, tally: &Tally) {
     let scrape = Scrape::until(host.metrics(), "all requests", |scrape| {
         scrape.counted() >= tally.sent
     })
     .await;
+    let seen = tally.begun().by_method_and_status();
+    assert_eq!(
+        scrape.requests().by_method_and_status(),
+        seen,
+        "{:?}",
+        tally.problem
+    );
     assert_eq!(scrape.total(), tally.sent);
     let cut = scrape.sum("app_component_failures_total", &[("reason", "truncation")]);
-    assert_eq!(tally.unanswered() as f64, cut, "{:?}", tally.problem);
-    if cut == 0.0 {
-        assert_eq!(
-            scrape.requests().by_method_and_status(),
-            tally.counts.by_method_and_status()
-        );
-    }
-    scrape
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn under_spin_the_proxy_counts_every_answer_whatever_panics() {
-    let Some(version) = Spin::version("the proxy in front of Spin") else {
-        return;
-    };
-    let length = Length::chosen();
-    let mut rates = Vec::new();
-    for (panics, plan) in [
-        (0, with_panics::<0> as fn(usize) -> Planned),
-        (2, with_panics::<2>),
-        (5, with_panics::<5>),
-    ] {
-        for connections in [16, 64] {
-            let host = spin_up().start().await.unwrap();
-            let tally = drive(host.api(), connections, length.requests / 2, plan).await;
-            compare(&host, &tally).await;
-            rates.push((panics, tally.rate()));
-            length.report(&format!(
-                "spin {version} behind the proxy, {panics} % panics over {connections} connections: {} requests, {} \
-                 answered 500 and {} 502, all counted; {:.0}/s",
-                tally.sent,
-                tally.counts.with_status("500"),
-                tally.counts.with_status("502"),
-                tally.rate()
-            ));
-        }
-    }
-    let rate = |of| {
-        let rates = rates.iter().filter(|(panics, _)| *panics == of);
-        rates.map(|(_, rate)| rate).sum::<f64>()
-    };
-    length.report(&format!(
-        "spin {version} behind the proxy, 5 % panics: {:.2} of the throughput without",
-        rate(5) / rate(0)
-    ));
+    assert_eq!(cut, tally.cut.total() as f64, "{:?}", tally.problem);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -161,46 +115,4 @@ async fn an_application_that_is_killed_is_counted_as_clients_saw_it() {
         tally.sent,
         tally.counts.with_status("502")
     ));
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn several_workers_behind_the_proxy_are_counted_as_one_application() {
-    // The shape of the Flask original: processes that share a port, whose own counters differ.
-    const WORKERS: &str = r"
-import http.server, os, socketserver, sys
-class Handler(http.server.BaseHTTPRequestHandler):
-    protocol_version = 'HTTP/1.1'
-    def do_GET(self):
-        length = int(self.headers.get('content-length', 0))
-        self.rfile.read(length)
-        status = 500 if self.headers.get('x-fault') else 200
-        body = str(os.getpid()).encode()
-        self.send_response(status)
-        self.send_header('content-length', str(len(body)))
-        self.end_headers()
-        if self.command != 'HEAD':
-            self.wfile.write(body)
-    do_HEAD = do_POST = do_PUT = do_DELETE = do_PATCH = do_GET
-    def log_message(self, *_):
-        pass
-class Server(socketserver.ForkingMixIn, http.server.HTTPServer):
-    request_queue_size = 128
-server = Server(('127.0.0.1', int(os.environ['PORT'])), Handler)
-for _ in range(3):
-    if os.fork() == 0:
-        break
-server.serve_forever()
-";
-    let length = Length::chosen();
-    let launch = stack::proxied().args(&QUIET);
-    let host = launch
-        .application(&["python3", "-c", WORKERS])
-        .start()
-        .await
-        .unwrap();
-    let tally = drive(host.api(), 16, length.requests / 4, mixed).await;
-    compare(&host, &tally).await;
-    host.signal(Signal::TERM).unwrap();
-    let ended = tokio::time::timeout(Duration::from_secs(20), host.end()).await;
-    ended.unwrap().unwrap();
 }

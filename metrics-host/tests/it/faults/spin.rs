@@ -1,20 +1,18 @@
 //! The same faults under Spin, which does not tell the component when its instance ends.
 
 use super::{
-    INSTANCE_REUSE, Length, assert_nothing_is_missing, assert_nothing_is_reported_lost,
-    assert_undisturbed, catch_up, last_request, restart, sidecar_at,
+    INSTANCE_REUSE, Length, assert_nothing_is_missing, assert_undisturbed, catch_up, last_request,
+    restart, sidecar_at,
     traps::{BETWEEN_OVERFLOWS, mixed_with_overflows},
 };
 use crate::{
-    client::{empty, request},
     scrape::Scrape,
     spin::Spin,
     stack::{Host, free_address},
-    traffic::{Planned, Tally, drive, mixed, mixed_with_traps, paced},
+    traffic::{Tally, drive, mixed, mixed_with_traps, paced},
 };
-use std::{sync::Arc, time::Instant};
+use std::sync::Arc;
 use tempfile::TempDir;
-use testkit::exposition::whole;
 
 fn state() -> Arc<TempDir> {
     Arc::new(tempfile::tempdir().unwrap())
@@ -86,63 +84,6 @@ async fn under_spin_panics_take_nothing_with_them() {
         tally.answers,
         tally.counts.with_status("500"),
     ));
-}
-
-/// Requests of [`mixed`], which read and write the store; one in so many panics.
-fn mixed_with_panics(index: usize, between: usize) -> Planned {
-    if between > 0 && index % between == 7 {
-        return (empty(request("GET /").header("x-fault", "panic")), "/");
-    }
-    mixed(index)
-}
-
-type Plan = fn(usize) -> Planned;
-
-/// Shares of panics in percent, with their traffic.
-const PANICS: [(u64, Plan); 3] = [
-    (0, mixed),
-    (2, |index| mixed_with_panics(index, 50)),
-    (5, |index| mixed_with_panics(index, 20)),
-];
-
-#[tokio::test(flavor = "multi_thread")]
-async fn under_spin_requests_that_use_the_store_are_counted_through_panics() {
-    let Some(version) = Spin::version("panics under Spin, beside requests that use the store")
-    else {
-        return;
-    };
-    let length = Length::chosen();
-    for connections in [16, 64] {
-        let mut without_panics = None;
-        for (share, plan) in PANICS {
-            let sidecar = sidecar_at(free_address()).start().await.unwrap();
-            let spin = Spin::start(sidecar.otlp(), &state()).await;
-            let since = Instant::now();
-            let mut tally = drive(spin.api, connections, length.requests, plan).await;
-            let per_second = tally.sent as f64 / since.elapsed().as_secs_f64();
-            // An instance that panics before it begins a request cannot count it.
-            let panics = tally.sent * share / 100;
-            let unbegun = panics / 100;
-            catch_up(spin.api, &sidecar, &mut tally, unbegun).await;
-            let scrape = Scrape::at_rest(sidecar.metrics()).await;
-            assert_nothing_is_reported_lost(&scrape);
-            let (read, sent, counted) = (tally.answers, tally.sent, scrape.total());
-            length.report(&format!(
-                "spin {version}, panics in {share} %, {connections} connections: {sent} sent, {read} read, {counted} \
-                 counted, {per_second:.0} requests/s"
-            ));
-            assert!(counted <= sent && counted + unbegun >= read);
-            // An answer that Spin takes at the moment of the trap is counted as a victim.
-            let failed = whole(scrape.sum("app_requests_total", &[("http_status", "500")]));
-            let unsure = failed.abs_diff(tally.counts.with_status("500"));
-            assert!(
-                unsure <= panics / 10,
-                "{unsure} statuses differ after {panics} panics"
-            );
-            let least = without_panics.get_or_insert(per_second);
-            assert!(per_second >= 0.5 * *least, "{per_second} after {least}");
-        }
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -33,17 +33,16 @@ async fn a_websocket_passes_in_both_directions() {
     client.read_until("answer").await;
     counted(&host, [("GET", "/...", "101", 1)]).await;
     let open = [("listener", "api")];
-    assert_eq!(
-        Scrape::of(host.metrics())
-            .await
-            .sum("metrics_host_connections", &open),
-        1.0
-    );
+    let scrape = Scrape::of(host.metrics()).await;
+    assert_eq!(scrape.sum("metrics_host_connections", &open), 1.0);
+    // It takes a place among the concurrent requests, also when its request was answered long ago.
+    assert_eq!(scrape.sum("metrics_host_requests_in_flight", &[]), 1.0);
     drop(client);
     assert_eq!(connection.read().await, "");
     drop(connection);
     Scrape::until(host.metrics(), "the end", |scrape| {
         scrape.sum("metrics_host_connections", &open) == 0.0
+            && scrape.sum("metrics_host_requests_in_flight", &[]) == 0.0
     })
     .await;
 }

@@ -39,6 +39,14 @@ async fn handle(request: Request) -> Result<Response<BoxBody>, Error> {
             Ok(content) => text(content.len().to_string()),
             Err(error) => with_status(400, text(format!("{error:?}"))),
         }),
+        // The request as it arrived.
+        "/request" => Ok(text(described(&request))),
+        // The same body, as it arrives, with its trailers.
+        "/echo" => Ok(Response::new(box_body(request.into_body()))),
+        "/sleep" => {
+            sleep(Duration::from_millis(query.parse().unwrap())).await;
+            Ok(text("awake".into()))
+        }
         "/ignore" => {
             sleep(Duration::from_secs(1)).await;
             Ok(text("ignored".into()))
@@ -53,6 +61,13 @@ async fn handle(request: Request) -> Result<Response<BoxBody>, Error> {
         "/environment" => Ok(text(std::env::var(&query).unwrap_or_default())),
         _ => Ok(text("fine".into())),
     }
+}
+
+fn described(request: &Request) -> String {
+    let headers = request.headers().iter();
+    let headers = headers.map(|(name, value)| format!("{name}: {}\n", value.to_str().unwrap()));
+    let headers: String = headers.collect();
+    format!("{} {}\n{headers}", request.method(), request.uri())
 }
 
 fn text(content: String) -> Response<BoxBody> {

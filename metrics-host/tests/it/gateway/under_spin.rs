@@ -1,0 +1,305 @@
+//! The gateway in front of components under a real Spin: the same answers as without it, and each counted once.
+
+use super::{Application, run};
+use crate::{
+    raw::Raw,
+    scrape::Scrape,
+    spin::Spin,
+    stack::{self, GATEWAY, Host, MISBEHAVING, SYNCHRONOUS},
+};
+use std::{fs, net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use testkit::{
+    counts::{Counts, Kind},
+    host::require,
+    wait::{Seen, Wait},
+};
+
+/// A Spin with the gateway, and the sidecar that it reports to.
+struct Counted {
+    spin: Spin,
+    sidecar: Host,
+    app: Application,
+}
+
+impl Counted {
+    /// Starts both, with variables of the gateway added to its manifest; `None` where no Spin is installed.
+    async fn start(args: &[&str], variables: &str) -> Option<Self> {
+        let _version = Spin::version("the gateway component")?;
+        let app = Application::new();
+        fs::write(app.folder.path().join("routes"), ROUTES).unwrap();
+        let gateway = built(GATEWAY);
+        let all = [&["add", "--yes", "--gateway", &gateway], args].concat();
+        let (code, _, said) = run(app.folder.path(), &all);
+        assert_eq!(code, 0, "{said}");
+        let manifest = app
+            .text()
+            .replace("triggers = ", &format!("{variables}\ntriggers = "));
+        fs::write(&app.manifest, manifest).unwrap();
+        let sidecar = stack::sidecar().start().await.unwrap();
+        let address = sidecar.otlp().to_string();
+        let spin = serve(
+            &app.manifest,
+            &[("SPIN_VARIABLE_METRICS_SIDECAR", &address)],
+        )
+        .await;
+        Some(Self { spin, sidecar, app })
+    }
+
+    /// Waits until `count` requests are counted.
+    async fn counts(&self, count: u64) -> Scrape {
+        let all = Scrape::until(self.sidecar.metrics(), "all requests", |scrape| {
+            scrape.counted() >= count
+        });
+        all.await
+    }
+}
+
+/// Returns the number of requests that a component is said to have answered.
+fn of_component(scrape: &Scrape, component: &str) -> f64 {
+    let labels = [("application", "misbehaving"), ("component", component)];
+    scrape.sum("app_requests_total", &labels)
+}
+
+const ROUTES: &str = "GET /api/orders/{id}\nPOST /echo\n";
+
+fn built(component: &str) -> String {
+    let path = require(component, "make test-components").unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+async fn serve(manifest: &Path, variables: &[(&str, &str)]) -> Spin {
+    for component in [MISBEHAVING, SYNCHRONOUS] {
+        built(component);
+    }
+    let state = Arc::new(tempfile::tempdir().unwrap());
+    Spin::serve(manifest, variables, &state).await
+}
+
+/// Sends a request, and returns all that came back but for the date.
+async fn answer(address: SocketAddr, request: &str) -> String {
+    let request = request.replace("\r\n\r\n", "\r\nhost: shop\r\nconnection: close\r\n\r\n");
+    let answer = Raw::send(address, request).await.read().await;
+    let lines = answer.split_inclusive("\r\n");
+    lines.filter(|line| !line.starts_with("date: ")).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_gets_the_same_answers_and_each_is_counted() {
+    let Some(counted) = Counted::start(&["--routes", "routes"], "").await else {
+        return;
+    };
+    let app = Application::new();
+    let without = serve(&app.manifest, &[]).await;
+    let upload = format!("{:x}\r\n{}\r\n0\r\n\r\n", 200_000, "u".repeat(200_000));
+    let trailing = "4\r\nbody\r\n0\r\nx-sum: 7\r\n\r\n";
+    let mut expected = Counts::default();
+    for (line, more, endpoint, status) in [
+        ("GET /status?204", "", "/:misdeed", "204"),
+        ("GET /status?304", "", "/:misdeed", "304"),
+        ("GET /status?599", "", "/:misdeed", "599"),
+        ("HEAD /long?5000", "", "/:misdeed", "200"),
+        ("GET /long?300000", "", "/:misdeed", "200"),
+        ("GET /parts?30", "", "/:misdeed", "200"),
+        ("GET /events?10", "", "/:misdeed", "200"),
+        ("POST /echo", "content-length: 4", "/echo", "200"),
+        (
+            "POST /echo",
+            "te: trailers\r\ntransfer-encoding: chunked",
+            "/echo",
+            "200",
+        ),
+        ("POST /echo", "transfer-encoding: chunked", "/echo", "200"),
+        (
+            "POST /read",
+            "transfer-encoding: chunked",
+            "/:misdeed",
+            "200",
+        ),
+        ("PURGE /second", "", "/:misdeed", "200"),
+        ("GET /api/orders/7?a=b%20c", "", "/api/orders/{id}", "200"),
+        ("GET /api//x", "", "/api/...", "200"),
+        // Traps before, and in the middle of, a response; a body that is shorter than promised.
+        ("GET /recurse", "", "/:misdeed", "500"),
+        ("GET /error", "", "/:misdeed", "500"),
+        ("GET /cut", "", "/:misdeed", "200"),
+        ("GET /short?70000", "", "/:misdeed", "200"),
+        // A component of WASI 0.2.
+        ("GET /sync/a", "", "/sync/...", "200"),
+        ("GET /sync/status?418", "", "/sync/...", "418"),
+        ("GET /sync/events?10", "", "/sync/...", "200"),
+        ("GET /sync/long?100000", "", "/sync/...", "200"),
+        ("GET /sync/trap", "", "/sync/...", "200"),
+        ("POST /sync/a", "content-length: 4", "/sync/...", "200"),
+    ] {
+        let body = match more {
+            "content-length: 4" => "body",
+            "" => "",
+            "transfer-encoding: chunked" => &upload,
+            _ => trailing,
+        };
+        let field = if more.is_empty() {
+            String::new()
+        } else {
+            format!("\r\n{more}")
+        };
+        let request = format!("{line} HTTP/1.1{field}\r\n\r\n{body}");
+        let bare = answer(without.api, &request).await;
+        assert!(bare.is_empty() || bare.contains(status), "{line}: {bare}");
+        let through = answer(counted.spin.api, &request).await;
+        if line.contains("/cut") || line.contains("/short") {
+            // How much arrives before a cut is chance.
+            assert_eq!(through.trim_end_matches('x'), bare.trim_end_matches('x'));
+        } else {
+            assert_eq!(through, bare, "{line}");
+        }
+        let method = line.split(' ').next().unwrap().replace("PURGE", "_OTHER");
+        expected.add(Kind::new(&method, endpoint, status), 1);
+    }
+    // What reaches no trigger is not the gateway's.
+    assert!(
+        answer(counted.spin.api, "GET /a/b HTTP/1.1\r\n\r\n")
+            .await
+            .contains(" 404 ")
+    );
+    let scrape = counted.counts(expected.total()).await;
+    assert_eq!(scrape.requests(), expected);
+    assert_eq!(of_component(&scrape, "synchronous"), 6.0);
+    assert_eq!(of_component(&scrape, "misbehaving"), 18.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_application_sees_the_same_request() {
+    let Some(counted) = Counted::start(&[], "").await else {
+        return;
+    };
+    let app = Application::new();
+    let without = serve(&app.manifest, &[]).await;
+    let request =
+        "GET /request?a=%2F&b HTTP/1.1\r\nx-twice: 1\r\nx-twice: 2\r\ntelemetry-mine: 1\r\n\r\n";
+    let seen = async |address| {
+        let answer = answer(address, request).await;
+        let lines = answer.lines().map(str::to_owned);
+        let lines: Vec<_> = lines
+            .filter(|line| {
+                line.contains("http://")
+                    || line.starts_with("x-")
+                    || line.starts_with("spin-")
+                    || line.starts_with("telemetry-")
+            })
+            .filter(|line| !line.starts_with("spin-client-addr: 127.0.0.1:"))
+            .map(|line| line.replace(&without.api.to_string(), "shop"))
+            .collect();
+        lines
+    };
+    let (bare, through) = (seen(without.api).await, seen(counted.spin.api).await);
+    // Its authority is that of the private component, and Spin's own headers follow the original ones once more.
+    assert_eq!(
+        through[0],
+        "GET http://misbehaving.spin.internal/request?a=%2F&b"
+    );
+    let mut first = Vec::new();
+    for line in &through[1..] {
+        let name = line.split(':').next().unwrap();
+        let twice =
+            name.starts_with("spin-") && first.iter().any(|other: &String| other.starts_with(name));
+        if !twice && !line.contains("spin-client-addr: 0.0.0.0") {
+            first.push(line.clone());
+        }
+    }
+    let mut expected = bare[1..].to_vec();
+    for lines in [&mut first, &mut expected] {
+        lines.sort();
+    }
+    assert_eq!(first, expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_can_name_neither_a_component_nor_ask_for_a_catalogue() {
+    let Some(counted) = Counted::start(&[], "").await else {
+        return;
+    };
+    let api = counted.spin.api;
+    let spoofed = "GET /request HTTP/1.1\r\nspin-raw-component-route: /sync/...\r\n\r\n";
+    assert!(
+        answer(api, spoofed)
+            .await
+            .contains("GET http://misbehaving.spin.internal/request")
+    );
+    let question =
+        "GET /api/.well-known/telemetry-vocabulary HTTP/1.1\r\ntelemetry-describe: routes\r\n\r\n";
+    assert!(answer(api, question).await.ends_with("fine\r\n0\r\n\r\n"));
+    // Its component names a route, in a header that is not for clients.
+    let named = answer(api, "GET /named HTTP/1.1\r\n\r\n").await;
+    assert!(
+        named.contains("first ") && !named.contains("telemetry-"),
+        "{named}"
+    );
+    let scrape = counted.counts(3).await;
+    assert_eq!(of_component(&scrape, "misbehaving"), 3.0);
+    let counts = scrape.requests();
+    assert_eq!(counts.count(|kind| kind.endpoint == "/named/{route}"), 1);
+    assert_eq!(counts.total(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bodies_pass_both_ways_while_they_are_sent() {
+    let Some(counted) = Counted::start(&[], "").await else {
+        return;
+    };
+    let head =
+        "POST /echo HTTP/1.1\r\nhost: shop\r\ntransfer-encoding: chunked\r\nte: trailers\r\n\r\n";
+    let mut raw = Raw::send(counted.spin.api, head).await;
+    raw.write("5\r\nfirst\r\n").await;
+    raw.read_until("first").await;
+    raw.write("6\r\nsecond\r\n0\r\n\r\n").await;
+    raw.read_until("second\r\n0\r\n").await;
+    // A client that leaves a stream is noticed by the component.
+    let endless = Raw::request(counted.spin.api, "GET /endless?10").await;
+    let mut endless = endless;
+    endless.read_until("tick").await;
+    drop(endless);
+    let left = Wait::up_to(Duration::from_secs(20)).every(Duration::from_millis(50));
+    let log = counted.spin.log("misbehaving_stdout.txt");
+    let left = left.until("the component's last word", async || {
+        let said = fs::read_to_string(&log)?;
+        Ok(Seen::some(
+            said.contains("the client left").then_some(()),
+            said,
+        ))
+    });
+    left.await.unwrap();
+    assert_eq!(counted.counts(2).await.counted(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_component_that_does_not_answer_in_time_is_a_504() {
+    let Some(counted) = Counted::start(&[], "timeout = \"1\"").await else {
+        return;
+    };
+    let late = answer(counted.spin.api, "GET /sleep?60000 HTTP/1.1\r\n\r\n").await;
+    assert!(late.starts_with("HTTP/1.1 504 "), "{late}");
+    // Once it has begun, a response may take longer.
+    let slow = answer(counted.spin.api, "GET /parts?1500 HTTP/1.1\r\n\r\n").await;
+    assert!(slow.contains("second"), "{slow}");
+    let counts = counted.counts(2).await.requests();
+    assert_eq!(counts.with_status("504"), 1);
+    assert_eq!(counts.with_status("200"), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_variable_that_is_wrong_is_named_in_the_log() {
+    let Some(counted) = Counted::start(&[], "timeout = \"soon\"").await else {
+        return;
+    };
+    let reply = answer(counted.spin.api, "GET /api/a HTTP/1.1\r\n\r\n").await;
+    assert!(
+        reply.contains(" 500 ") && reply.contains("the gateway is misconfigured"),
+        "{reply}"
+    );
+    let log = fs::read_to_string(counted.spin.log("metrics-gateway_stderr.txt")).unwrap();
+    assert!(
+        log.contains("variable \\\"timeout\\\" is \\\"soon\\\""),
+        "{log}"
+    );
+    assert!(counted.app.text().contains("soon"));
+}
