@@ -16,7 +16,7 @@ use wasmtime::{Result, component::Resource};
 const CREATE: &str = "CREATE TABLE IF NOT EXISTS key_value (store TEXT NOT NULL, key TEXT NOT NULL, value BLOB NOT NULL, \
     PRIMARY KEY (store, key)) WITHOUT ROWID";
 const KEYS: &str = "SELECT key FROM key_value WHERE store = ?";
-/// A number is kept in decimal digits. A value that is none, and a sum that is too large, change nothing.
+/// A number is kept in decimal digits. A value that is not a number, and a sum that is too large, change nothing.
 const ADD: &str = "INSERT INTO key_value (store, key, value) VALUES (?1, ?2, CAST(?3 AS BLOB)) \
     ON CONFLICT (store, key) DO UPDATE SET value = CAST(CAST(CAST(value AS TEXT) AS INTEGER) + ?3 AS BLOB) \
     WHERE value = CAST(CAST(CAST(value AS TEXT) AS INTEGER) AS BLOB) \

@@ -27,7 +27,7 @@ impl InFlight {
         }
     }
 
-    /// Counts the request. What the component says of it, its route and exception, wins.
+    /// Counts the request. A route and an exception that the component names win.
     pub(crate) fn answer(mut self, status: u16, route: Option<&str>, exception: Option<&str>) {
         self.count(status, route, exception);
     }

@@ -155,7 +155,7 @@ async fn a_client_gets_the_same_answers_and_each_is_counted() {
         let method = line.split(' ').next().unwrap().replace("PURGE", "_OTHER");
         expected.add(Kind::new(&method, endpoint, status), 1);
     }
-    // What reaches no trigger is not the gateway's.
+    // A request without a trigger never reaches the gateway.
     assert!(
         answer(counted.spin.api, "GET /a/b HTTP/1.1\r\n\r\n")
             .await
@@ -192,7 +192,7 @@ async fn an_application_sees_the_same_request() {
         lines
     };
     let (bare, through) = (seen(without.api).await, seen(counted.spin.api).await);
-    // Its authority is that of the private component, and Spin's own headers follow the original ones once more.
+    // The authority is that of the private component, and Spin's own headers follow the original ones once more.
     assert_eq!(
         through[0],
         "GET http://misbehaving.spin.internal/request?a=%2F&b"
@@ -228,7 +228,7 @@ async fn a_client_can_name_neither_a_component_nor_ask_for_a_catalogue() {
     let question =
         "GET /api/.well-known/telemetry-vocabulary HTTP/1.1\r\ntelemetry-describe: routes\r\n\r\n";
     assert!(answer(api, question).await.ends_with("fine\r\n0\r\n\r\n"));
-    // Its component names a route, in a header that is not for clients.
+    // A component names its route in a header that is not for clients.
     let named = answer(api, "GET /named HTTP/1.1\r\n\r\n").await;
     assert!(
         named.contains("first ") && !named.contains("telemetry-"),
