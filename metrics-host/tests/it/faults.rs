@@ -13,6 +13,7 @@ mod labels;
 mod matrix;
 mod network;
 mod outage;
+mod outbox;
 mod preload;
 mod proxy;
 mod restarts;

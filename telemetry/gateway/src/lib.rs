@@ -13,7 +13,7 @@
 //! | `sidecar` | `host:port` of the sidecar that receives the counts |
 //! | `application` | name of the application, for the label `application` |
 //! | `triggers` | route and component of each trigger, as `/api/...=api /...=web` |
-//! | `routes` | a routes file or an OpenAPI document, see [`routes`]; absent or empty: the trigger's route names the endpoint |
+//! | `routes` | a routes file, see [`routes`]; absent or empty: the trigger's route names the endpoint |
 //! | `timeout` | whole seconds until a component must have begun its response; absent: Spin's own limits |
 //!
 //! # What is counted
