@@ -23,7 +23,7 @@
 //! | the component responds, or traps and Spin responds | that of the response |
 //! | Spin cannot send it on | 502 |
 //! | the component has not begun its response within `timeout` | 504 |
-//! | Spin ends the request before there is a response, since its client left | 499 |
+//! | the client leaves before there is a response | that of the response, since Spin lets the component finish; 499 where the host cancels it |
 //!
 //! A component may name its route and exception in the headers of [`telemetry::inline`]. They win, and are taken off. The
 //! counts go to the sidecar by the rules of [`telemetry::sender`].

@@ -44,6 +44,7 @@ async fn handle(request: Request) -> Result<Response<BoxBody>, Error> {
         // The same body, as it arrives, with its trailers.
         "/echo" => Ok(Response::new(box_body(request.into_body()))),
         "/sleep" => {
+            println!("asleep");
             sleep(Duration::from_millis(query.parse().unwrap())).await;
             Ok(text("awake".into()))
         }
