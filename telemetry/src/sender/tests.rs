@@ -376,10 +376,23 @@ fn lost_requests_that_two_instances_take_at_once_are_reported_once() {
 }
 
 #[test]
+fn an_instance_of_a_few_requests_rests_once_they_are_delivered() {
+    let mut simulation = Simulation::new();
+    simulation.record(0);
+    let before = simulation.world.borrow().now;
+    simulation.run();
+    assert_eq!(simulation.accounted(), 1);
+    let awake = simulation.world.borrow().now - before;
+    assert!(awake < Duration::from_secs(1), "{awake:?}");
+}
+
+#[test]
 fn entries_that_others_add_meanwhile_need_no_further_request() {
     let mut simulation = Simulation::new();
     simulation.start(0);
-    simulation.record(0);
+    for _ in 0..WATCHFUL {
+        simulation.record(0);
+    }
     simulation.poll(0);
     simulation.world.borrow_mut().now += BATCH_DELAY;
     simulation.poll(0);
@@ -388,7 +401,7 @@ fn entries_that_others_add_meanwhile_need_no_further_request() {
     // The first instance has looked, and now the second ends.
     simulation.panic(1);
     simulation.run();
-    assert_eq!(simulation.accounted(), 2);
+    assert_eq!(simulation.accounted(), WATCHFUL + 1);
 }
 
 #[test]
