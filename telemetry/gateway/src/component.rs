@@ -76,6 +76,7 @@ impl Guest for Component {
             .set_scheme(Some(&Scheme::Http))
             .and_then(|()| request.set_authority(Some(authority)));
         if addressed.is_err() {
+            in_flight.answer(StatusCode::INTERNAL_SERVER_ERROR.as_u16(), None, None);
             return misconfigured(&format!("{:?} is no component's id", trigger.component));
         }
         match within(gateway.settings.timeout, client::send(request)).await {
@@ -83,10 +84,7 @@ impl Guest for Component {
                 let status = response.get_status_code();
                 let named = Named::of(&response);
                 in_flight.answer(status, named.route(), named.exception().as_deref());
-                Ok(match named.is_empty() {
-                    true => response,
-                    false => clean_response(response, status),
-                })
+                Ok(clean_response(response, status, &named))
             }
             Some(Err(error)) => {
                 log(&format!("component {:?}: {error}", trigger.component));

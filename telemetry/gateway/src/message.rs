@@ -27,10 +27,6 @@ impl Named {
         Self(headers)
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
     pub(crate) fn route(&self) -> Option<&str> {
         let route = self.first(inline::ROUTE_HEADER)?;
         let route = str::from_utf8(route).ok();
@@ -80,13 +76,17 @@ pub(crate) fn clean_request(request: Request) -> Request {
 }
 
 /// Takes the telemetry headers of the component off its response.
-pub(crate) fn clean_response(response: Response, status: u16) -> Response {
+pub(crate) fn clean_response(response: Response, status: u16, named: &Named) -> Response {
+    // A new response cannot have a status beyond 599, which a component of WASI 0.2 can give.
+    if named.0.is_empty() || status > 599 {
+        return response;
+    }
     let headers = clean(&response.get_headers());
     let (result, ended) = wit_future::new(|| Ok(()));
     let (body, trailers) = Response::consume_body(response, ended);
     let (clean, sent) = Response::new(headers, Some(body), trailers);
     let set = clean.set_status_code(status);
-    set.expect("it was a response's before");
+    set.expect("it is a response's");
     wasip3::spawn(async move { _ = result.write(sent.await).await });
     clean
 }
