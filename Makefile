@@ -130,7 +130,7 @@ LINTED := --workspace
 .PHONY: lint-rust
 lint-rust: setup ## clippy on both targets with warnings denied
 	cargo clippy --locked --release $(LINTED) --all-targets -- --deny warnings
-	cargo clippy --locked --profile component --target wasm32-wasip2 --package axum-component --package items-component --package request-telemetry --package misbehaving-component --package synchronous-component -- --deny warnings
+	cargo clippy --locked --profile component --target wasm32-wasip2 --package axum-component --package items-component --package request-telemetry --package metrics-gateway --package misbehaving-component --package synchronous-component -- --deny warnings
 
 .PHONY: lint-dependencies
 lint-dependencies: setup ## licences, sources and bans of the dependencies: deny.toml
