@@ -11,6 +11,9 @@ const PACED_CONNECTIONS: usize = 64;
 /// A request and the endpoint it is counted under.
 pub(crate) type Planned = (Request, &'static str);
 
+/// Returns the request with an index.
+pub(crate) type Plan = fn(usize) -> Planned;
+
 /// Returns request `index` of a mix that has every status the service gives; always the same.
 pub(crate) fn mixed(index: usize) -> Planned {
     // A multiplicative hash spreads the kinds over the sequence without a random generator.

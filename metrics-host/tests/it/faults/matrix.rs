@@ -11,7 +11,7 @@ use crate::{
     scrape::Scrape,
     spin::Spin,
     stack::{self, Host, Launch, free_address, workspace},
-    traffic::{Planned, Tally, drive, mixed},
+    traffic::{Plan, Planned, Tally, drive, mixed},
 };
 use std::{
     net::SocketAddr,
@@ -236,7 +236,7 @@ fn busy<const PANICS: usize>(index: usize) -> Planned {
 }
 
 /// Shares of panics in percent, with their traffic.
-const PANICS: [(usize, fn(usize) -> Planned); 3] = [(0, busy::<0>), (2, busy::<2>), (5, busy::<5>)];
+const PANICS: [(usize, Plan); 3] = [(0, busy::<0>), (2, busy::<2>), (5, busy::<5>)];
 
 /// Drives every case, and checks what `way` counted.
 async fn count(way: Way, under: Under) {
