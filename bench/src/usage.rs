@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result};
 use procfs::{CurrentSI, KernelStats, process::Process};
-use std::time::Duration;
+use std::{iter::Sum, time::Duration};
 
 /// Resources of a process at one moment.
 #[derive(Clone, Copy, Debug, Default)]
@@ -40,10 +40,7 @@ impl Usage {
 /// # Errors
 /// If there is no such process.
 pub fn resident_mib(pid: u32) -> Result<f64> {
-    tree(pid)
-        .into_iter()
-        .map(|pid| Ok(Usage::of(pid)?.resident_mib))
-        .sum()
+    of_tree(pid, |pid| Ok(Usage::of(pid)?.resident_mib))
 }
 
 /// Returns the CPU time of a process and all its descendants so far, to the hundredth of a second.
@@ -51,11 +48,19 @@ pub fn resident_mib(pid: u32) -> Result<f64> {
 /// # Errors
 /// If there is no such process.
 pub fn cpu_time(pid: u32) -> Result<Duration> {
-    let ticks = tree(pid).into_iter().map(|pid| {
+    let ticks = of_tree(pid, |pid| {
         let stat = Process::new(pid.try_into()?)?.stat()?;
         Ok(stat.utime + stat.stime)
     });
-    Ok(of_ticks(ticks.sum::<Result<u64>>()?))
+    Ok(of_ticks(ticks?))
+}
+
+/// Adds up what a process and all its descendants have. A descendant may have ended since it was listed.
+fn of_tree<T: Sum>(pid: u32, read: impl Fn(u32) -> Result<T>) -> Result<T> {
+    let own = read(pid)?;
+    let all = tree(pid);
+    let others = all[1..].iter().filter_map(|pid| read(*pid).ok());
+    Ok(std::iter::once(own).chain(others).sum())
 }
 
 /// CPU time of the whole machine at one moment.
