@@ -3,8 +3,9 @@
 use crate::{
     args::ListenAddress,
     build_info, command,
-    config::{ApplicationConfig, Config},
+    config::{ApplicationConfig, Config, OtlpListener},
     proxying::{Proxied, ProxyingConfig},
+    state,
 };
 use anyhow::{Context, Result, anyhow};
 use edge::{EdgeCounts, EdgeMetrics};
@@ -32,13 +33,13 @@ use tokio::{net::TcpListener, runtime, sync::watch, task::JoinSet};
 pub(crate) struct App {
     addresses: Addresses,
     application: Option<(Listener, Application)>,
-    ingest: (Listener, Ingest),
+    ingest: Option<(Listener, Ingest)>,
     operations: (Listener, Operations),
     status: Arc<Status>,
     readiness: Readiness,
     connections: ConnectionMetrics,
     grace: Duration,
-    _state: StateDir,
+    state: StateDir,
 }
 
 /// The application whose requests this process counts at its edge.
@@ -62,14 +63,12 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 const OPERATIONS_GRACE: Duration = Duration::from_secs(1);
 
 impl App {
-    /// Opens the state, loads the application, binds every listener and writes the addresses file. Connections wait
+    /// Opens the state, loads the application, registers metrics in `registry`, binds every listener and writes the addresses file. Connections wait
     /// until [`App::run`] accepts them.
     ///
     /// # Errors
     /// Fails if any step fails. The message names the setting or the file.
-    pub(crate) async fn bind(config: Config) -> Result<Self> {
-        let state = StateDir::open(&config.state_dir)?;
-        let registry = Registry::new();
+    pub(crate) async fn bind(config: Config, registry: Registry) -> Result<Self> {
         registry.show_build(build_info::VERSION, build_info::REVISION);
         let applications = ApplicationInfo::register(&registry);
         let (application, owner) = match config.application {
@@ -85,7 +84,9 @@ impl App {
                 (Prepared::Proxied(proxying), owner)
             }
         };
-        let counts = EdgeCounts::open(&state.join("counters"), &owner)?;
+        let name = (!owner.application.is_empty()).then_some(owner.application.as_str());
+        let state = state::open(config.state_dir, name)?;
+        let counts = EdgeCounts::open(&state.join(state::COUNTERS), &owner)?;
         let counts = Arc::new(counts);
         let journal = Arc::new(Journal::open(
             &state.join("journal.sqlite"),
@@ -102,12 +103,12 @@ impl App {
             grace,
         };
 
-        let otlp = bind("--otlp-listen", &config.otlp_listen).await?;
+        let otlp = bind_otlp(&config.otlp_listener).await?;
         let metrics = bind("--metrics-listen", &config.metrics_listen).await?;
         let addresses = Addresses {
             api: None,
             metrics: metrics.local_addr()?,
-            otlp: otlp.local_addr()?,
+            otlp: otlp.as_ref().map(TcpListener::local_addr).transpose()?,
         };
         let edge_metrics = EdgeMetrics::register(&registry);
         #[cfg(feature = "serve")]
@@ -150,7 +151,7 @@ impl App {
                 origins: config.otlp_origins,
             },
             config.ingest,
-            (!owner.application.is_empty()).then_some(owner.application),
+            name.map(str::to_owned),
             applications,
             &registry,
         );
@@ -185,20 +186,20 @@ impl App {
         }
         Ok(Self {
             application,
-            ingest: (
-                Listener {
+            ingest: otlp.map(|tcp| {
+                let listener = Listener {
                     idle_timeout: config.otlp_idle_timeout,
-                    ..listener("otlp", otlp)
-                },
-                ingest,
-            ),
+                    ..listener("otlp", tcp)
+                };
+                (listener, ingest)
+            }),
             operations: (listener("metrics", metrics), operations),
             status,
             addresses,
             readiness,
             connections: ConnectionMetrics::register(&registry),
             grace,
-            _state: state,
+            state,
         })
     }
 
@@ -224,25 +225,25 @@ impl App {
             stop_operations.subscribe(),
         )?;
         let mut listeners = JoinSet::new();
-        let (listener, ingest) = self.ingest;
-        listeners.spawn(listener::run(
-            listener,
-            ingest,
-            self.connections.clone(),
-            stop.subscribe(),
-        ));
+        if let Some((listener, ingest)) = self.ingest {
+            let (connections, stop) = (self.connections.clone(), stop.subscribe());
+            listeners.spawn(listener::run(listener, ingest, connections, stop));
+        }
         #[cfg(feature = "serve")]
         let mut stopper = None;
         let mut command = None;
+        let mut examples = Vec::new();
         if let Some((listener, application)) = self.application {
             let (connections, stop) = (self.connections, stop.subscribe());
             match application {
                 #[cfg(feature = "serve")]
                 Application::Hosted(hosted) => {
+                    examples = hosted.edge.examples().to_vec();
                     listeners.spawn(listener::run(listener, hosted.edge, connections, stop));
                     stopper = Some(hosted.stopper);
                 }
                 Application::Proxied(proxied) => {
+                    examples = proxied.edge.examples().to_vec();
                     proxied.list_routes();
                     listeners.spawn(listener::run(listener, proxied.edge, connections, stop));
                     command = proxied.command;
@@ -250,7 +251,7 @@ impl App {
             }
         }
         self.readiness.set(true);
-        announce(&self.addresses);
+        announce(&self.addresses, self.state.path(), &examples);
 
         let ended = async {
             match &mut command {
@@ -326,6 +327,24 @@ async fn bind(flag: &str, address: &ListenAddress) -> Result<TcpListener> {
         .with_context(|| format!("{flag}: cannot listen on {address}"))
 }
 
+async fn bind_otlp(listener: &OtlpListener) -> Result<Option<TcpListener>> {
+    const FLAG: &str = "--otlp-listen";
+    match listener {
+        OtlpListener::Off => Ok(None),
+        OtlpListener::Required(address) => bind(FLAG, address).await.map(Some),
+        OtlpListener::Optional(address) => match bind(FLAG, address).await {
+            Ok(tcp) => Ok(Some(tcp)),
+            Err(error) => {
+                tracing::warn!(
+                    "{error:#}; requests are counted all the same, and other senders of telemetry need another address: choose \
+                     one, or off"
+                );
+                Ok(None)
+            }
+        },
+    }
+}
+
 /// Writes a temporary file and renames it, so that a reader never sees half of the addresses.
 fn write_addresses(file: &Path, addresses: &Addresses) -> Result<()> {
     let unfinished = file.with_extension("unfinished");
@@ -334,13 +353,14 @@ fn write_addresses(file: &Path, addresses: &Addresses) -> Result<()> {
         .with_context(|| format!("--addresses-file: cannot write {}", file.display()))
 }
 
-fn announce(addresses: &Addresses) {
+fn announce(addresses: &Addresses, state: &Path, examples: &[String]) {
     tracing::info!(
         version = build_info::VERSION,
         revision = build_info::REVISION,
         api = addresses.api.map(tracing::field::display),
         metrics = %addresses.metrics,
-        otlp = %addresses.otlp,
+        otlp = addresses.otlp.map(tracing::field::display),
+        state = %state.display(),
         "ready"
     );
     if let Some(api) = addresses.api {
@@ -348,14 +368,17 @@ fn announce(addresses: &Addresses) {
             "application at http://{api}/, metrics at http://{}/metrics",
             addresses.metrics
         );
+        let urls: String = examples
+            .iter()
+            .map(|path| format!("http://{api}{path} "))
+            .collect();
         tracing::info!(
-            "try: curl http://{api}/ && curl http://{}/metrics",
+            "try: curl {urls}&& curl http://{}/metrics",
             addresses.metrics
         );
-    } else {
+    } else if let Some(otlp) = addresses.otlp {
         tracing::info!(
-            "receiving telemetry at http://{} (OTLP), metrics at http://{}/metrics",
-            addresses.otlp,
+            "receiving telemetry at http://{otlp} (OTLP), metrics at http://{}/metrics",
             addresses.metrics
         );
     }

@@ -155,6 +155,8 @@ families! {
     OVERFLOWED = Counter "metrics_host_series_overflow_total" [] "Requests counted under \"other\" because their labels did not fit.";
     /// The page then shows older counts than memory holds.
     SYNC_FAILURES = Counter "metrics_host_state_sync_failures_total" [] "Scrapes that showed earlier counts because the disk refused the latest.";
+    /// A line at the end of the minute has their number.
+    LOG_REPEATS = Counter "metrics_host_log_repeats_total" [] "Log events that repeated within a minute, and were counted instead of written.";
     /// Listeners: `api`, `metrics`, `otlp`.
     CONNECTIONS = Gauge "metrics_host_connections" ["listener"] "Open connections.";
     /// See `--max-connections`.

@@ -39,8 +39,9 @@ pub struct Addresses {
     pub api: Option<SocketAddr>,
     /// `/metrics` and this page.
     pub metrics: SocketAddr,
-    /// The OTLP ingest.
-    pub otlp: SocketAddr,
+    /// The OTLP ingest, if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub otlp: Option<SocketAddr>,
 }
 
 /// Configured URLs of neighbouring servers.
