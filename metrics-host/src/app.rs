@@ -3,19 +3,23 @@
 use crate::{
     args::ListenAddress,
     build_info, command,
-    config::{ApplicationConfig, Config, OtlpListener},
+    config::{ApplicationConfig, Config, ConfigError, OtlpListener},
     proxying::{Proxied, ProxyingConfig},
     state,
 };
 use anyhow::{Context, Result, anyhow};
 use edge::{EdgeCounts, EdgeMetrics};
 use exposition::Sources;
-use http_server::listener::{self, ConnectionMetrics, Listener};
+use http_server::{
+    listener::{self, ConnectionMetrics, Listener},
+    tls::Tls,
+};
 use ingest::{Callers, Ingest};
 use journal::{Journal, JournalMetrics};
 use metric::{ApplicationInfo, Registry};
 use operations::{
-    Addresses, Build, Notifications, Operations, Readiness, Status, Webhook, sampler,
+    Addresses, ApplicationUrl, Build, Links, Notifications, Operations, Readiness, Status, Webhook,
+    sampler,
 };
 use request_counts::Component;
 use state_dir::StateDir;
@@ -27,7 +31,13 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
-use tokio::{net::TcpListener, runtime, sync::watch, task::JoinSet};
+use tokio::{
+    net::TcpListener,
+    runtime,
+    signal::unix::{Signal, SignalKind, signal},
+    sync::watch,
+    task::JoinSet,
+};
 
 /// A metrics-host with bound listeners, ready to run.
 pub(crate) struct App {
@@ -38,6 +48,10 @@ pub(crate) struct App {
     status: Arc<Status>,
     readiness: Readiness,
     connections: ConnectionMetrics,
+    /// The certificate of the application.
+    tls: Option<Tls>,
+    /// URLs of the application for a person to try.
+    examples: Vec<String>,
     grace: Duration,
     state: StateDir,
 }
@@ -47,6 +61,17 @@ enum Application {
     #[cfg(feature = "serve")]
     Hosted(crate::hosting::Hosted),
     Proxied(Box<Proxied>),
+}
+
+impl Application {
+    /// Returns a few paths for a person to try.
+    fn examples(&self) -> &[String] {
+        match self {
+            #[cfg(feature = "serve")]
+            Self::Hosted(hosted) => hosted.edge.examples(),
+            Self::Proxied(proxied) => proxied.edge.examples(),
+        }
+    }
 }
 
 /// An application that is known and not started.
@@ -93,11 +118,16 @@ impl App {
             config.journal,
             JournalMetrics::register(&registry),
         )?);
+        let tls = config
+            .tls
+            .map(|(certificate, key)| Tls::load(certificate, key));
+        let tls = tls.transpose().map_err(ConfigError::Tls)?;
         let readiness = Readiness::default();
         let (max_connections, grace) = (config.max_connections, config.shutdown_grace);
         let listener = |name, tcp| Listener {
             name,
             tcp,
+            tls: None,
             max_connections,
             idle_timeout: IDLE_TIMEOUT,
             grace,
@@ -143,7 +173,32 @@ impl App {
             api: api.transpose()?,
             ..addresses
         };
-        let application = application.map(|(tcp, application)| (listener("api", tcp), application));
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        let base = addresses.api.map(|api| operations::url(scheme, &api));
+        let paths = application
+            .as_ref()
+            .map_or(&[][..], |(_, application)| application.examples());
+        let examples = base
+            .iter()
+            .flat_map(|base| paths.iter().map(move |path| format!("{base}{path}")));
+        let examples = examples.collect();
+        let links = Links {
+            application: base.map(|base| ApplicationUrl {
+                base,
+                example: paths.first().cloned().unwrap_or_default(),
+            }),
+            ..config.links
+        };
+        let application = application.map(|(tcp, application)| {
+            let tls = tls.clone();
+            (
+                Listener {
+                    tls,
+                    ..listener("api", tcp)
+                },
+                application,
+            )
+        });
         let ingest = Ingest::new(
             Arc::clone(&journal),
             Callers {
@@ -169,7 +224,7 @@ impl App {
             sources.clone(),
             readiness.clone(),
             addresses,
-            config.links,
+            links,
             notifications,
             build,
             Instant::now(),
@@ -198,6 +253,8 @@ impl App {
             addresses,
             readiness,
             connections: ConnectionMetrics::register(&registry),
+            tls,
+            examples,
             grace,
             state,
         })
@@ -225,6 +282,12 @@ impl App {
             stop_operations.subscribe(),
         )?;
         let mut listeners = JoinSet::new();
+        let mut reloads = JoinSet::new();
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        if let Some(tls) = self.tls {
+            let hangups = signal(SignalKind::hangup())?;
+            reloads.spawn(reload_at_each(hangups, tls));
+        }
         if let Some((listener, ingest)) = self.ingest {
             let (connections, stop) = (self.connections.clone(), stop.subscribe());
             listeners.spawn(listener::run(listener, ingest, connections, stop));
@@ -232,18 +295,15 @@ impl App {
         #[cfg(feature = "serve")]
         let mut stopper = None;
         let mut command = None;
-        let mut examples = Vec::new();
         if let Some((listener, application)) = self.application {
             let (connections, stop) = (self.connections, stop.subscribe());
             match application {
                 #[cfg(feature = "serve")]
                 Application::Hosted(hosted) => {
-                    examples = hosted.edge.examples().to_vec();
                     listeners.spawn(listener::run(listener, hosted.edge, connections, stop));
                     stopper = Some(hosted.stopper);
                 }
                 Application::Proxied(proxied) => {
-                    examples = proxied.edge.examples().to_vec();
                     proxied.list_routes();
                     listeners.spawn(listener::run(listener, proxied.edge, connections, stop));
                     command = proxied.command;
@@ -251,7 +311,7 @@ impl App {
             }
         }
         self.readiness.set(true);
-        announce(&self.addresses, self.state.path(), &examples);
+        announce(&self.addresses, scheme, self.state.path(), &self.examples);
 
         let ended = async {
             match &mut command {
@@ -353,7 +413,19 @@ fn write_addresses(file: &Path, addresses: &Addresses) -> Result<()> {
         .with_context(|| format!("--addresses-file: cannot write {}", file.display()))
 }
 
-fn announce(addresses: &Addresses, state: &Path, examples: &[String]) {
+/// Reads the certificate again at each signal.
+async fn reload_at_each(mut hangups: Signal, tls: Tls) {
+    while hangups.recv().await.is_some() {
+        match tls.reload() {
+            Ok(()) => tracing::info!("certificate reloaded"),
+            Err(error) => {
+                tracing::error!("{:#}; the earlier certificate stays in use", anyhow!(error))
+            }
+        }
+    }
+}
+
+fn announce(addresses: &Addresses, scheme: &str, state: &Path, examples: &[String]) {
     tracing::info!(
         version = build_info::VERSION,
         revision = build_info::REVISION,
@@ -364,18 +436,16 @@ fn announce(addresses: &Addresses, state: &Path, examples: &[String]) {
         "ready"
     );
     if let Some(api) = addresses.api {
+        let metrics = operations::url("http", &addresses.metrics);
         tracing::info!(
-            "application at http://{api}/, metrics at http://{}/metrics",
-            addresses.metrics
+            "application at {}/, metrics at {metrics}/metrics",
+            operations::url(scheme, &api)
         );
-        let urls: String = examples
-            .iter()
-            .map(|path| format!("http://{api}{path} "))
-            .collect();
-        tracing::info!(
-            "try: curl {urls}&& curl http://{}/metrics",
-            addresses.metrics
-        );
+        let of_application = match examples {
+            [] => String::new(),
+            urls => format!("curl {} && ", urls.join(" ")),
+        };
+        tracing::info!("try: {of_application}curl {metrics}/metrics");
     } else if let Some(otlp) = addresses.otlp {
         tracing::info!(
             "receiving telemetry at http://{otlp} (OTLP), metrics at http://{}/metrics",

@@ -211,6 +211,24 @@ pub(crate) struct EdgeArgs {
     )]
     pub(crate) listen: ListenAddress,
 
+    /// Certificate chain in PEM, for clients with TLS; read again on SIGHUP
+    #[arg(
+        long,
+        env = "METRICS_HOST_TLS_CERT",
+        value_name = "FILE",
+        requires = "tls_key"
+    )]
+    pub(crate) tls_cert: Option<PathBuf>,
+
+    /// Private key of the certificate, in PEM
+    #[arg(
+        long,
+        env = "METRICS_HOST_TLS_KEY",
+        value_name = "FILE",
+        requires = "tls_cert"
+    )]
+    pub(crate) tls_key: Option<PathBuf>,
+
     /// Routes of the application, as lines such as `GET /orders/{id}`, or its OpenAPI 3 document
     #[arg(long, env = "METRICS_HOST_ROUTES", value_name = "FILE")]
     pub(crate) routes: Option<PathBuf>,

@@ -6,7 +6,10 @@ use crate::{
     proxying::ProxyingConfig,
 };
 use bytesize::ByteSize;
-use http_server::post::{HostNames, Origins};
+use http_server::{
+    post::{HostNames, Origins},
+    tls::TlsError,
+};
 use ingest::IngestLimits;
 use journal::JournalLimits;
 use operations::Links;
@@ -31,6 +34,8 @@ pub(crate) struct Config {
     pub(crate) journal: JournalLimits,
     pub(crate) links: Links,
     pub(crate) application: ApplicationConfig,
+    /// Certificate and key, if the application's clients use TLS.
+    pub(crate) tls: Option<(PathBuf, PathBuf)>,
     pub(crate) log: LogConfig,
 }
 
@@ -91,6 +96,9 @@ pub(crate) enum ConfigError {
         "--otlp-listen (METRICS_HOST_OTLP_LISTEN): a sidecar receives telemetry there, so it cannot be off"
     )]
     SidecarWithoutOtlp,
+    /// The certificate or its key cannot be used.
+    #[error("--tls-cert (METRICS_HOST_TLS_CERT), --tls-key (METRICS_HOST_TLS_KEY)")]
+    Tls(#[from] TlsError),
     /// The proxy would send requests to itself.
     #[error("--upstream: {upstream} is the address of this process; name that of the application")]
     ProxyLoop {
@@ -169,6 +177,7 @@ impl Config {
             },
         };
         Ok(Self {
+            tls: args.edge.tls_cert.zip(args.edge.tls_key),
             application: ApplicationConfig::Proxied(proxying),
             ..Self::common(args.common)
         })
@@ -208,11 +217,13 @@ impl Config {
                 max_senders: args.max_senders as u64,
             },
             links: Links {
+                application: None,
                 prometheus: args.prometheus_url,
                 alertmanager: args.alertmanager_url,
                 grafana: args.grafana_url,
             },
             application: ApplicationConfig::None,
+            tls: None,
             log: LogConfig {
                 filter: args.log_level,
                 format: args.log_format,
@@ -251,6 +262,7 @@ impl Config {
             },
         };
         Self {
+            tls: args.edge.tls_cert.zip(args.edge.tls_key),
             application: ApplicationConfig::Hosted(hosting),
             ..Self::common(args.common)
         }

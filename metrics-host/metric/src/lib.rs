@@ -161,6 +161,8 @@ families! {
     CONNECTIONS = Gauge "metrics_host_connections" ["listener"] "Open connections.";
     /// See `--max-connections`.
     CONNECTIONS_REFUSED = Counter "metrics_host_connections_refused_total" ["listener"] "Connections over the limit, answered 503 or closed.";
+    /// The client does not trust the certificate, speaks no TLS, or left.
+    TLS_FAILURES = Counter "metrics_host_tls_handshake_failures_total" [] "TLS connections that ended before their first request could arrive.";
     /// The saturation signal, with the limit below.
     IN_FLIGHT = Gauge "metrics_host_requests_in_flight" [] "Requests inside the application, also those whose client left, streams and upgraded connections.";
     /// See `--max-concurrent-requests`.

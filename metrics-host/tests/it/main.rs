@@ -40,5 +40,6 @@ mod status;
 mod streams;
 mod survival;
 mod target;
+mod tls;
 mod tolerance;
 mod traffic;
