@@ -3,18 +3,23 @@
 use crate::{
     args::ListenAddress,
     build_info, command,
-    config::{ApplicationConfig, Config},
+    config::{ApplicationConfig, Config, ConfigError, OtlpListener},
     proxying::{Proxied, ProxyingConfig},
+    state,
 };
 use anyhow::{Context, Result, anyhow};
 use edge::{EdgeCounts, EdgeMetrics};
 use exposition::Sources;
-use http_server::listener::{self, ConnectionMetrics, Listener};
+use http_server::{
+    listener::{self, ConnectionMetrics, Listener},
+    tls::Tls,
+};
 use ingest::{Callers, Ingest};
 use journal::{Journal, JournalMetrics};
 use metric::{ApplicationInfo, Registry};
 use operations::{
-    Addresses, Build, Notifications, Operations, Readiness, Status, Webhook, sampler,
+    Addresses, ApplicationUrl, Build, Links, Notifications, Operations, Readiness, Status, Webhook,
+    sampler,
 };
 use request_counts::Component;
 use state_dir::StateDir;
@@ -26,19 +31,29 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
-use tokio::{net::TcpListener, runtime, sync::watch, task::JoinSet};
+use tokio::{
+    net::TcpListener,
+    runtime,
+    signal::unix::{Signal, SignalKind, signal},
+    sync::watch,
+    task::JoinSet,
+};
 
 /// A metrics-host with bound listeners, ready to run.
 pub(crate) struct App {
     addresses: Addresses,
     application: Option<(Listener, Application)>,
-    ingest: (Listener, Ingest),
+    ingest: Option<(Listener, Ingest)>,
     operations: (Listener, Operations),
     status: Arc<Status>,
     readiness: Readiness,
     connections: ConnectionMetrics,
+    /// The certificate of the application.
+    tls: Option<Tls>,
+    /// URLs of the application for a person to try.
+    examples: Vec<String>,
     grace: Duration,
-    _state: StateDir,
+    state: StateDir,
 }
 
 /// The application whose requests this process counts at its edge.
@@ -46,6 +61,17 @@ enum Application {
     #[cfg(feature = "serve")]
     Hosted(crate::hosting::Hosted),
     Proxied(Box<Proxied>),
+}
+
+impl Application {
+    /// Returns a few paths for a person to try.
+    fn examples(&self) -> &[String] {
+        match self {
+            #[cfg(feature = "serve")]
+            Self::Hosted(hosted) => hosted.edge.examples(),
+            Self::Proxied(proxied) => proxied.edge.examples(),
+        }
+    }
 }
 
 /// An application that is known and not started.
@@ -62,14 +88,12 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 const OPERATIONS_GRACE: Duration = Duration::from_secs(1);
 
 impl App {
-    /// Opens the state, loads the application, binds every listener and writes the addresses file. Connections wait
+    /// Opens the state, loads the application, registers metrics in `registry`, binds every listener and writes the addresses file. Connections wait
     /// until [`App::run`] accepts them.
     ///
     /// # Errors
     /// Fails if any step fails. The message names the setting or the file.
-    pub(crate) async fn bind(config: Config) -> Result<Self> {
-        let state = StateDir::open(&config.state_dir)?;
-        let registry = Registry::new();
+    pub(crate) async fn bind(config: Config, registry: Registry) -> Result<Self> {
         registry.show_build(build_info::VERSION, build_info::REVISION);
         let applications = ApplicationInfo::register(&registry);
         let (application, owner) = match config.application {
@@ -85,29 +109,36 @@ impl App {
                 (Prepared::Proxied(proxying), owner)
             }
         };
-        let counts = EdgeCounts::open(&state.join("counters"), &owner)?;
+        let name = (!owner.application.is_empty()).then_some(owner.application.as_str());
+        let state = state::open(config.state_dir, name)?;
+        let counts = EdgeCounts::open(&state.join(state::COUNTERS), &owner)?;
         let counts = Arc::new(counts);
         let journal = Arc::new(Journal::open(
             &state.join("journal.sqlite"),
             config.journal,
             JournalMetrics::register(&registry),
         )?);
+        let tls = config
+            .tls
+            .map(|(certificate, key)| Tls::load(certificate, key));
+        let tls = tls.transpose().map_err(ConfigError::Tls)?;
         let readiness = Readiness::default();
         let (max_connections, grace) = (config.max_connections, config.shutdown_grace);
         let listener = |name, tcp| Listener {
             name,
             tcp,
+            tls: None,
             max_connections,
             idle_timeout: IDLE_TIMEOUT,
             grace,
         };
 
-        let otlp = bind("--otlp-listen", &config.otlp_listen).await?;
+        let otlp = bind_otlp(&config.otlp_listener).await?;
         let metrics = bind("--metrics-listen", &config.metrics_listen).await?;
         let addresses = Addresses {
             api: None,
             metrics: metrics.local_addr()?,
-            otlp: otlp.local_addr()?,
+            otlp: otlp.as_ref().map(TcpListener::local_addr).transpose()?,
         };
         let edge_metrics = EdgeMetrics::register(&registry);
         #[cfg(feature = "serve")]
@@ -142,7 +173,32 @@ impl App {
             api: api.transpose()?,
             ..addresses
         };
-        let application = application.map(|(tcp, application)| (listener("api", tcp), application));
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        let base = addresses.api.map(|api| operations::url(scheme, &api));
+        let paths = application
+            .as_ref()
+            .map_or(&[][..], |(_, application)| application.examples());
+        let examples = base
+            .iter()
+            .flat_map(|base| paths.iter().map(move |path| format!("{base}{path}")));
+        let examples = examples.collect();
+        let links = Links {
+            application: base.map(|base| ApplicationUrl {
+                base,
+                example: paths.first().cloned().unwrap_or_default(),
+            }),
+            ..config.links
+        };
+        let application = application.map(|(tcp, application)| {
+            let tls = tls.clone();
+            (
+                Listener {
+                    tls,
+                    ..listener("api", tcp)
+                },
+                application,
+            )
+        });
         let ingest = Ingest::new(
             Arc::clone(&journal),
             Callers {
@@ -150,7 +206,7 @@ impl App {
                 origins: config.otlp_origins,
             },
             config.ingest,
-            (!owner.application.is_empty()).then_some(owner.application),
+            name.map(str::to_owned),
             applications,
             &registry,
         );
@@ -168,7 +224,7 @@ impl App {
             sources.clone(),
             readiness.clone(),
             addresses,
-            config.links,
+            links,
             notifications,
             build,
             Instant::now(),
@@ -185,20 +241,22 @@ impl App {
         }
         Ok(Self {
             application,
-            ingest: (
-                Listener {
+            ingest: otlp.map(|tcp| {
+                let listener = Listener {
                     idle_timeout: config.otlp_idle_timeout,
-                    ..listener("otlp", otlp)
-                },
-                ingest,
-            ),
+                    ..listener("otlp", tcp)
+                };
+                (listener, ingest)
+            }),
             operations: (listener("metrics", metrics), operations),
             status,
             addresses,
             readiness,
             connections: ConnectionMetrics::register(&registry),
+            tls,
+            examples,
             grace,
-            _state: state,
+            state,
         })
     }
 
@@ -224,13 +282,16 @@ impl App {
             stop_operations.subscribe(),
         )?;
         let mut listeners = JoinSet::new();
-        let (listener, ingest) = self.ingest;
-        listeners.spawn(listener::run(
-            listener,
-            ingest,
-            self.connections.clone(),
-            stop.subscribe(),
-        ));
+        let mut reloads = JoinSet::new();
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        if let Some(tls) = self.tls {
+            let hangups = signal(SignalKind::hangup())?;
+            reloads.spawn(reload_at_each(hangups, tls));
+        }
+        if let Some((listener, ingest)) = self.ingest {
+            let (connections, stop) = (self.connections.clone(), stop.subscribe());
+            listeners.spawn(listener::run(listener, ingest, connections, stop));
+        }
         #[cfg(feature = "serve")]
         let mut stopper = None;
         let mut command = None;
@@ -250,7 +311,7 @@ impl App {
             }
         }
         self.readiness.set(true);
-        announce(&self.addresses);
+        announce(&self.addresses, scheme, self.state.path(), &self.examples);
 
         let ended = async {
             match &mut command {
@@ -326,6 +387,24 @@ async fn bind(flag: &str, address: &ListenAddress) -> Result<TcpListener> {
         .with_context(|| format!("{flag}: cannot listen on {address}"))
 }
 
+async fn bind_otlp(listener: &OtlpListener) -> Result<Option<TcpListener>> {
+    const FLAG: &str = "--otlp-listen";
+    match listener {
+        OtlpListener::Off => Ok(None),
+        OtlpListener::Required(address) => bind(FLAG, address).await.map(Some),
+        OtlpListener::Optional(address) => match bind(FLAG, address).await {
+            Ok(tcp) => Ok(Some(tcp)),
+            Err(error) => {
+                tracing::warn!(
+                    "{error:#}; requests are counted all the same, and other senders of telemetry need another address: choose \
+                     one, or off"
+                );
+                Ok(None)
+            }
+        },
+    }
+}
+
 /// Writes a temporary file and renames it, so that a reader never sees half of the addresses.
 fn write_addresses(file: &Path, addresses: &Addresses) -> Result<()> {
     let unfinished = file.with_extension("unfinished");
@@ -334,28 +413,42 @@ fn write_addresses(file: &Path, addresses: &Addresses) -> Result<()> {
         .with_context(|| format!("--addresses-file: cannot write {}", file.display()))
 }
 
-fn announce(addresses: &Addresses) {
+/// Reads the certificate again at each signal.
+async fn reload_at_each(mut hangups: Signal, tls: Tls) {
+    while hangups.recv().await.is_some() {
+        match tls.reload() {
+            Ok(()) => tracing::info!("certificate reloaded"),
+            Err(error) => {
+                tracing::error!("{:#}; the earlier certificate stays in use", anyhow!(error))
+            }
+        }
+    }
+}
+
+fn announce(addresses: &Addresses, scheme: &str, state: &Path, examples: &[String]) {
     tracing::info!(
         version = build_info::VERSION,
         revision = build_info::REVISION,
         api = addresses.api.map(tracing::field::display),
         metrics = %addresses.metrics,
-        otlp = %addresses.otlp,
+        otlp = addresses.otlp.map(tracing::field::display),
+        state = %state.display(),
         "ready"
     );
     if let Some(api) = addresses.api {
+        let metrics = operations::url("http", &addresses.metrics);
         tracing::info!(
-            "application at http://{api}/, metrics at http://{}/metrics",
-            addresses.metrics
+            "application at {}/, metrics at {metrics}/metrics",
+            operations::url(scheme, &api)
         );
+        let of_application = match examples {
+            [] => String::new(),
+            urls => format!("curl {} && ", urls.join(" ")),
+        };
+        tracing::info!("try: {of_application}curl {metrics}/metrics");
+    } else if let Some(otlp) = addresses.otlp {
         tracing::info!(
-            "try: curl http://{api}/ && curl http://{}/metrics",
-            addresses.metrics
-        );
-    } else {
-        tracing::info!(
-            "receiving telemetry at http://{} (OTLP), metrics at http://{}/metrics",
-            addresses.otlp,
+            "receiving telemetry at http://{otlp} (OTLP), metrics at http://{}/metrics",
             addresses.metrics
         );
     }

@@ -59,14 +59,10 @@ pub(crate) struct CommonArgs {
     )]
     pub(crate) metrics_listen: ListenAddress,
 
-    /// Address for OTLP/HTTP telemetry
-    #[arg(
-        long,
-        env = "METRICS_HOST_OTLP_LISTEN",
-        value_name = "ADDR",
-        default_value = "127.0.0.1:4318"
-    )]
-    pub(crate) otlp_listen: ListenAddress,
+    /// Address for OTLP/HTTP telemetry of other senders, or `off` [default: 127.0.0.1:4318; `serve` and `proxy` do without
+    /// it if it is taken]
+    #[arg(long, env = "METRICS_HOST_OTLP_LISTEN", value_name = "ADDR")]
+    pub(crate) otlp_listen: Option<OtlpListen>,
 
     /// Host name that clients may use for OTLP and the alert webhook, besides localhost and loopback addresses;
     /// repeatable, or separated by commas
@@ -78,14 +74,10 @@ pub(crate) struct CommonArgs {
     )]
     pub(crate) allowed_hosts: Vec<String>,
 
-    /// Directory for counters, databases and compiled code; one process at a time can use it
-    #[arg(
-        long,
-        env = "METRICS_HOST_STATE_DIR",
-        value_name = "DIR",
-        default_value = ".metrics-host"
-    )]
-    pub(crate) state_dir: PathBuf,
+    /// Directory for counters, databases and compiled code of one application; one process at a time can use it
+    /// [default: .metrics-host/ and the application's name]
+    #[arg(long, env = "METRICS_HOST_STATE_DIR", value_name = "DIR")]
+    pub(crate) state_dir: Option<PathBuf>,
 
     /// File to write the bound addresses to, as JSON
     #[arg(long, env = "METRICS_HOST_ADDRESSES_FILE", value_name = "FILE")]
@@ -185,6 +177,26 @@ pub(crate) struct CommonArgs {
         default_value = "info"
     )]
     pub(crate) log_level: LogFilter,
+
+    /// Format of the log
+    #[arg(
+        long,
+        env = "METRICS_HOST_LOG_FORMAT",
+        value_name = "FORMAT",
+        default_value = "auto"
+    )]
+    pub(crate) log_format: LogFormat,
+}
+
+/// Values of `--log-format`.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub(crate) enum LogFormat {
+    /// Text in a terminal, else JSON
+    Auto,
+    /// One JSON object per line
+    Json,
+    /// Lines for people
+    Text,
 }
 
 /// Settings shared by `serve` and `proxy`.
@@ -198,6 +210,24 @@ pub(crate) struct EdgeArgs {
         default_value = "127.0.0.1:8080"
     )]
     pub(crate) listen: ListenAddress,
+
+    /// Certificate chain in PEM, for clients with TLS; read again on SIGHUP
+    #[arg(
+        long,
+        env = "METRICS_HOST_TLS_CERT",
+        value_name = "FILE",
+        requires = "tls_key"
+    )]
+    pub(crate) tls_cert: Option<PathBuf>,
+
+    /// Private key of the certificate, in PEM
+    #[arg(
+        long,
+        env = "METRICS_HOST_TLS_KEY",
+        value_name = "FILE",
+        requires = "tls_cert"
+    )]
+    pub(crate) tls_key: Option<PathBuf>,
 
     /// Routes of the application, as lines such as `GET /orders/{id}`, or its OpenAPI 3 document
     #[arg(long, env = "METRICS_HOST_ROUTES", value_name = "FILE")]
@@ -389,6 +419,11 @@ impl FromStr for ListenAddress {
 }
 
 impl ListenAddress {
+    /// Returns the address where senders expect OTLP/HTTP.
+    pub(crate) fn default_otlp() -> Self {
+        Self("127.0.0.1:4318".to_owned())
+    }
+
     /// Returns the address in a form that a socket can resolve and bind.
     pub(crate) fn as_str(&self) -> &str {
         &self.0
@@ -398,6 +433,27 @@ impl ListenAddress {
 impl fmt::Display for ListenAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+/// An address for OTLP, or `off`.
+#[derive(Clone, Debug)]
+pub(crate) enum OtlpListen {
+    Off,
+    At(ListenAddress),
+}
+
+impl FromStr for OtlpListen {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "off" => Ok(Self::Off),
+            address => match address.parse() {
+                Ok(address) => Ok(Self::At(address)),
+                Err(expected) => Err(format!("{expected}, or off")),
+            },
+        }
     }
 }
 

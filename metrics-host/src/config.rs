@@ -1,11 +1,15 @@
 //! The configuration as used: checked values in the types of the subsystems. Nothing is opened here.
 
 use crate::{
-    args::{CommonArgs, ForwardedFields, ListenAddress, LogFilter, ProxyArgs, SidecarArgs},
+    args::{CommonArgs, ForwardedFields, ListenAddress, OtlpListen, ProxyArgs, SidecarArgs},
+    logging::LogConfig,
     proxying::ProxyingConfig,
 };
 use bytesize::ByteSize;
-use http_server::post::{HostNames, Origins};
+use http_server::{
+    post::{HostNames, Origins},
+    tls::TlsError,
+};
 use ingest::IngestLimits;
 use journal::JournalLimits;
 use operations::Links;
@@ -17,9 +21,10 @@ use std::{path::PathBuf, time::Duration};
 #[derive(Debug)]
 pub(crate) struct Config {
     pub(crate) metrics_listen: ListenAddress,
-    pub(crate) otlp_listen: ListenAddress,
+    pub(crate) otlp_listener: OtlpListener,
     pub(crate) addresses_file: Option<PathBuf>,
-    pub(crate) state_dir: PathBuf,
+    /// The chosen state directory, if it is not the default.
+    pub(crate) state_dir: Option<PathBuf>,
     pub(crate) max_connections: usize,
     pub(crate) shutdown_grace: Duration,
     pub(crate) hosts: HostNames,
@@ -29,7 +34,18 @@ pub(crate) struct Config {
     pub(crate) journal: JournalLimits,
     pub(crate) links: Links,
     pub(crate) application: ApplicationConfig,
-    pub(crate) log: LogFilter,
+    /// Certificate and key, if the application's clients use TLS.
+    pub(crate) tls: Option<(PathBuf, PathBuf)>,
+    pub(crate) log: LogConfig,
+}
+
+/// The listener for OTLP.
+#[derive(Debug)]
+pub(crate) enum OtlpListener {
+    Off,
+    /// Wanted if the address is free: the application is counted without it.
+    Optional(ListenAddress),
+    Required(ListenAddress),
 }
 
 /// The application whose requests this process counts at its edge.
@@ -75,6 +91,14 @@ pub(crate) enum ConfigError {
         #[source]
         source: routes::RoutesError,
     },
+    /// A sidecar that receives nothing has nothing to count.
+    #[error(
+        "--otlp-listen (METRICS_HOST_OTLP_LISTEN): a sidecar receives telemetry there, so it cannot be off"
+    )]
+    SidecarWithoutOtlp,
+    /// The certificate or its key cannot be used.
+    #[error("--tls-cert (METRICS_HOST_TLS_CERT), --tls-key (METRICS_HOST_TLS_KEY)")]
+    Tls(#[from] TlsError),
     /// The proxy would send requests to itself.
     #[error("--upstream: {upstream} is the address of this process; name that of the application")]
     ProxyLoop {
@@ -100,8 +124,21 @@ pub(crate) enum ConfigError {
 
 impl Config {
     /// Returns the configuration of `sidecar`.
-    pub(crate) fn sidecar(args: SidecarArgs) -> Self {
-        Self::common(args.common)
+    ///
+    /// # Errors
+    /// Fails if it is to receive no telemetry.
+    pub(crate) fn sidecar(args: SidecarArgs) -> Result<Self, ConfigError> {
+        let config = Self::common(args.common);
+        let otlp_listener = match config.otlp_listener {
+            OtlpListener::Off => return Err(ConfigError::SidecarWithoutOtlp),
+            OtlpListener::Optional(address) | OtlpListener::Required(address) => {
+                OtlpListener::Required(address)
+            }
+        };
+        Ok(Self {
+            otlp_listener,
+            ..config
+        })
     }
 
     /// Returns the configuration of `proxy`.
@@ -140,6 +177,7 @@ impl Config {
             },
         };
         Ok(Self {
+            tls: args.edge.tls_cert.zip(args.edge.tls_key),
             application: ApplicationConfig::Proxied(proxying),
             ..Self::common(args.common)
         })
@@ -152,7 +190,11 @@ impl Config {
         };
         Self {
             metrics_listen: args.metrics_listen,
-            otlp_listen: args.otlp_listen,
+            otlp_listener: match args.otlp_listen {
+                None => OtlpListener::Optional(ListenAddress::default_otlp()),
+                Some(OtlpListen::Off) => OtlpListener::Off,
+                Some(OtlpListen::At(address)) => OtlpListener::Required(address),
+            },
             addresses_file: args.addresses_file,
             state_dir: args.state_dir,
             max_connections: args.max_connections,
@@ -175,12 +217,17 @@ impl Config {
                 max_senders: args.max_senders as u64,
             },
             links: Links {
+                application: None,
                 prometheus: args.prometheus_url,
                 alertmanager: args.alertmanager_url,
                 grafana: args.grafana_url,
             },
             application: ApplicationConfig::None,
-            log: args.log_level,
+            tls: None,
+            log: LogConfig {
+                filter: args.log_level,
+                format: args.log_format,
+            },
         }
     }
 }
@@ -215,6 +262,7 @@ impl Config {
             },
         };
         Self {
+            tls: args.edge.tls_cert.zip(args.edge.tls_key),
             application: ApplicationConfig::Hosted(hosting),
             ..Self::common(args.common)
         }

@@ -98,22 +98,24 @@ impl HostingMetrics {
 }
 
 impl Hosted {
-    /// Loads the application of `manifest`, whose requests count in `counts`. `otlp` is the OTLP listener of this process:
-    /// the application must not send its telemetry there.
+    /// Loads the application of `manifest`, whose requests count in `counts`. `otlp` is the OTLP listener of this process,
+    /// if it has one: the application must not send its telemetry there.
     ///
     /// # Errors
     /// Fails if the application cannot be hosted.
     pub(crate) async fn load(
         config: HostingConfig,
         manifest: Manifest,
-        otlp: SocketAddr,
+        otlp: Option<SocketAddr>,
         state: &StateDir,
         counts: Arc<EdgeCounts>,
         metrics: HostingMetrics,
         applications: &ApplicationInfo,
     ) -> Result<Self> {
-        if otlp_target(&manifest).is_some_and(|target| leads_to(target, otlp)) {
-            return Err(ConfigError::TelemetryLoop { address: otlp }.into());
+        if let (Some(target), Some(address)) = (otlp_target(&manifest), otlp)
+            && leads_to(target, address)
+        {
+            return Err(ConfigError::TelemetryLoop { address }.into());
         }
         let routes = load_routes(config.routes.as_deref())?;
         let observer = InstanceObserver {
@@ -220,7 +222,7 @@ fn failure(failure: spin_host::Failure) -> edge::Failure {
     match failure {
         spin_host::Failure::Timeout => edge::Failure::Timeout,
         spin_host::Failure::Instantiation(reason) => edge::Failure::Instantiation(reason),
-        spin_host::Failure::Trap { backtrace } => edge::Failure::Trap { backtrace },
+        spin_host::Failure::Trap { id } => edge::Failure::Trap { id },
         spin_host::Failure::Handler(reason) => edge::Failure::Handler(reason),
         spin_host::Failure::Truncated(reason) => edge::Failure::Truncated(reason),
     }

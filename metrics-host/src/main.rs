@@ -22,6 +22,7 @@ mod health_check;
 mod hosting;
 mod logging;
 mod proxying;
+mod state;
 
 use app::App;
 use args::{Args, Command};
@@ -31,6 +32,7 @@ use clap::{
 };
 use command::Ended;
 use config::{Config, ConfigError};
+use metric::Registry;
 use std::{env, ffi::OsString, pin::pin, process::ExitCode};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -97,7 +99,7 @@ async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let config = match args.command {
         #[cfg(feature = "serve")]
         Command::Serve(args) => Config::serve(*args, env::vars()),
-        Command::Sidecar(args) => Config::sidecar(*args),
+        Command::Sidecar(args) => Config::sidecar(*args)?,
         Command::Proxy(args) => Config::proxy(*args)?,
         Command::Add(args) => return gateway::add(&args),
         Command::Remove(args) => return gateway::remove(&args),
@@ -107,10 +109,11 @@ async fn run(args: Args) -> anyhow::Result<ExitCode> {
         }
         Command::Exec { parent, command } => match command::become_command(parent, &command)? {},
     };
-    logging::start(&config.log);
+    let registry = Registry::new();
+    let _log = logging::start(&config.log, registry.counter(metric::LOG_REPEATS));
     let mut shutdown = pin!(shutdown_signal()?);
     let app = tokio::select! {
-        app = App::bind(config) => app?,
+        app = App::bind(config, registry) => app?,
         signal = &mut shutdown => return Ok(ended_by(signal)),
     };
     app.run(shutdown).await

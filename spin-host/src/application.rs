@@ -28,8 +28,8 @@ use wasmtime_wasi_http::handler::ExpirationError;
 
 /// Time that the host waits beyond the deadline of the guest, so that the guest's own timeout comes first.
 const GRACE: Duration = Duration::from_millis(250);
-/// Longest wait for the reason of a trap. It follows the trap at once.
-const REASON_TIMEOUT: Duration = Duration::from_secs(1);
+/// Longest wait for the id of a trap. It follows the trap at once.
+const TRAP_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The components of an application, ready to serve.
 pub struct Application {
@@ -82,8 +82,8 @@ pub enum Failure {
     /// The instance trapped, in this request or another.
     #[error("the component trapped")]
     Trap {
-        /// Reason of the trap, with the guest's backtrace.
-        backtrace: Option<Arc<str>>,
+        /// Id of the trap, which is in the log with the guest's backtrace.
+        id: Option<Arc<str>>,
     },
     /// The component returned an error.
     #[error("the component returned an error instead of a response: {0}")]
@@ -106,7 +106,7 @@ impl Application {
         observer: Arc<dyn Observer>,
     ) -> Result<Self> {
         let cache = std::path::absolute(state.join("compiled"))?;
-        let engine =
+        let (engine, cache) =
             engine::create(&limits, &cache).context("cannot start the WebAssembly engine")?;
         let stop = watch::Sender::new(false);
         let alive = watch::Sender::new(());
@@ -116,11 +116,14 @@ impl Application {
         for (id, component) in &manifest.components {
             let (proxy, wasm) = engine::load(
                 &engine,
+                &cache,
+                id,
                 &component.source,
                 component.build_command.as_deref(),
             )
+            .await
             .with_context(|| format!("component {id:?}"))?;
-            digests.push((id.clone(), Sha256::digest(&wasm).into()));
+            digests.push((id.clone(), Sha256::digest(&*wasm).into()));
             let mut own_databases = HashMap::new();
             for name in &component.databases {
                 let path = state.join(format!("{name}.sqlite"));
@@ -249,15 +252,15 @@ impl Failure {
 
     /// Classifies the failure of an instance in the middle of a request.
     async fn of_instance(taken_by: Option<&Arc<InstanceOutcome>>) -> Self {
-        let reason = async { taken_by?.failure().await };
-        let backtrace = tokio::time::timeout(REASON_TIMEOUT, reason)
+        let trap = async { taken_by?.trap().await };
+        let id = tokio::time::timeout(TRAP_TIMEOUT, trap)
             .await
             .ok()
             .flatten();
         if taken_by.is_some_and(|outcome| outcome.is_expired()) {
             Self::Timeout
         } else {
-            Self::Trap { backtrace }
+            Self::Trap { id }
         }
     }
 }

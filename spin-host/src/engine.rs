@@ -1,30 +1,31 @@
 //! The Wasm engine, and the loading of components.
 
-use crate::{bindings, instance::HostState, limits::HostLimits};
+use crate::{bindings, compile::compile, instance::HostState, limits::HostLimits};
 use anyhow::{Context, Result, bail};
-use std::{path::Path, thread, time::Duration};
+use std::{path::Path, sync::Arc, thread, time::Duration};
 use wasmtime::{
     Cache, CacheConfig, Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig,
-    component::{Component, HasSelf, Linker},
+    component::{HasSelf, Linker},
 };
 use wasmtime_wasi_http::{handler::ProxyPre, p2, p3};
 
 /// Interval at which a computing guest is interrupted.
 const EPOCH: Duration = Duration::from_millis(10);
 
-/// Creates the engine. The directory `cache` holds compiled code.
+/// Creates the engine, and its cache of compiled code in the directory `cache`.
 ///
 /// # Errors
 /// Fails if the cache cannot be used, or the system lacks the address space for `limits`.
-pub(crate) fn create(limits: &HostLimits, cache: &Path) -> Result<Engine> {
+pub(crate) fn create(limits: &HostLimits, cache: &Path) -> Result<(Engine, Cache)> {
     let mut cache_config = CacheConfig::new();
     cache_config.with_directory(cache);
+    let cache = Cache::new(cache_config)?;
     let mut config = Config::new();
     config
         .wasm_component_model_async(true)
         .epoch_interruption(true)
         .allocation_strategy(InstanceAllocationStrategy::Pooling(pool(limits)))
-        .cache(Some(Cache::new(cache_config)?));
+        .cache(Some(cache.clone()));
     let engine = Engine::new(&config)?;
     let weak = engine.weak();
     thread::Builder::new()
@@ -36,7 +37,7 @@ pub(crate) fn create(limits: &HostLimits, cache: &Path) -> Result<Engine> {
                 thread::sleep(EPOCH);
             }
         })?;
-    Ok(engine)
+    Ok((engine, cache))
 }
 
 /// Reserves slots for twice the instances of full load, since an instance that ends is replaced before it is gone.
@@ -56,29 +57,30 @@ fn pool(limits: &HostLimits) -> PoolingAllocationConfig {
     pool
 }
 
-/// Compiles the component at `path`, or loads it from the cache, and links it with the host's interfaces.
+/// Compiles the component `id` at `path`, or loads it from the cache, and links it with the host's interfaces.
 ///
 /// # Errors
 /// Fails if the file cannot be read, is not a component that serves HTTP, or imports an interface that the host lacks.
-pub(crate) fn load(
+pub(crate) async fn load(
     engine: &Engine,
+    cache: &Cache,
+    id: &str,
     path: &Path,
     build_command: Option<&str>,
-) -> Result<(ProxyPre<HostState>, Vec<u8>)> {
+) -> Result<(ProxyPre<HostState>, Arc<Vec<u8>>)> {
     let wasm = std::fs::read(path).with_context(|| {
         let hint = build_command
             .map(|command| format!("; build it with: {command}"))
             .unwrap_or_default();
         format!("cannot read {}{hint}", path.display())
     })?;
-    let component = Component::from_binary(engine, &wasm)
-        .map_err(anyhow::Error::from)
-        .with_context(|| {
-            format!(
-                "{} is no WebAssembly component that this host can run",
-                path.display()
-            )
-        })?;
+    let wasm = Arc::new(wasm);
+    let component = compile(engine, cache, id, &wasm).await.with_context(|| {
+        format!(
+            "{} is no WebAssembly component that this host can run",
+            path.display()
+        )
+    })?;
     let instance = linker(engine)?
         .instantiate_pre(&component)
         .map_err(anyhow::Error::from)

@@ -17,6 +17,7 @@ use futures::{
     channel::oneshot,
     stream::{FuturesUnordered, StreamExt},
 };
+use sha2::{Digest, Sha256};
 use std::{
     future::poll_fn,
     pin::{Pin, pin},
@@ -40,6 +41,8 @@ const WATCHDOG_DELAY: Duration = Duration::from_secs(1);
 /// Shortest time that a guest gets for work after its responses, however short the request timeout. Sending telemetry
 /// takes up to two seconds, and writing it to a busy database takes longer.
 const MIN_BACKGROUND_TIME: Duration = Duration::from_secs(10);
+/// Length of a trap's id in the log, in bytes.
+const TRAP_ID_LEN: usize = 4;
 
 /// Serves `first` and then requests of the queue with `instance`, until the instance is used up, fails, or stays idle
 /// too long.
@@ -409,6 +412,24 @@ struct EndGuard<'a> {
     _live: Live,
 }
 
+impl EndGuard<'_> {
+    /// Logs a trap once for all requests that it ends, and returns the id that their log lines name. Traps with the same
+    /// backtrace have the same id, so repeats can be counted instead of written.
+    fn log_trap(&self, backtrace: &str) -> Arc<str> {
+        let digest = &Sha256::digest(backtrace)[..TRAP_ID_LEN];
+        let id: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        tracing::error!(
+            component = &*self.pool.component.id,
+            instance = &*self.outcome.instance,
+            trap = id,
+            // As it is: lines stay lines in a log for people.
+            %backtrace,
+            "an instance trapped"
+        );
+        id.into()
+    }
+}
+
 impl Drop for EndGuard<'_> {
     fn drop(&mut self) {
         if let Some(pending) = self.mailbox.take_back() {
@@ -419,19 +440,20 @@ impl Drop for EndGuard<'_> {
             Some(Ok(())) => End::Done,
             Some(Err(_)) if self.outcome.is_expired() => {
                 tracing::warn!(
+                    component = &*self.pool.component.id,
                     instance = &*self.outcome.instance,
                     "instance stopped: its work took too long"
                 );
-                End::Failed("its work took too long".into())
+                End::Failed(None)
             }
-            None if !thread::panicking() => End::Failed("the host stopped".into()),
+            None if !thread::panicking() => End::Failed(None),
             trapped => {
                 self.pool.observer.instance_trapped(&self.pool.component.id);
-                End::Failed(match trapped {
+                End::Failed(Some(self.log_trap(&match trapped {
                     // The chain holds the guest's backtrace; `Debug` would add the host's.
-                    Some(Err(error)) => format!("{error:#}").into(),
-                    Some(Ok(())) | None => "the host panicked".into(),
-                })
+                    Some(Err(error)) => format!("{error:#}"),
+                    Some(Ok(())) | None => "the host panicked".to_owned(),
+                })))
             }
         };
         self.outcome.set(end);

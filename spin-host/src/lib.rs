@@ -20,6 +20,7 @@
 mod application;
 mod bindings;
 mod body;
+mod compile;
 mod database;
 mod delivery;
 mod engine;

@@ -31,8 +31,8 @@ pub(crate) struct InstanceOutcome {
 pub(crate) enum End {
     /// The instance had no more work.
     Done,
-    /// The instance trapped or was stopped. Holds the reason, with the guest's backtrace after a trap.
-    Failed(Arc<str>),
+    /// The instance trapped or was stopped. Holds the id of the trap in the log.
+    Failed(Option<Arc<str>>),
 }
 
 impl InstanceOutcome {
@@ -71,11 +71,11 @@ impl InstanceOutcome {
         self.streams.load(SeqCst)
     }
 
-    /// Waits until the instance ends and returns the reason if it failed.
-    pub(crate) async fn failure(&self) -> Option<Arc<str>> {
+    /// Waits until the instance ends and returns the id of the trap if it trapped.
+    pub(crate) async fn trap(&self) -> Option<Arc<str>> {
         let mut end = self.end.subscribe();
         match end.wait_for(Option::is_some).await.ok()?.as_ref() {
-            Some(End::Failed(reason)) => Some(Arc::clone(reason)),
+            Some(End::Failed(trap)) => trap.clone(),
             Some(End::Done) | None => None,
         }
     }
@@ -100,9 +100,7 @@ impl OpenStream {
     pub(crate) fn failure(&self) -> Option<Failure> {
         match &*self.outcome.end.borrow() {
             Some(End::Failed(_)) if self.outcome.is_expired() => Some(Failure::Timeout),
-            Some(End::Failed(reason)) => Some(Failure::Trap {
-                backtrace: Some(Arc::clone(reason)),
-            }),
+            Some(End::Failed(trap)) => Some(Failure::Trap { id: trap.clone() }),
             Some(End::Done) | None => None,
         }
     }

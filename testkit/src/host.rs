@@ -34,6 +34,8 @@ pub struct Launch {
     /// The command of a `proxy`, behind all flags.
     application: Vec<String>,
     state: Arc<TempDir>,
+    /// Whether it keeps its state where it does by default.
+    default_state: bool,
 }
 
 /// A running metrics-host. It is killed when dropped.
@@ -111,6 +113,7 @@ impl Launch {
             otlp_listen: None,
             application: Vec::new(),
             state: Arc::new(tempfile::tempdir()?),
+            default_state: false,
         };
         Ok(launch
             .env("METRICS_HOST_METRICS_LISTEN", "127.0.0.1:0")
@@ -128,6 +131,21 @@ impl Launch {
     #[must_use]
     pub fn env(mut self, name: &str, value: &str) -> Self {
         self.command.env(name, value);
+        self
+    }
+
+    /// Leaves an environment variable out.
+    #[must_use]
+    pub fn without(mut self, name: &str) -> Self {
+        self.command.env_remove(name);
+        self
+    }
+
+    /// Runs it in `directory`, with its default state directory.
+    #[must_use]
+    pub fn in_directory(mut self, directory: &Path) -> Self {
+        self.command.current_dir(directory);
+        self.default_state = true;
         self
     }
 
@@ -188,7 +206,9 @@ impl Launch {
         _ = fs::remove_file(&file);
         let state = self.state_dir();
         // By flags and by the environment: users set both.
-        self.command.env("METRICS_HOST_STATE_DIR", state);
+        if !self.default_state {
+            self.command.env("METRICS_HOST_STATE_DIR", state);
+        }
         self.command.arg("--addresses-file").arg(&file);
         if let Some(manifest) = &self.manifest {
             self.command.arg("--manifest").arg(manifest);

@@ -1,6 +1,6 @@
 //! The route catalogue. The host requests it at start-up, so that series exist at 0 before the first client request.
 
-use crate::{RequestBody, Upstream};
+use crate::{RequestBody, Upstream, examples::examples};
 use edge_counts::{ComponentId, EdgeCounts};
 use http::{Request, StatusCode, header};
 use http_body_util::{BodyExt, Limited};
@@ -29,7 +29,7 @@ const METHODS: [&str; 2] = ["GET", "POST"];
 
 /// Creates every series known in advance, at 0: one per route that a target or `routes` lists, and those of the targets'
 /// own routes. Only applications that count inline are asked. `components` are those of the targets; `no_component` has
-/// the requests that reach none.
+/// the requests that reach none. Returns example paths.
 pub(crate) async fn declare_series<U: Upstream>(
     upstream: &U,
     counts: &EdgeCounts,
@@ -37,7 +37,8 @@ pub(crate) async fn declare_series<U: Upstream>(
     components: &HashMap<String, ComponentId>,
     no_component: ComponentId,
     timeout: Duration,
-) {
+) -> Vec<String> {
+    let mut known = routes.catalogue().routes.clone();
     for target in upstream.targets() {
         let listed = match upstream.is_inline() {
             true => listed_routes(upstream, target, timeout).await,
@@ -53,6 +54,7 @@ pub(crate) async fn declare_series<U: Upstream>(
         };
         let component = components[upstream.component(target)];
         declare_catalogue(counts, component, &catalogue);
+        known.extend(catalogue.routes);
         for method in METHODS {
             for status in HOST_STATUSES {
                 counts.declare(component, method, upstream.route(target), status);
@@ -63,6 +65,7 @@ pub(crate) async fn declare_series<U: Upstream>(
         counts.declare(no_component, method, attribute::UNREPORTED, status);
     }
     declare_routes(upstream, counts, routes, components);
+    examples(&known)
 }
 
 fn declare_catalogue(counts: &EdgeCounts, component: ComponentId, catalogue: &RouteCatalogue) {

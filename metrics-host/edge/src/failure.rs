@@ -32,7 +32,7 @@ pub enum Failure {
     #[error("no instance of the component could be created: {0}")]
     Instantiation(String),
     #[error("the component trapped")]
-    Trap { backtrace: Option<Arc<str>> },
+    Trap { id: Option<Arc<str>> },
     #[error("the component returned an error instead of a response: {0}")]
     Handler(String),
     #[error("the application cannot be reached: {0}")]
@@ -97,9 +97,10 @@ impl Failure {
         )
     }
 
-    pub(crate) fn backtrace(&self) -> Option<&str> {
+    /// Returns the id under which the log has the trap with its backtrace.
+    pub(crate) fn trap(&self) -> Option<&str> {
         match self {
-            Self::Trap { backtrace } => backtrace.as_deref(),
+            Self::Trap { id } => id.as_deref(),
             _ => None,
         }
     }

@@ -17,6 +17,7 @@
 //! request and knows nothing of counters.
 
 mod catalogue;
+mod examples;
 mod failure;
 mod host;
 mod metrics;

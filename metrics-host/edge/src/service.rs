@@ -52,6 +52,7 @@ struct Inner<U> {
     components: HashMap<String, ComponentId>,
     metrics: EdgeMetrics,
     max_body_size: usize,
+    examples: Vec<String>,
     /// Process id, which keeps request ids distinct across restarts.
     process: u32,
     failures: AtomicU64,
@@ -83,7 +84,7 @@ impl<U: Upstream> Edge<U> {
             (component.to_owned(), id(component))
         });
         let components: HashMap<_, _> = components.collect();
-        catalogue::declare_series(
+        let examples = catalogue::declare_series(
             &upstream,
             &counts,
             &routes,
@@ -100,9 +101,15 @@ impl<U: Upstream> Edge<U> {
             components,
             metrics,
             max_body_size: limits.max_body_size,
+            examples,
             process: std::process::id(),
             failures: AtomicU64::new(0),
         }))
+    }
+
+    /// Returns a few paths for a person to try.
+    pub fn examples(&self) -> &[String] {
+        &self.0.examples
     }
 
     /// Asks every target for its route catalogue, for at most `timeout` at a time, until it has answered, and creates the
@@ -245,7 +252,7 @@ impl<U: Upstream> Edge<U> {
                 status = failure.status().as_u16(),
                 instance,
                 request_id,
-                backtrace = failure.backtrace(),
+                trap = failure.trap(),
                 "{failure}"
             );
         }

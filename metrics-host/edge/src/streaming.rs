@@ -49,7 +49,7 @@ impl<U: Upstream> StreamContext<U> {
             path = self.request.path,
             status = self.status.as_u16(),
             instance = self.instance.as_deref(),
-            backtrace = failure.backtrace(),
+            trap = failure.trap(),
             "a response was cut short: {failure}"
         );
     }

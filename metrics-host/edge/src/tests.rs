@@ -91,7 +91,7 @@ impl Upstream for Obedient {
         permit: OwnedSemaphorePermit,
     ) -> Outcome<Frames> {
         let path = request.uri().path().to_owned();
-        let trap = || Failure::Trap { backtrace: None };
+        let trap = || Failure::Trap { id: None };
         let mut unsent_head = None;
         let whole = |content: &'static str| Ok(Response::new(Either::Left(Full::from(content))));
         let response = match path.trim_start_matches("/do/").trim_start_matches("fine/") {

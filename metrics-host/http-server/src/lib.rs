@@ -14,6 +14,7 @@ mod peer;
 pub mod post;
 mod protocol;
 pub mod reply;
+pub mod tls;
 
 pub use framing::Ambiguous;
 pub use interim::InterimResponses;

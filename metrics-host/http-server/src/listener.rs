@@ -4,16 +4,17 @@ use crate::{
     interim::InterimResponses,
     peer::{Peer, PeerStream},
     protocol,
+    tls::{self, Tls},
 };
 use bytes::Bytes;
-use http::{Request, Response, StatusCode, Version};
+use http::{Request, Response, StatusCode, Version, uri::Scheme};
 use hyper::{
     body::Incoming,
     server::conn::{http1, http2},
     service::service_fn,
 };
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use metric::{IntCounterVec, IntGaugeVec, Registry};
+use metric::{IntCounter, IntCounterVec, IntGaugeVec, Registry};
 use std::{
     error::Error,
     future::Future,
@@ -28,6 +29,7 @@ use tokio::{
     sync::watch,
     task::JoinSet,
 };
+use tokio_rustls::server::TlsStream;
 
 /// Largest head of a request, in bytes. It is below hyper's longest URI (65 534), so that every larger head is answered
 /// 431.
@@ -47,7 +49,7 @@ pub trait Service: Clone + Send + Sync + 'static {
         + Send
         + 'static;
 
-    /// Responds to a request.
+    /// Responds to a request. One that came over TLS has the extension [`Scheme::HTTPS`].
     fn call(&self, request: Request<Incoming>)
     -> impl Future<Output = Response<Self::Body>> + Send;
 
@@ -78,6 +80,7 @@ pub fn no_response<B: Default>() -> Response<B> {
 pub struct ConnectionMetrics {
     open: IntGaugeVec,
     refused: IntCounterVec,
+    tls_failures: IntCounter,
 }
 
 impl ConnectionMetrics {
@@ -86,6 +89,7 @@ impl ConnectionMetrics {
         Self {
             open: registry.gauge_vec(metric::CONNECTIONS),
             refused: registry.counter_vec(metric::CONNECTIONS_REFUSED),
+            tls_failures: registry.counter(metric::TLS_FAILURES),
         }
     }
 }
@@ -97,6 +101,8 @@ pub struct Listener {
     pub name: &'static str,
     /// The socket.
     pub tcp: TcpListener,
+    /// The certificate, if clients use TLS.
+    pub tls: Option<Tls>,
     /// Maximum number of connections open at one time.
     pub max_connections: usize,
     /// Time limit for an idle connection, and for the head of a request.
@@ -142,8 +148,18 @@ pub async fn run<S: Service>(
         }
         let (service, mut shutdown) = (service.clone(), shutdown.clone());
         let idle_timeout = listener.idle_timeout;
+        let (tls, tls_failures) = (listener.tls.clone(), metrics.tls_failures.clone());
         connections.spawn(async move {
             let client = ClientAddress(client);
+            let stream = match handshake(stream, tls, idle_timeout, &mut shutdown).await {
+                Ok(Some(stream)) => stream,
+                Ok(None) => return,
+                Err(error) => {
+                    tls_failures.inc();
+                    tracing::debug!(%error, "TLS handshake failed");
+                    return;
+                }
+            };
             let served = serve_connection(
                 stream,
                 client,
@@ -174,21 +190,53 @@ pub async fn run<S: Service>(
     open.set(0);
 }
 
-async fn serve_connection<S: Service>(
+/// A connection whose handshake is done.
+enum Accepted {
+    Tcp(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+/// Does the handshake of TLS, if there is one. Returns `None` if the shutdown begins before its end.
+async fn handshake(
     stream: TcpStream,
+    tls: Option<Tls>,
+    timeout: Duration,
+    shutdown: &mut watch::Receiver<bool>,
+) -> io::Result<Option<Accepted>> {
+    let Some(tls) = tls else {
+        return Ok(Some(Accepted::Tcp(stream)));
+    };
+    stream.set_nodelay(true)?;
+    let accepted = tokio::time::timeout(timeout, tls.acceptor().accept(stream));
+    tokio::select! {
+        accepted = accepted => Ok(Some(Accepted::Tls(Box::new(accepted??)))),
+        () = turned_true(shutdown) => Ok(None),
+    }
+}
+
+async fn serve_connection<S: Service>(
+    stream: Accepted,
     client: ClientAddress,
     service: S,
     refuse: bool,
     idle_timeout: Duration,
     shutdown: &mut watch::Receiver<bool>,
 ) -> io::Result<()> {
-    // Each response is written in one piece, so Nagle's algorithm would only delay it.
-    stream.set_nodelay(true)?;
-    let is_http2 = tokio::select! {
-        is_http2 = protocol::is_http2(&stream, idle_timeout) => is_http2?,
-        () = turned_true(shutdown) => return Ok(()),
+    let is_http2 = match &stream {
+        Accepted::Tcp(stream) => {
+            // Each response is written in one piece, so Nagle's algorithm would only delay it.
+            stream.set_nodelay(true)?;
+            tokio::select! {
+                is_http2 = protocol::is_http2(stream, idle_timeout) => is_http2?,
+                () = turned_true(shutdown) => return Ok(()),
+            }
+        }
+        Accepted::Tls(stream) => stream.get_ref().1.alpn_protocol() == Some(tls::HTTP2),
     };
-    let (peer, stream, closed) = Peer::new(stream);
+    let (peer, stream, closed) = match stream {
+        Accepted::Tcp(stream) => Peer::over_tcp(stream),
+        Accepted::Tls(stream) => Peer::over_tls(*stream),
+    };
     let stream = TokioIo::new(stream);
     let handler = Handler {
         service,
@@ -202,7 +250,7 @@ async fn serve_connection<S: Service>(
         serve_http1(stream, &handler, idle_timeout, shutdown).await?;
     }
     // After an upgrade, the application has the stream.
-    closed.await;
+    _ = closed.await;
     Ok(())
 }
 
@@ -218,7 +266,8 @@ async fn serve_http1<S: Service>(
         .max_buf_size(MAX_HEAD)
         .keep_alive(!handler.refuse)
         // A client that has sent all may close its sending side and still read. `Peer` finds out which one left.
-        .half_close(true)
+        // With TLS, it says so.
+        .half_close(!handler.peer.has_tls())
         .serve_connection(stream, service_fn(|request| handler.respond(request)))
         .with_upgrades();
     let connection = pin!(connection);
@@ -283,7 +332,9 @@ impl<S: Service> Handler<S> {
         let is_http11 = request.version() == Version::HTTP_11;
         let extensions = request.extensions_mut();
         extensions.insert(self.client);
-        if is_http11 {
+        if self.peer.has_tls() {
+            extensions.insert(Scheme::HTTPS);
+        } else if is_http11 {
             extensions.insert(InterimResponses::new(Arc::clone(&self.peer)));
         }
         if let Some(ambiguity) = ambiguity {

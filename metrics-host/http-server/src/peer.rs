@@ -9,7 +9,7 @@ use crate::framing::{self, Ambiguous};
 use http::{Request, Version};
 use http_body::Body;
 use std::{
-    io,
+    future, io,
     pin::Pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -27,6 +27,7 @@ use tokio::{
     sync::{Notify, oneshot},
     time::{Sleep, sleep},
 };
+use tokio_rustls::server::TlsStream;
 
 const PROBE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 /// Time from the end of a client's sending to the probe, and between two looks at the client. A response that is ready
@@ -53,7 +54,8 @@ const HTTP2: u8 = 4;
 
 /// The client of a connection.
 pub(crate) struct Peer {
-    socket: OwnedWriteHalf,
+    /// The socket, unless it has TLS. A client of TLS says itself that it leaves, and gets no interim responses.
+    socket: Option<OwnedWriteHalf>,
     phase: AtomicU8,
     /// Whether the last request has a body.
     has_body: AtomicBool,
@@ -70,7 +72,7 @@ pub(crate) struct Peer {
 
 /// The bytes from and to a client.
 pub(crate) struct PeerStream {
-    read: OwnedReadHalf,
+    transport: Transport,
     peer: Arc<Peer>,
     /// The end of the wait for a client that still sends.
     linger: Option<Pin<Box<Sleep>>>,
@@ -78,10 +80,29 @@ pub(crate) struct PeerStream {
     _closed: oneshot::Sender<()>,
 }
 
+enum Transport {
+    Tcp(OwnedReadHalf),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
 impl Peer {
     /// Returns a client, its bytes, and a future that completes once those are dropped.
-    pub(crate) fn new(stream: TcpStream) -> (Arc<Self>, PeerStream, impl Future) {
+    pub(crate) fn over_tcp(stream: TcpStream) -> (Arc<Self>, PeerStream, oneshot::Receiver<()>) {
         let (read, socket) = stream.into_split();
+        Self::new(Some(socket), Transport::Tcp(read))
+    }
+
+    /// Returns the same for a client with TLS.
+    pub(crate) fn over_tls(
+        stream: TlsStream<TcpStream>,
+    ) -> (Arc<Self>, PeerStream, oneshot::Receiver<()>) {
+        Self::new(None, Transport::Tls(Box::new(stream)))
+    }
+
+    fn new(
+        socket: Option<OwnedWriteHalf>,
+        transport: Transport,
+    ) -> (Arc<Self>, PeerStream, oneshot::Receiver<()>) {
         let (closed, until_closed) = oneshot::channel();
         let peer = Arc::new(Self {
             socket,
@@ -94,7 +115,7 @@ impl Peer {
             interim_queued: Notify::new(),
         });
         let stream = PeerStream {
-            read,
+            transport,
             peer: Arc::clone(&peer),
             linger: None,
             _closed: closed,
@@ -125,6 +146,11 @@ impl Peer {
         }
     }
 
+    /// Returns whether the connection has TLS.
+    pub(crate) fn has_tls(&self) -> bool {
+        self.socket.is_none()
+    }
+
     /// Queues an interim response. An incomplete write belongs to an earlier response, inside which it cannot be sent.
     pub(crate) fn send_interim(&self, response: &[u8]) {
         if self.phase.load(Relaxed) == WAITS && !self.is_blocked.load(Relaxed) {
@@ -144,28 +170,31 @@ impl Peer {
 
     /// Writes interim responses, until the client has left.
     pub(crate) async fn attend(&self) {
+        let Some(socket) = &self.socket else {
+            return future::pending().await;
+        };
+        let socket = socket.as_ref();
         let write_interim = async {
             loop {
                 self.interim_queued.notified().await;
                 while !lock(&self.interim).is_empty() {
-                    let socket = self.socket.as_ref();
-                    if socket.writable().await.is_err() || self.try_write_interim().is_err() {
+                    if socket.writable().await.is_err() || self.try_write_interim(socket).is_err() {
                         return;
                     }
                 }
             }
         };
         tokio::select! {
-            () = self.left() => {}
+            () = self.left(socket) => {}
             () = write_interim => {}
         }
     }
 
     /// Writes what it can of the interim responses.
-    fn try_write_interim(&self) -> io::Result<()> {
+    fn try_write_interim(&self, socket: &TcpStream) -> io::Result<()> {
         let mut interim = lock(&self.interim);
         while !interim.is_empty() {
-            match self.socket.as_ref().try_write(&interim) {
+            match socket.try_write(&interim) {
                 Ok(written) => drop(interim.drain(..written)),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(error) => return Err(error),
@@ -175,8 +204,7 @@ impl Peer {
     }
 
     /// Waits until the client has left, as far as the host can know.
-    async fn left(&self) {
-        let socket = self.socket.as_ref();
+    async fn left(&self, socket: &TcpStream) {
         if end_of_sending(socket).await.is_err() {
             return;
         }
@@ -207,15 +235,16 @@ impl Peer {
 
     fn poll_write(
         &self,
+        socket: &OwnedReadHalf,
         cx: &mut Context<'_>,
         len: usize,
         write: impl Fn(&TcpStream) -> io::Result<usize>,
     ) -> Poll<io::Result<usize>> {
-        let socket = self.socket.as_ref();
+        let socket = socket.as_ref();
         self.is_blocked.store(true, Relaxed);
         loop {
             ready!(socket.poll_write_ready(cx))?;
-            self.try_write_interim()?;
+            self.try_write_interim(socket)?;
             if !lock(&self.interim).is_empty() {
                 continue;
             }
@@ -232,6 +261,35 @@ impl Peer {
     }
 }
 
+impl PeerStream {
+    /// Closes the sending side. Returns whether the client may still send, and has to be read.
+    fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        let lingers = self.peer.has_body.load(Relaxed) && self.peer.phase.load(Relaxed) == RESPONSE;
+        match &mut self.transport {
+            Transport::Tls(stream) => ready!(Pin::new(stream).poll_shutdown(cx))?,
+            Transport::Tcp(read) if lingers => {
+                rustix::net::shutdown(read.as_ref(), rustix::net::Shutdown::Write)?;
+            }
+            // The socket is shut down when the connection is dropped, which follows at once.
+            Transport::Tcp(_) => {}
+        }
+        Poll::Ready(Ok(lingers))
+    }
+}
+
+impl AsyncRead for Transport {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(read) => Pin::new(read).poll_read(cx, buffer),
+            Self::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
+        }
+    }
+}
+
 impl AsyncRead for PeerStream {
     fn poll_read(
         mut self: Pin<&mut Self>,
@@ -239,7 +297,7 @@ impl AsyncRead for PeerStream {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
-        ready!(Pin::new(&mut self.read).poll_read(cx, buffer))?;
+        ready!(Pin::new(&mut self.transport).poll_read(cx, buffer))?;
         self.peer.has_read(&buffer.filled()[before..]);
         Poll::Ready(Ok(()))
     }
@@ -251,8 +309,14 @@ impl AsyncWrite for PeerStream {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        let Self {
+            transport, peer, ..
+        } = self.get_mut();
         let write = |socket: &TcpStream| socket.try_write(bytes);
-        self.peer.poll_write(cx, bytes.len(), write)
+        match transport {
+            Transport::Tcp(read) => peer.poll_write(read, cx, bytes.len(), write),
+            Transport::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
+        }
     }
 
     fn poll_write_vectored(
@@ -260,27 +324,34 @@ impl AsyncWrite for PeerStream {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        let Self {
+            transport, peer, ..
+        } = self.get_mut();
         let len = slices.iter().map(|slice| slice.len()).sum();
         let write = |socket: &TcpStream| socket.try_write_vectored(slices);
-        self.peer.poll_write(cx, len, write)
+        match transport {
+            Transport::Tcp(read) => peer.poll_write(read, cx, len, write),
+            Transport::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+        }
     }
 
     fn is_write_vectored(&self) -> bool {
         true
     }
 
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.get_mut().transport {
+            Transport::Tcp(_) => Poll::Ready(Ok(())),
+            Transport::Tls(stream) => Pin::new(stream).poll_flush(cx),
+        }
     }
 
     /// Ends the sending, and lets a client finish that still sends its request: see [`LINGER`].
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if !self.peer.has_body.load(Relaxed) || self.peer.phase.load(Relaxed) != RESPONSE {
-            // The socket is shut down when the connection is dropped, which follows at once.
-            return Poll::Ready(Ok(()));
-        }
         if self.linger.is_none() {
-            rustix::net::shutdown(self.read.as_ref(), rustix::net::Shutdown::Write)?;
+            if !ready!(self.poll_close(cx))? {
+                return Poll::Ready(Ok(()));
+            }
             self.linger = Some(Box::pin(sleep(LINGER)));
         }
         let this = &mut *self;
@@ -292,7 +363,7 @@ impl AsyncWrite for PeerStream {
                 return Poll::Ready(Ok(()));
             }
             let mut buffer = ReadBuf::new(&mut discarded);
-            ready!(Pin::new(&mut this.read).poll_read(cx, &mut buffer))?;
+            ready!(Pin::new(&mut this.transport).poll_read(cx, &mut buffer))?;
             if buffer.filled().is_empty() {
                 return Poll::Ready(Ok(()));
             }

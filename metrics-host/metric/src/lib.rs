@@ -155,10 +155,14 @@ families! {
     OVERFLOWED = Counter "metrics_host_series_overflow_total" [] "Requests counted under \"other\" because their labels did not fit.";
     /// The page then shows older counts than memory holds.
     SYNC_FAILURES = Counter "metrics_host_state_sync_failures_total" [] "Scrapes that showed earlier counts because the disk refused the latest.";
+    /// A line at the end of the minute has their number.
+    LOG_REPEATS = Counter "metrics_host_log_repeats_total" [] "Log events that repeated within a minute, and were counted instead of written.";
     /// Listeners: `api`, `metrics`, `otlp`.
     CONNECTIONS = Gauge "metrics_host_connections" ["listener"] "Open connections.";
     /// See `--max-connections`.
     CONNECTIONS_REFUSED = Counter "metrics_host_connections_refused_total" ["listener"] "Connections over the limit, answered 503 or closed.";
+    /// The client does not trust the certificate, speaks no TLS, or left.
+    TLS_FAILURES = Counter "metrics_host_tls_handshake_failures_total" [] "TLS connections that ended before their first request could arrive.";
     /// The saturation signal, with the limit below.
     IN_FLIGHT = Gauge "metrics_host_requests_in_flight" [] "Requests inside the application, also those whose client left, streams and upgraded connections.";
     /// See `--max-concurrent-requests`.

@@ -23,7 +23,7 @@ mod web_url;
 pub use notifications::{Notifications, Webhook, WebhookError};
 pub use readiness::Readiness;
 pub use service::Operations;
-pub use status::{Addresses, Links, Status, sampler};
+pub use status::{Addresses, ApplicationUrl, Links, Status, sampler, url};
 pub use web_url::{ParseWebUrlError, WebUrl};
 
 /// Version and commit, shown on the pages.

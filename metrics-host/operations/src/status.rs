@@ -39,13 +39,27 @@ pub struct Addresses {
     pub api: Option<SocketAddr>,
     /// `/metrics` and this page.
     pub metrics: SocketAddr,
-    /// The OTLP ingest.
-    pub otlp: SocketAddr,
+    /// The OTLP ingest, if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub otlp: Option<SocketAddr>,
 }
 
-/// Configured URLs of neighbouring servers.
+pub use page::url;
+
+/// The application as clients reach it.
+#[derive(Clone, Debug)]
+pub struct ApplicationUrl {
+    /// Scheme and address.
+    pub base: String,
+    /// Path of a route to try.
+    pub example: String,
+}
+
+/// URLs of the application and of neighbouring servers.
 #[derive(Clone, Debug, Default)]
 pub struct Links {
+    /// The application, if this process counts one at its edge.
+    pub application: Option<ApplicationUrl>,
     /// Prometheus, which scrapes `/metrics`.
     pub prometheus: Option<WebUrl>,
     /// Alertmanager, which posts to the webhook.

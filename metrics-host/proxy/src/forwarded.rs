@@ -32,8 +32,8 @@ pub struct Forwarding {
 }
 
 impl Forwarding {
-    /// Writes the fields of a request from `client`.
-    pub(crate) fn apply(&self, headers: &mut HeaderMap, client: SocketAddr) {
+    /// Writes the fields of a request from `client`, which came by `scheme`.
+    pub(crate) fn apply(&self, headers: &mut HeaderMap, client: SocketAddr, scheme: &'static str) {
         if self.fields == ForwardedFields::None {
             return;
         }
@@ -56,8 +56,8 @@ impl Forwarding {
             if let Some(host) = &host {
                 headers.entry(HOST).or_insert_with(|| host.clone());
             }
-            let http = || HeaderValue::from_static("http");
-            headers.entry(PROTO).or_insert_with(http);
+            let scheme = || HeaderValue::from_static(scheme);
+            headers.entry(PROTO).or_insert_with(scheme);
         }
         if matches!(
             self.fields,
@@ -75,7 +75,7 @@ impl Forwarding {
             append(
                 headers,
                 header::FORWARDED,
-                &format!("for={node}{host};proto=http"),
+                &format!("for={node}{host};proto={scheme}"),
             );
         }
     }
@@ -104,7 +104,7 @@ mod tests {
             fields,
             trusted: vec!["10.0.0.0/8".parse().unwrap()],
         };
-        forwarding.apply(&mut headers, client.parse().unwrap());
+        forwarding.apply(&mut headers, client.parse().unwrap(), "http");
         headers.remove("host");
         let mut all: Vec<_> = headers
             .iter()

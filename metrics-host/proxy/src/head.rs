@@ -4,6 +4,7 @@ use crate::ProxySettings;
 use edge::Failure;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version, header, request::Parts,
+    uri::Scheme,
 };
 use http_server::listener::ClientAddress;
 
@@ -112,7 +113,9 @@ pub(crate) fn to_application(
     head.version = Version::HTTP_11;
 
     if let Some(ClientAddress(client)) = head.extensions.remove() {
-        settings.forwarding.apply(headers, client);
+        let has_tls = head.extensions.remove() == Some(Scheme::HTTPS);
+        let scheme = if has_tls { "https" } else { "http" };
+        settings.forwarding.apply(headers, client, scheme);
     }
     if let Ok(via) = HeaderValue::from_str(&format!("{received} {PSEUDONYM}")) {
         headers.append(header::VIA, via);

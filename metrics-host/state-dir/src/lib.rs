@@ -2,11 +2,14 @@
 //!
 //! metrics-host stores everything it must not lose (counters, journal, items, notifications) in one [`StateDir`]. Only
 //! one process can open it; a second one gets an error that names the directory. The kernel holds the lock, so it ends
-//! with the process, also after `kill -9`. [`replace`] changes a file atomically.
+//! with the process, also after `kill -9`. [`StateDir::claim`] keeps the state of two applications apart. [`replace`] changes
+//! a file atomically.
 
 mod durable_file;
+mod owner;
 
 pub use durable_file::replace;
+pub use owner::owner;
 
 use std::{
     fs::{self, File, TryLockError},
@@ -27,7 +30,24 @@ pub enum StateDirError {
     /// Another process holds the lock.
     #[error("state directory {} is in use by another metrics-host; stop it, or choose another --state-dir", .0.display())]
     InUse(PathBuf),
-    /// The directory or its lock file cannot be created.
+    /// The directory belongs to another application.
+    #[error(
+        "state directory {} belongs to application {owner:?}, not to {application:?}; choose another with --state-dir \
+         (METRICS_HOST_STATE_DIR), or remove {} to continue it: {application:?} then has its databases, and the counters \
+         of {owner:?} stay on /metrics under its name",
+        path.display(), file.display()
+    )]
+    NotOwned {
+        /// The directory.
+        path: PathBuf,
+        /// The file that says so.
+        file: PathBuf,
+        /// The application to which it belongs.
+        owner: String,
+        /// The application that is to use it.
+        application: String,
+    },
+    /// The directory or a file in it cannot be created or read.
     #[error("state directory {}: {source}", path.display())]
     Io {
         /// The directory.
@@ -98,5 +118,22 @@ mod tests {
         ));
         drop(first);
         StateDir::open(&path).unwrap();
+    }
+
+    #[test]
+    fn a_directory_belongs_to_the_first_application_that_claims_it() {
+        let directory = tempfile::tempdir().unwrap();
+        assert_eq!(owner(directory.path()).unwrap(), None);
+        let state = StateDir::open(directory.path()).unwrap();
+        state.claim("shop").unwrap();
+        state.claim("shop").unwrap();
+        assert_eq!(owner(directory.path()).unwrap(), Some("shop".into()));
+        let refused = state.claim("blog").unwrap_err();
+        let StateDirError::NotOwned { file, .. } = &refused else {
+            panic!("{refused}");
+        };
+        fs::remove_file(file).unwrap();
+        state.claim("blog").unwrap();
+        assert_eq!(owner(directory.path()).unwrap(), Some("blog".into()));
     }
 }

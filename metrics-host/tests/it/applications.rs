@@ -4,7 +4,8 @@ use crate::{
     client::get,
     scrape::Scrape,
     sidecar::{batch_of, deliver},
-    stack::{self, workspace},
+    stack::{self, Launch, free_address, workspace},
+    startup::fails,
 };
 use flate2::read::GzDecoder;
 use std::{collections::BTreeMap, fs, fs::File, io, sync::Arc};
@@ -128,7 +129,7 @@ async fn equal_routes_of_two_components_are_counted_apart_at_the_edge() {
 }
 
 #[tokio::test]
-async fn the_counters_of_another_application_are_not_continued() {
+async fn the_state_of_another_application_is_refused_and_its_counters_are_never_continued() {
     let state = Arc::new(tempfile::tempdir().unwrap());
     let directory = tempfile::tempdir().unwrap();
     let items = stack::serve().state(&state).start().await.unwrap();
@@ -136,7 +137,22 @@ async fn the_counters_of_another_application_are_not_continued() {
     items.signal(Signal::TERM).unwrap();
     items.end().await.unwrap();
     let other = stack::serve_changed(directory.path(), "name = \"items\"", "name = \"shop\"");
-    let shop = other.state(&state).start().await.unwrap();
+    let path = directory.path().join("spin.toml");
+    let owner = state.path().join("state/application");
+    fails(
+        other.state(&state),
+        1,
+        &[
+            "\"items\"",
+            "\"shop\"",
+            "--state-dir",
+            owner.to_str().unwrap(),
+        ],
+    )
+    .await;
+    fs::remove_file(owner).unwrap();
+    let other = stack::serve().manifest(&path).state(&state);
+    let shop = other.start().await.unwrap();
     for _ in 0..2 {
         get(shop.api(), "GET /items").await;
     }
@@ -146,6 +162,45 @@ async fn the_counters_of_another_application_are_not_continued() {
         counted(&scrape, "app_requests_total", WHO),
         BTreeMap::from([(names("items"), 1.0), (names("shop"), 2.0)])
     );
+}
+
+#[tokio::test]
+async fn each_application_has_a_default_state_directory_of_its_own() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path().join(".metrics-host");
+    let proxy = |application: &str| -> Launch {
+        let proxy = stack::proxy(free_address()).in_directory(directory.path());
+        proxy.env("METRICS_HOST_APPLICATION", application)
+    };
+    let sidecar = || stack::sidecar().in_directory(directory.path());
+    // All at once: they share nothing.
+    let shop = proxy("shop").start().await.unwrap();
+    let blog = proxy("../blog").start().await.unwrap();
+    let bridge = sidecar().start().await.unwrap();
+    for folder in ["shop", "_._blog", "sidecar"] {
+        assert!(root.join(folder).join("counters").is_file(), "{folder}");
+    }
+    drop((shop, blog, bridge));
+    fails(
+        proxy("_._blog"),
+        1,
+        &["\"../blog\"", "_._blog", "--state-dir"],
+    )
+    .await;
+    // Version 0.1.0 had its state in the root. The first to start goes on with it.
+    fs::copy(root.join("sidecar/counters"), root.join("counters")).unwrap();
+    let shop = proxy("shop").start().await.unwrap();
+    let bridge = sidecar().start().await.unwrap();
+    let at = |host: &stack::Host| {
+        let ready = host.process.lines();
+        let ready = ready
+            .iter()
+            .find(|line| line.contains("\"ready\""))
+            .cloned();
+        serde_json::from_str::<serde_json::Value>(&ready.unwrap()).unwrap()["state"].clone()
+    };
+    assert_eq!(at(&shop), ".metrics-host");
+    assert_eq!(at(&bridge), ".metrics-host/sidecar");
 }
 
 #[tokio::test]

@@ -59,7 +59,15 @@ async fn a_trap_is_a_500_with_a_request_id_that_leads_to_its_backtrace() {
         (&json!("GET"), &json!("/..."), &json!(500))
     );
     let instance = event["instance"].clone();
-    let backtrace = event["backtrace"].as_str().unwrap();
+    let trap = host.logged("the backtrace", |line| {
+        line["trap"] == event["trap"] && line["backtrace"].is_string()
+    });
+    let trap = trap.await.unwrap();
+    assert_eq!(
+        (&trap["instance"], &trap["component"]),
+        (&instance, &json!("items"))
+    );
+    let backtrace = trap["backtrace"].as_str().unwrap();
     assert!(
         backtrace.contains("wasm backtrace") && backtrace.contains("items_component"),
         "{backtrace}"

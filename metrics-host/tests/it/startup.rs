@@ -2,7 +2,7 @@
 
 use crate::{
     client::{self, get},
-    stack::{self, Launch},
+    stack::{self, Launch, free_address},
 };
 use serde_json::Value;
 use std::{fs, net::TcpListener, path::Path, process::Command, sync::Arc};
@@ -198,6 +198,48 @@ async fn names_sizes_and_times_are_taken_as_people_write_them() {
 }
 
 #[tokio::test]
+async fn an_application_is_counted_without_an_otlp_listener() {
+    let off = stack::serve()
+        .args(&["--otlp-listen", "off"])
+        .start()
+        .await
+        .unwrap();
+    assert_eq!(off.addresses().get("otlp"), None);
+    assert_eq!(get(off.api(), "GET /").await.status, 200);
+    let page = get(off.metrics(), "GET /").await;
+    assert!(!page.text().contains("OTLP/HTTP ingest"), "{}", page.text());
+
+    // If this fails, it is taken by another program.
+    let _taken = TcpListener::bind("127.0.0.1:4318");
+    let by_default = |launch: Launch| launch.without("METRICS_HOST_OTLP_LISTEN");
+    for launch in [stack::serve(), stack::proxy(free_address())] {
+        let host = by_default(launch).start().await.unwrap();
+        assert_eq!(host.addresses().get("otlp"), None);
+        let warned = |event: &Value| {
+            let message = event["message"].as_str().unwrap_or_default();
+            event["level"] == "WARN"
+                && message.contains("--otlp-listen")
+                && message.contains("4318")
+        };
+        host.logged("the taken port", warned).await.unwrap();
+    }
+    let asked_for = |launch: Launch| launch.otlp_listen("127.0.0.1:4318");
+    for launch in [
+        asked_for(stack::serve()),
+        asked_for(stack::proxy(free_address())),
+        by_default(stack::sidecar()),
+    ] {
+        fails(launch, 1, &["--otlp-listen", "127.0.0.1:4318"]).await;
+    }
+    fails(
+        stack::sidecar().args(&["--otlp-listen", "off"]),
+        2,
+        &["--otlp-listen", "sidecar"],
+    )
+    .await;
+}
+
+#[tokio::test]
 async fn telemetry_that_would_come_back_is_refused() {
     let otlp = TcpListener::bind("127.0.0.1:0")
         .unwrap()
@@ -242,6 +284,18 @@ async fn compiled_code_is_kept_for_the_next_start() {
     // A state directory without the code that tests share.
     let state = Arc::new(tempfile::tempdir().unwrap());
     let first = stack::serve().state(&state).start().await.unwrap();
+    let told = |event: &Value| event["message"] == "compiled";
+    let line = first.logged("the compilation", told).await.unwrap();
+    assert_eq!(line["component"], "items");
+    for (field, unit) in [("size", "B"), ("took", "s")] {
+        assert!(line[field].as_str().unwrap().ends_with(unit), "{line}");
+    }
+    let compiling = |event: &Value| {
+        event["message"]
+            .as_str()
+            .is_some_and(|m| m.starts_with("compiling"))
+    };
+    assert_eq!(first.count_logged(compiling), 1);
     let compiled = |state: &Path| {
         let entries = fs::read_dir(state.join("state/compiled/modules")).map(Iterator::count);
         entries.unwrap_or(0)
@@ -252,6 +306,10 @@ async fn compiled_code_is_kept_for_the_next_start() {
     let second = stack::serve().state(&state).start().await.unwrap();
     assert_eq!(get(second.api(), "GET /").await.status, 200);
     assert_eq!(compiled(state.path()), before);
+    assert_eq!(
+        second.count_logged(|event| told(event) || compiling(event)),
+        0
+    );
 }
 
 #[tokio::test]
@@ -265,11 +323,26 @@ async fn the_start_up_lines_say_what_is_served_where_and_what_to_try() {
         assert_eq!(ready[name], host.addresses()[name], "{name}");
     }
     let line = format!(
-        "try: curl http://{}/ && curl http://{}/metrics",
-        host.api(),
-        host.metrics()
+        "try: curl http://{api}/ http://{api}/items http://{api}/health/live && curl http://{}/metrics",
+        host.metrics(),
+        api = host.api(),
     );
     host.logged("what to try", |event| event["message"] == *line)
+        .await
+        .unwrap();
+    let routes = tempfile::NamedTempFile::new().unwrap();
+    fs::write(&routes, "POST /orders\nGET /orders/{id}\nGET /orders\n").unwrap();
+    let shop = stack::proxy(free_address())
+        .env("METRICS_HOST_ROUTES", routes.path().to_str().unwrap())
+        .start()
+        .await
+        .unwrap();
+    let line = format!(
+        "try: curl http://{api}/orders http://{api}/ http://{api}/orders/1 && curl http://{}/metrics",
+        shop.metrics(),
+        api = shop.api(),
+    );
+    shop.logged("what to try", |event| event["message"] == *line)
         .await
         .unwrap();
 

@@ -85,6 +85,7 @@ impl Page<'_> {
     /// Returns the configured neighbouring servers: name, URL and purpose.
     fn neighbours(&self) -> impl Iterator<Item = (&'static str, &WebUrl, &'static str)> {
         let Links {
+            application: _,
             prometheus,
             alertmanager,
             grafana,
@@ -121,11 +122,11 @@ fn query(application: Option<&str>, refreshes: bool) -> String {
 }
 
 /// Returns a URL of `address` that works in a browser on this machine.
-fn url(address: &SocketAddr) -> String {
+pub fn url(scheme: &str, address: &SocketAddr) -> String {
     if address.ip().is_unspecified() {
-        format!("http://127.0.0.1:{}", address.port())
+        format!("{scheme}://127.0.0.1:{}", address.port())
     } else {
-        format!("http://{address}")
+        format!("{scheme}://{address}")
     }
 }
 
