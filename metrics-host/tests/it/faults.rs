@@ -17,6 +17,7 @@ mod preload;
 mod proxy;
 mod restarts;
 mod spin;
+mod synchronous;
 mod traps;
 mod upstreams;
 

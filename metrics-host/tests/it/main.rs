@@ -38,6 +38,7 @@ mod startup;
 mod status;
 mod streams;
 mod survival;
+mod synchronous;
 mod target;
 mod tolerance;
 mod traffic;
