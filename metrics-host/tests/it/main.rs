@@ -17,6 +17,7 @@ mod exactness;
 mod faults;
 mod gateway;
 mod items;
+mod javascript;
 mod leaving;
 mod library;
 mod limits;
