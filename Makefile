@@ -58,13 +58,13 @@ setup-test: ## install what the tests need, where it is missing: Prometheus, Ale
 	@tools/need.sh $(PROMETHEUS) chromium valgrind jq
 
 .PHONY: test
-test: test-crates test-sdk e2e test-instructions test-compose test-release-files ## everything a change must pass
+test: test-crates test-sdk test-javascript e2e test-instructions test-compose test-release-files ## everything a change must pass
 
 # Of the binaries, those with tests: a harness of metrics-host would link Wasmtime once more. The end-to-end tests mostly wait, and are a step of their own: they can run beside the others. The first line finds tests that are in neither.
 .PHONY: test-crates
 test-crates: build test-components setup-test ## the tests of all crates, but for those end to end and with SDKs
 	@cargo metadata --no-deps --format-version 1 | jq --exit-status '[.packages[].targets[] | select(.kind == ["test"]).name] - ["it", "e2e"] == []'
-	$(CARGO_TEST) --workspace --lib --bin instructions --bin soak --test it -- --skip sdk::
+	$(CARGO_TEST) --workspace --lib --bin instructions --bin soak --test it -- --skip sdk:: --skip javascript::
 	$(CARGO_TEST) --workspace --doc
 
 .PHONY: test-sdk
@@ -73,6 +73,12 @@ test-sdk: build setup-test ## the SDKs of Python and JavaScript: what they recor
 		tools/packages.sh "$$lock" >/dev/null || tools/skip.sh "the packages of the SDKs cannot be installed"
 	done
 	$(CARGO_TEST) --workspace --test it -- sdk::
+
+.PHONY: test-javascript
+test-javascript: build setup-test ## a Spin application in JavaScript, built with Spin's SDK: every request answered and counted
+	@tools/packages.sh metrics-host/tests/javascript/package-lock.json >/dev/null || tools/skip.sh "the packages of Spin's JavaScript SDK cannot be installed"
+	tools/build-javascript.sh
+	$(CARGO_TEST) --workspace --test it -- javascript::
 
 .PHONY: e2e
 e2e: build setup-test ## drive the four alerts against real servers: pending, firing, notified, resolved

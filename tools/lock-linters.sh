@@ -7,11 +7,12 @@ tools/need.sh npm
 
 environment=$(tools/packages.sh tools/linters/requirements.txt)
 "$environment/bin/pip" install --quiet --disable-pip-version-check pip-tools==7.6.2
-for directory in tools/linters bench/flask metrics-host/tests/it/sdk; do
+for directory in tools/linters bench/flask metrics-host/tests/{it/sdk,javascript}; do
   # Each machine has its own addresses of package indexes.
-  "$environment/bin/pip-compile" --quiet --generate-hashes --strip-extras --no-header --no-annotate \
-    --no-emit-index-url --no-emit-trusted-host --no-emit-find-links \
-    --output-file "$directory/requirements.txt" "$directory/requirements.in"
+  [ ! -e "$directory/requirements.in" ] ||
+    "$environment/bin/pip-compile" --quiet --generate-hashes --strip-extras --no-header --no-annotate \
+      --no-emit-index-url --no-emit-trusted-host --no-emit-find-links \
+      --output-file "$directory/requirements.txt" "$directory/requirements.in"
   [ ! -e "$directory/package.json" ] ||
     npm install --prefix "$directory" --package-lock-only --omit-lockfile-registry-resolved --ignore-scripts --no-audit --no-fund --silent
 done

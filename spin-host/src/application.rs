@@ -24,7 +24,7 @@ use std::{
     time::Duration,
 };
 use tokio::sync::{OwnedSemaphorePermit, watch};
-use wasmtime_wasi_http::handler::ExpirationError;
+use wasmtime_wasi_http::handler::{ExpirationError, ProxyPre};
 
 /// Time that the host waits beyond the deadline of the guest, so that the guest's own timeout comes first.
 const GRACE: Duration = Duration::from_millis(250);
@@ -123,6 +123,10 @@ impl Application {
             )
             .await
             .with_context(|| format!("component {id:?}"))?;
+            let limits = match proxy {
+                ProxyPre::P2(_) => limits.with_instance_per_request(),
+                ProxyPre::P3(_) => limits,
+            };
             digests.push((id.clone(), Sha256::digest(&*wasm).into()));
             let mut own_databases = HashMap::new();
             for name in &component.databases {

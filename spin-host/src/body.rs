@@ -18,6 +18,17 @@ pub type ResponseBody = Either<Full<Bytes>, Streamed>;
 /// The guest's mistake in a body that is shorter than it says.
 pub(crate) const TOO_SHORT: &str = "it is shorter than its content-length";
 
+/// Returns the guest's mistake in a body that ends with `error`.
+pub(crate) fn reported(error: &wasmtime_wasi_http::Error) -> String {
+    match error {
+        // The error of WASI 0.2 for both.
+        wasmtime_wasi_http::Error::HttpProtocolError => {
+            "it was dropped unfinished, or its length is not its content-length".into()
+        }
+        error => error.to_string(),
+    }
+}
+
 /// A body that the guest is still producing. It ends with an error if it is cut short: the instance fails, the guest
 /// reports an error, or the guest stalls. While it is open, the instance stays alive and the request keeps its permit.
 pub struct Streamed {
@@ -80,8 +91,8 @@ impl Body for Streamed {
                 (None, Some(0) | None) => None,
             },
             Some(Err(error)) => {
-                let reported = || Failure::Truncated(error.to_string());
-                Some(Err(this.stream.failure().unwrap_or_else(reported)))
+                let truncated = || Failure::Truncated(reported(&error));
+                Some(Err(this.stream.failure().unwrap_or_else(truncated)))
             }
             Some(Ok(frame)) => {
                 if let (Some(missing), Some(data)) = (&mut this.missing, frame.data_ref()) {

@@ -4,7 +4,7 @@
 //! that loop.
 
 use crate::{
-    body::{ResponseBody, Streamed, TOO_SHORT},
+    body::{ResponseBody, Streamed, TOO_SHORT, reported},
     outcome::{InstanceOutcome, OpenStream},
     pool::NoResponse,
     queue::Progress,
@@ -114,7 +114,7 @@ async fn deliverable(
         true => Collected::default().unfinished(body),
         false => collect(body, is_held_up)
             .await
-            .map_err(|error| NoResponse::Truncated(error.to_string()))?,
+            .map_err(|error| NoResponse::Truncated(reported(&error)))?,
     };
     match collected {
         Collection::Whole(content) => {

@@ -20,7 +20,7 @@ use futures::{
 use sha2::{Digest, Sha256};
 use std::{
     future::poll_fn,
-    pin::{Pin, pin},
+    pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll},
     thread,
@@ -61,12 +61,14 @@ pub(crate) async fn run(pool: Arc<Pool>, instance: NewInstance, first: Option<Pe
         _live: instance.live,
     };
     let (proxy, outcome) = (&instance.proxy, &instance.outcome);
+    // A guest of WASI 0.2 writes its body before its handler returns, and handles one request, which only holds up itself.
+    let is_synchronous = matches!(proxy, Proxy::P2(_));
     let mut deliveries = FuturesUnordered::new();
-    // A guest of WASI 0.2 handles one request at a time, which only holds up itself.
-    let is_held_up = || matches!(proxy, Proxy::P3(_)) && !mailbox.has_reported();
-    let mut event_loop = pin!(ending.store.run_concurrent(async |accessor| {
-        serve(accessor, proxy, &mailbox, outcome, limits).await
-    }));
+    let is_held_up = || !is_synchronous && !mailbox.has_reported();
+    let mut event_loop =
+        Box::pin(ending.store.run_concurrent(async |accessor| {
+            serve(accessor, proxy, &mailbox, outcome, limits).await
+        }));
     let result = poll_fn(|cx| {
         mailbox.expect_report();
         // The guest's ready work comes first: a trap in it would lose a request taken before.
@@ -99,11 +101,13 @@ pub(crate) async fn run(pool: Arc<Pool>, instance: NewInstance, first: Option<Pe
         while let Poll::Ready(Some(())) = deliveries.poll_next_unpin(cx) {}
         let streams = outcome.watch_streams(cx.waker());
         activity.update(match mailbox.guest() {
+            // The host holds the rest of the body. If the guest leaked its end, it ends with the store.
+            guest if is_synchronous && guest.is_done() => return Poll::Ready(Ok(())),
             _ if !deliveries.is_empty() => Status::Requests,
             _ if streams > 0 => Status::Streams,
             Guest { works: true, .. } => Status::Background,
             Guest { accepts: true, .. } => Status::Idle,
-            // The instance is used up, and has nothing left to do.
+            // The guest is done.
             Guest { .. } => return Poll::Ready(Ok(())),
         });
         if expiration.poll(cx, &activity).is_ready() {
@@ -124,7 +128,14 @@ pub(crate) async fn run(pool: Arc<Pool>, instance: NewInstance, first: Option<Pe
         Poll::Pending
     })
     .await;
+    drop(event_loop);
+    let is_done = result.is_ok();
     ending.result = Some(result);
+    drop(ending);
+    // After a failure, what is not delivered yet must not look complete.
+    if is_done {
+        deliveries.collect::<()>().await;
+    }
 }
 
 /// Passes requests to the guest inside the event loop, until the guest fails.
@@ -277,6 +288,13 @@ struct Guest {
     requests: usize,
     /// Whether the guest has work to do.
     works: bool,
+}
+
+impl Guest {
+    /// Returns whether the guest is used up, and has nothing left to do.
+    fn is_done(self) -> bool {
+        !self.accepts && !self.works
+    }
 }
 
 impl Mailbox {

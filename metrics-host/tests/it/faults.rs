@@ -18,6 +18,7 @@ mod preload;
 mod proxy;
 mod restarts;
 mod spin;
+mod synchronous;
 mod traps;
 mod upstreams;
 

@@ -20,6 +20,9 @@ pub(crate) const SYNCHRONOUS: &str = "target/wasm32-wasip2/component/synchronous
 /// The gateway, as `make test-components` builds it.
 pub(crate) const GATEWAY: &str = "target/wasm32-wasip2/component/metrics_gateway.wasm";
 
+/// The application in JavaScript.
+const JAVASCRIPT: &str = "target/wasm32-wasip2/component/javascript_component.wasm";
+
 /// The axum router that a library counts.
 const AXUM: &str = "target/wasm32-wasip2/component/axum_component.wasm";
 
@@ -53,6 +56,12 @@ pub(crate) fn serve_misbehaving() -> Launch {
         require(component, "make test-components").unwrap();
     }
     serve().manifest(&workspace("metrics-host/tests/misbehaving/spin.toml"))
+}
+
+/// A `serve` of the application in JavaScript.
+pub(crate) fn serve_javascript() -> Launch {
+    require(JAVASCRIPT, "make test-javascript").unwrap();
+    serve().manifest(&workspace("metrics-host/tests/javascript/spin.toml"))
 }
 
 /// A `serve` of the axum router.

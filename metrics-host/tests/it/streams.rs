@@ -11,13 +11,13 @@ use testkit::counts::Counts;
 use tokio::{io::AsyncReadExt, time::sleep};
 
 /// A deadline that the slow bodies of these tests exceed.
-const SHORT: &[&str] = &["--request-timeout", "300ms"];
+pub(crate) const SHORT: &[&str] = &["--request-timeout", "300ms"];
 
 async fn start(args: &[&str]) -> Host {
     stack::serve_misbehaving().args(args).start().await.unwrap()
 }
 
-async fn failures(host: &Host) -> Vec<(String, f64)> {
+pub(crate) async fn failures(host: &Host) -> Vec<(String, f64)> {
     let scrape = Scrape::of(host.metrics()).await;
     let failures = scrape.samples("app_component_failures_total");
     let failures = failures.filter(|(_, count)| *count > 0.0);
@@ -32,7 +32,7 @@ async fn counted(host: &Host, status: &str, count: u64) {
     assert_eq!(scrape.requests(), expected);
 }
 
-async fn in_flight(host: &Host, count: f64) {
+pub(crate) async fn in_flight(host: &Host, count: f64) {
     Scrape::until(host.metrics(), "requests in flight", |scrape| {
         scrape.sum("metrics_host_requests_in_flight", &[]) == count
     })
@@ -183,32 +183,6 @@ async fn a_body_that_the_component_does_not_complete_is_seen_and_counted_as_cut(
             .unwrap();
         assert_eq!(event["route"], "/:misdeed", "{event}");
     }
-}
-
-#[tokio::test]
-async fn a_component_that_writes_in_synchronous_calls_streams_as_well() {
-    let host = start(SHORT).await;
-    let mut client = Raw::request(host.api(), "GET /sync/events?250").await;
-    client.read_until("data: 1\n\n").await;
-    for event in 2..=6 {
-        let (_, time) = client.read_until(&format!("data: {event}\n\n")).await;
-        assert!(time > Duration::from_millis(100), "event {event}: {time:?}");
-    }
-    assert!(client.read().await.ends_with("0\r\n\r\n"));
-    assert_eq!(get(host.api(), "GET /sync/short").await.text(), "a body");
-    let long = get(host.api(), "GET /sync/long?3000000").await;
-    assert_eq!(long.body.len(), 3_000_000 >> 10 << 10);
-    assert_eq!(get(host.api(), "GET /sync/trap").await.status, 500);
-    for status in [599, 600, 999] {
-        let line = format!("GET /sync/status?{status}");
-        assert_eq!(get(host.api(), &line).await.status, status);
-    }
-    assert_eq!(get(host.api(), "GET /sync/status?103").await.status, 500);
-    let scrape = Scrape::of(host.metrics()).await;
-    let expected = [("200", 3), ("500", 2), ("599", 1), ("600", 1), ("999", 1)]
-        .map(|(status, count)| ("GET", "/sync/...", status, count));
-    assert_eq!(scrape.requests(), Counts::from(expected));
-    assert_eq!(failures(&host).await, [("trap".into(), 1.0)]);
 }
 
 #[tokio::test]

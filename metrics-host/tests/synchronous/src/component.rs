@@ -1,58 +1,176 @@
-//! One kind of body per path.
+//! One kind of response per path. The number behind `?` is a parameter of most.
 
 #![expect(clippy::unwrap_used, reason = "a trap fails the test")]
 
-use std::{io::Write, thread, time::Duration};
+use std::{
+    io::{self, Read, Write},
+    mem,
+    sync::atomic::{AtomicU32, Ordering::Relaxed},
+    thread,
+    time::Duration,
+};
 use wasip2::http::types::{
-    Fields, IncomingRequest, OutgoingBody, OutgoingResponse, ResponseOutparam,
+    ErrorCode, Fields, IncomingRequest, OutgoingBody, OutgoingResponse, ResponseOutparam,
 };
 
 wasip2::http::proxy::export!(Component);
 
 struct Component;
 
+/// Requests that this instance has handled.
+static REQUESTS: AtomicU32 = AtomicU32::new(0);
+
 impl wasip2::exports::http::incoming_handler::Guest for Component {
     fn handle(request: IncomingRequest, out: ResponseOutparam) {
+        let requests = REQUESTS.fetch_add(1, Relaxed) + 1;
         let target = request.path_with_query().unwrap_or_default();
         let (path, number) = target.split_once('?').unwrap_or((&target, ""));
-        let number = number.parse::<usize>().unwrap_or(0);
-        let headers = Fields::new();
-        if path == "/sync/events" {
-            let value = b"text/event-stream".to_vec();
-            headers.set("content-type", &[value]).unwrap();
-        }
-        let response = OutgoingResponse::new(headers);
-        if path == "/sync/status" {
-            response.set_status_code(number as u16).unwrap();
-        }
-        let body = response.body().unwrap();
-        ResponseOutparam::set(out, Ok(response));
-
-        let mut stream = body.write().unwrap();
-        match path {
-            "/sync/events" => {
-                for event in 1..=6 {
-                    // Fails if the client left.
-                    let event = stream.write_all(format!("data: {event}\n\n").as_bytes());
-                    if event.and_then(|()| Write::flush(&mut stream)).is_err() {
-                        println!("the client left");
-                        return;
-                    }
-                    thread::sleep(Duration::from_millis(number as u64));
+        let number = number.parse::<u64>().unwrap_or(0);
+        match path.trim_start_matches("/sync") {
+            "/instance" => Body::begin(out, &[]).end_with(&requests.to_string()),
+            "/status" => {
+                let response = OutgoingResponse::new(Fields::new());
+                response.set_status_code(number as u16).unwrap();
+                Body::of(response, out).end_with("a body");
+            }
+            // No response, or a late one.
+            "/error" => {
+                let error = ErrorCode::InternalError(Some("on purpose".into()));
+                ResponseOutparam::set(out, Err(error));
+            }
+            "/never" => {}
+            "/forgotten" => {
+                drop(out);
+                sleep(number);
+            }
+            "/late" => {
+                sleep(number);
+                Body::begin(out, &[]).end_with("late");
+            }
+            // Bodies that take their time.
+            "/events" => events(Body::begin(out, &[EVENTS]), number, 6),
+            "/endless" => events(Body::begin(out, &[EVENTS]), number, u32::MAX),
+            "/parts" => {
+                let mut body = Body::begin(out, &[]);
+                body.send("first ").unwrap();
+                sleep(number);
+                body.send("second ").unwrap();
+                sleep(number);
+                body.end_with("third");
+            }
+            "/long" => {
+                let mut body = Body::begin(out, &[]);
+                match body.fill(number) {
+                    Ok(()) => body.end(),
+                    Err(_) => println!("the client left"),
                 }
             }
-            "/sync/long" => {
-                for _ in 0..number >> 10 {
-                    stream.write_all(&[b'x'; 1 << 10]).unwrap();
+            "/echo" => {
+                let mut body = Body::begin(out, &[]);
+                let content = request.consume().unwrap();
+                let mut content = content.stream().unwrap();
+                let mut part = vec![0; 16 << 10];
+                while let Ok(length @ 1..) = Read::read(&mut content, &mut part) {
+                    body.stream.write_all(&part[..length]).unwrap();
                 }
+                body.end();
             }
-            "/sync/trap" => {
-                stream.write_all(b"first ").unwrap();
+            "/after" => {
+                Body::begin(out, &[]).end_with("done");
+                sleep(number);
+                println!("after the response");
+            }
+            // Bodies that are not completed.
+            "/trap" => {
+                let mut body = Body::begin(out, &[]);
+                body.fill(number).unwrap();
                 panic!("in the middle of a body");
             }
-            _ => stream.write_all(b"a body").unwrap(),
+            "/unfinished" => {
+                let mut body = Body::begin(out, &[]);
+                body.fill(number).unwrap();
+            }
+            "/short" => {
+                let length = (number + 1).to_string();
+                let mut body = Body::begin(out, &[("content-length", &length)]);
+                body.fill(number).unwrap();
+                drop(body.stream);
+                _ = OutgoingBody::finish(body.body, None);
+            }
+            "/leaked" => {
+                let mut body = Body::begin(out, &[]);
+                body.fill(number).unwrap();
+                mem::forget(body);
+            }
+            _ => Body::begin(out, &[]).end_with("a body"),
         }
-        drop(stream);
-        OutgoingBody::finish(body, None).unwrap();
     }
+}
+
+const EVENTS: (&str, &str) = ("content-type", "text/event-stream");
+
+/// The body of a response whose head is set. The stream comes first: it has to be dropped first.
+struct Body {
+    stream: wasip2::io::streams::OutputStream,
+    body: OutgoingBody,
+}
+
+impl Body {
+    fn begin(out: ResponseOutparam, headers: &[(&str, &str)]) -> Self {
+        let fields = Fields::new();
+        for (name, value) in headers {
+            fields.set(name, &[value.as_bytes().to_vec()]).unwrap();
+        }
+        Self::of(OutgoingResponse::new(fields), out)
+    }
+
+    fn of(response: OutgoingResponse, out: ResponseOutparam) -> Self {
+        let body = response.body().unwrap();
+        ResponseOutparam::set(out, Ok(response));
+        let stream = body.write().unwrap();
+        Self { stream, body }
+    }
+
+    /// Writes a text and flushes it.
+    fn send(&mut self, text: &str) -> io::Result<()> {
+        self.stream.write_all(text.as_bytes())?;
+        Write::flush(&mut self.stream)
+    }
+
+    /// Writes so many bytes.
+    fn fill(&mut self, mut length: u64) -> io::Result<()> {
+        const PART: [u8; 1 << 10] = [b'x'; 1 << 10];
+        while length > 0 {
+            let part = length.min(PART.len() as u64);
+            self.stream.write_all(&PART[..part as usize])?;
+            length -= part;
+        }
+        Ok(())
+    }
+
+    fn end_with(mut self, text: &str) {
+        self.stream.write_all(text.as_bytes()).unwrap();
+        self.end();
+    }
+
+    fn end(self) {
+        drop(self.stream);
+        OutgoingBody::finish(self.body, None).unwrap();
+    }
+}
+
+/// Sends `count` events, with a pause of so many milliseconds after each.
+fn events(mut body: Body, pause: u64, count: u32) {
+    for event in 1..=count {
+        if body.send(&format!("data: {event}\n\n")).is_err() {
+            println!("the client left");
+            return;
+        }
+        sleep(pause);
+    }
+    body.end();
+}
+
+fn sleep(milliseconds: u64) {
+    thread::sleep(Duration::from_millis(milliseconds));
 }
