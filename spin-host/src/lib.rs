@@ -33,6 +33,7 @@ mod outbound;
 mod outcome;
 mod pool;
 mod queue;
+mod route_headers;
 mod sqlite;
 mod stdio;
 mod variables;

@@ -20,6 +20,7 @@ mod items;
 mod leaving;
 mod library;
 mod limits;
+mod manifests;
 mod notifications;
 mod otlp;
 mod otlp_streams;

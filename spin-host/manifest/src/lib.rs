@@ -130,6 +130,11 @@ impl Manifest {
         Self::parse(&text, path.parent().unwrap_or(Path::new("")), settings)
     }
 
+    /// Returns the routes that the host serves in place of the application, as Spin does.
+    pub fn well_known(&self) -> Vec<(TriggerRoute, StaticResponse)> {
+        static_response::well_known(&self.name, &self.version)
+    }
+
     /// Reads the text of a manifest in `directory`.
     ///
     /// # Errors

@@ -146,6 +146,15 @@ impl TriggerRoute {
         self.segments.iter().map(ranks).collect::<Vec<_>>()
     }
 
+    /// Returns the names of the parameters.
+    pub fn parameters(&self) -> impl Iterator<Item = &str> {
+        let sections = self.segments.iter().flatten();
+        sections.filter_map(|section| match section {
+            Section::Parameter(name) => Some(name.as_str()),
+            _ => None,
+        })
+    }
+
     /// Returns the route as written.
     pub fn as_str(&self) -> &str {
         &self.text

@@ -1,7 +1,8 @@
 //! Responses that the host gives itself.
 
-use crate::document;
-use http::{HeaderName, HeaderValue, StatusCode};
+use crate::{TriggerRoute, WELL_KNOWN, document};
+use http::{HeaderName, HeaderValue, StatusCode, header};
+use serde::Serialize;
 
 /// A response that the host gives itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,4 +48,36 @@ impl TryFrom<document::StaticResponse> for StaticResponse {
             body: declared.body,
         })
     }
+}
+
+/// What Spin says of an application.
+#[derive(Serialize)]
+struct Info<'a> {
+    name: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    version: &'a str,
+}
+
+pub(crate) fn well_known(name: &str, version: &str) -> Vec<(TriggerRoute, StaticResponse)> {
+    let route = |name: &str| {
+        let route = format!("{WELL_KNOWN}{name}").parse();
+        route.expect("a fixed text is a route")
+    };
+    let response = |headers, body| StaticResponse {
+        status: StatusCode::OK,
+        headers,
+        body,
+    };
+    let info = serde_json::to_string_pretty(&Info { name, version });
+    let json = HeaderValue::from_static("application/json");
+    vec![
+        (route("health"), response(Vec::new(), "OK".to_owned())),
+        (
+            route("info"),
+            response(
+                vec![(header::CONTENT_TYPE, json)],
+                info.expect("texts can be written as JSON"),
+            ),
+        ),
+    ]
 }

@@ -181,3 +181,45 @@ fn the_keys_of_a_table_are_distinct_and_refused_ones_say_what_to_do() {
         }
     }
 }
+
+/// The table in the documentation, made from [`KEYS`].
+fn table() -> String {
+    let rows = KEYS.iter().map(|key| {
+        let name = match key.table {
+            "document" => format!("`{}`", key.name),
+            table => format!("`{table}`: `{}`", key.name),
+        };
+        let support = match key.support {
+            Support::Yes => "yes",
+            Support::NoEffect => "no effect",
+            Support::No(_) => "refused",
+        };
+        let instead = match key.support {
+            Support::No(instead) => instead,
+            _ => "",
+        };
+        let separator = if key.note.is_empty() || instead.is_empty() {
+            ""
+        } else {
+            "; "
+        };
+        let row = format!(
+            "| {name} | {support} | {}{separator}{instead} |\n",
+            key.note
+        );
+        row.replace("  |", " |")
+    });
+    let head = "| key | served | |\n|---|---|---|\n".to_owned();
+    std::iter::once(head).chain(rows).collect()
+}
+
+#[test]
+fn the_documentation_has_the_table_of_keys() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/your-application.md");
+    let page = fs::read_to_string(page).unwrap();
+    let expected = table();
+    assert!(
+        page.contains(&expected),
+        "docs/your-application.md needs:\n{expected}"
+    );
+}
