@@ -4,7 +4,7 @@ use crate::{
     Observer,
     body::ResponseBody,
     database::Database,
-    engine,
+    engine, files,
     instance::Component,
     key_value,
     limits::HostLimits,
@@ -169,7 +169,17 @@ impl Application {
                     Some(database)
                 }
             };
+            let files = match component.files.mounts.as_slice() {
+                [] => None,
+                _ => {
+                    let copies = state.join("files").join(id);
+                    files::copy(&component.files, &copies)
+                        .with_context(|| format!("component {id:?}"))?;
+                    Some(copies)
+                }
+            };
             let component = Component {
+                files,
                 id: id.as_str().into(),
                 variables: component.variables.clone(),
                 environment: component.environment.clone(),

@@ -23,6 +23,7 @@ mod body;
 mod database;
 mod delivery;
 mod engine;
+mod files;
 mod instance;
 mod instance_task;
 mod key_value;

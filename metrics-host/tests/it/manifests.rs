@@ -40,7 +40,7 @@ source = "SYNCHRONOUS"
 
 [component.unused]
 source = "missing.wasm"
-files = ["*"]
+dependencies = { "a:b/c" = { path = "c.wasm" } }
 "#;
 
 /// Writes a manifest with the components of the workspace.
@@ -104,7 +104,7 @@ fn check_says_everything_that_keeps_an_application_from_being_served() {
     for (line, expected) in said.lines().zip([
         "line 17: trigger.http \"/*/sync\"",
         "line 25: component \"private\", colour",
-        "line 30: component \"unused\", files",
+        "line 30: component \"unused\", dependencies",
     ]) {
         assert!(line.contains(expected), "{line}");
     }

@@ -117,6 +117,10 @@ pub(crate) struct Component {
     pub key_value_stores: Vec<Spanned<String>>,
     #[serde(default)]
     pub environment: BTreeMap<String, String>,
+    #[serde(default)]
+    pub files: Vec<FileMount>,
+    #[serde(default)]
+    pub exclude_files: Vec<String>,
     pub build: Option<Build>,
     #[serde(default)]
     pub profile: BTreeMap<String, Profile>,
@@ -131,6 +135,33 @@ pub(crate) enum Source {
     File(String),
     Url { url: String, digest: String },
     Package { package: String },
+}
+
+/// An entry of `files`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(
+    untagged,
+    expecting = "expected a file, a folder or a pattern, or { source = …, destination = … }"
+)]
+pub enum FileMount {
+    /// Files that the component finds at their own paths.
+    Pattern(String),
+    /// A file or the contents of a folder, which the component finds elsewhere.
+    Placement {
+        /// The file or folder, from the folder of the manifest.
+        source: String,
+        /// Where the component finds it.
+        destination: String,
+    },
+}
+
+impl fmt::Display for FileMount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Pattern(pattern) => write!(f, "{pattern:?}"),
+            Self::Placement { source, .. } => write!(f, "{source:?}"),
+        }
+    }
 }
 
 #[derive(Clone, Debug, Deserialize)]

@@ -17,6 +17,7 @@ mod support;
 mod template;
 
 pub use allowed_hosts::{AllowedHosts, AllowedHostsError};
+pub use document::FileMount;
 pub use problem::{ManifestError, Problem};
 pub use route::{Captures, RouteError, TriggerRoute};
 pub use static_response::StaticResponse;
@@ -94,6 +95,19 @@ pub struct ComponentManifest {
     pub key_value_stores: Vec<String>,
     /// Environment variables of the component.
     pub environment: Vec<(String, String)>,
+    /// Files that the component can read.
+    pub files: Files,
+}
+
+/// Files that a component can read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Files {
+    /// Folder of the manifest.
+    pub root: PathBuf,
+    /// The files, and where the component finds them.
+    pub mounts: Vec<FileMount>,
+    /// Patterns of files that are left out.
+    pub exclude: Vec<String>,
 }
 
 /// Where the Wasm file of a component is.

@@ -1,7 +1,7 @@
 //! From the document to the application: names are looked up, variables expanded, and every problem noted.
 
 use crate::{
-    AllowedHosts, ComponentManifest, Handler, Manifest, ManifestError, Settings, Source,
+    AllowedHosts, ComponentManifest, Files, Handler, Manifest, ManifestError, Settings, Source,
     StaticResponse, Trigger, TriggerRoute, WELL_KNOWN,
     document::{self, Component, ComponentSpec, Document, HttpTrigger, Route},
     id,
@@ -317,6 +317,11 @@ impl<'a> Application<'a> {
             databases,
             key_value_stores,
             environment: environment.into_iter().collect(),
+            files: Files {
+                root: self.directory.to_owned(),
+                mounts: declared.files,
+                exclude: declared.exclude_files,
+            },
         })
     }
 }

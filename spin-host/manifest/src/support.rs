@@ -111,13 +111,8 @@ pub const KEYS: &[Key] = &[
     key("component", "description", NoEffect, ""),
     key("component", "variables", Yes, ""),
     key("component", "environment", Yes, ""),
-    key("component", "files", No(UNDER_SPIN), ""),
-    key(
-        "component",
-        "exclude_files",
-        NoEffect,
-        "without `files` it excludes nothing",
-    ),
+    key("component", "files", Yes, "copied at the start; read-only"),
+    key("component", "exclude_files", Yes, ""),
     key(
         "component",
         "allowed_http_hosts",
