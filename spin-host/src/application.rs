@@ -149,7 +149,7 @@ impl Application {
         let mut pools = HashMap::new();
         for (id, component) in &manifest.components {
             let file = component.source.file();
-            let file = file.with_context(|| format!("component {id:?} is not on this machine"))?;
+            let file = file.with_context(|| format!("component {id:?}: a URL as source is not supported yet; download the file, and name it"))?;
             let (proxy, wasm) = engine::load(&engine, file, component.build_command.as_deref())
                 .with_context(|| format!("component {id:?}"))?;
             digests.push((id.clone(), Sha256::digest(&wasm).into()));

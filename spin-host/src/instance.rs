@@ -9,7 +9,7 @@ use crate::{
 use spin_manifest::AllowedHosts;
 use std::{collections::HashMap, path::PathBuf, sync::Arc};
 use wasmtime::{Engine, Store, StoreLimits, StoreLimitsBuilder, component::ResourceTable};
-use wasmtime_wasi::{DirPerms, FilePerms, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
+use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 /// Settings that all instances of a component share.
@@ -48,7 +48,7 @@ impl Component {
             .stderr(output("stderr"))
             .envs(&self.environment);
         if let Some(files) = &self.files
-            && let Err(error) = wasi.preopened_dir(files, "/", DirPerms::READ, FilePerms::READ)
+            && let Err(error) = wasi.preopened_dir(files, "/", FsPerms::ReadOnly)
         {
             let component = &*self.id;
             tracing::error!(component, "cannot open {}: {error}", files.display());

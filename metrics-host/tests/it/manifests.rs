@@ -58,7 +58,7 @@ async fn static_responses_and_components_are_served_by_the_most_specific_route()
     let launch = stack::serve_misbehaving().manifest(&path);
     let host = launch.start().await.unwrap();
     let moved = get(host.api(), "GET /old").await;
-    assert_eq!((moved.status, moved.text()), (302, "moved"));
+    assert_eq!((moved.status.as_u16(), moved.text()), (302, "moved"));
     assert_eq!(moved.headers["location"], "/new");
     for (line, expected) in [
         ("GET /any/thing", "anything else"),
@@ -66,7 +66,11 @@ async fn static_responses_and_components_are_served_by_the_most_specific_route()
         ("GET /.well-known/spin/health", "OK"),
     ] {
         let reply = get(host.api(), line).await;
-        assert_eq!((reply.status, reply.text()), (200, expected), "{line}");
+        assert_eq!(
+            (reply.status.as_u16(), reply.text()),
+            (200, expected),
+            "{line}"
+        );
     }
     let info = get(host.api(), "GET /.well-known/spin/info").await;
     let info: serde_json::Value = serde_json::from_str(info.text()).unwrap();
