@@ -3,10 +3,7 @@
 use crate::{args::CheckArgs, config::ConfigError, hosting};
 use anyhow::Result;
 use spin_manifest::ManifestError;
-use std::{
-    path::{Path, PathBuf},
-    process::ExitCode,
-};
+use std::{path::Path, process::ExitCode};
 
 /// Checks a manifest and prints what is found, a line each. The exit code is 0 if it can be served, and 1 if not.
 ///
@@ -42,18 +39,15 @@ pub(crate) fn run(
     for warning in &manifest.warnings {
         println!("{file}: warning: {warning}");
     }
-    let absent = |path: &&PathBuf| !path.is_file();
     for (id, component) in &manifest.components {
-        let source = component.source.file().map(PathBuf::from);
-        if let Some(source) = source.as_ref().filter(absent) {
-            let build = component.build_command.as_deref();
-            let hint = build.map(|command| format!("; build it with: {command}"));
-            let hint = hint.unwrap_or_default();
-            println!(
-                "{file}: warning: component {id:?}: there is no {}{hint}",
-                source.display()
-            );
+        if component.source.is_file() {
+            continue;
         }
+        let source = component.source.display();
+        let build = component.build_command.as_deref();
+        let hint = build.map(|command| format!("; build it with: {command}"));
+        let hint = hint.unwrap_or_default();
+        println!("{file}: warning: component {id:?}: there is no {source}{hint}");
     }
     println!("{file}: can be served");
     Ok(ExitCode::SUCCESS)

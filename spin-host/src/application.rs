@@ -148,10 +148,12 @@ impl Application {
         let mut digests = Vec::new();
         let mut pools = HashMap::new();
         for (id, component) in &manifest.components {
-            let file = component.source.file();
-            let file = file.with_context(|| format!("component {id:?}: a URL as source is not supported yet; download the file, and name it"))?;
-            let (proxy, wasm) = engine::load(&engine, file, component.build_command.as_deref())
-                .with_context(|| format!("component {id:?}"))?;
+            let (proxy, wasm) = engine::load(
+                &engine,
+                &component.source,
+                component.build_command.as_deref(),
+            )
+            .with_context(|| format!("component {id:?}"))?;
             digests.push((id.clone(), Sha256::digest(&wasm).into()));
             let mut own_databases = HashMap::new();
             for name in &component.databases {

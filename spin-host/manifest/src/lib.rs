@@ -81,8 +81,8 @@ pub enum Handler {
 /// A component and its permissions.
 #[derive(Debug)]
 pub struct ComponentManifest {
-    /// The Wasm file.
-    pub source: Source,
+    /// Path of the Wasm file.
+    pub source: PathBuf,
     /// Command that builds the file, if the manifest names one.
     pub build_command: Option<String>,
     /// Values of `spin:variables`.
@@ -108,30 +108,6 @@ pub struct Files {
     pub mounts: Vec<FileMount>,
     /// Patterns of files that are left out.
     pub exclude: Vec<String>,
-}
-
-/// Where the Wasm file of a component is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Source {
-    /// On this machine.
-    File(PathBuf),
-    /// On a server.
-    Url {
-        /// Its URL.
-        url: String,
-        /// Its SHA-256, in hexadecimal digits.
-        sha256: String,
-    },
-}
-
-impl Source {
-    /// Returns the path of a file on this machine.
-    pub fn file(&self) -> Option<&Path> {
-        match self {
-            Self::File(path) => Some(path),
-            Self::Url { .. } => None,
-        }
-    }
 }
 
 impl Manifest {

@@ -1,7 +1,7 @@
 //! From the document to the application: names are looked up, variables expanded, and every problem noted.
 
 use crate::{
-    AllowedHosts, ComponentManifest, Files, Handler, Manifest, ManifestError, Settings, Source,
+    AllowedHosts, ComponentManifest, Files, Handler, Manifest, ManifestError, Settings,
     StaticResponse, Trigger, TriggerRoute, WELL_KNOWN,
     document::{self, Component, ComponentSpec, Document, HttpTrigger, Route},
     id,
@@ -10,7 +10,7 @@ use crate::{
 };
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
-    path::Path,
+    path::{Path, PathBuf},
 };
 use toml::{
     Spanned,
@@ -345,23 +345,13 @@ fn expand(text: &str, variables: &HashMap<String, String>) -> Result<String, Str
     template::expand(text, variables).map_err(|error| format!("{text:?}: {error}"))
 }
 
-fn source(declared: document::Source, directory: &Path) -> Result<Source, String> {
+fn source(declared: document::Source, directory: &Path) -> Result<PathBuf, String> {
     match declared {
-        document::Source::File(path) => Ok(Source::File(directory.join(path))),
-        document::Source::Url { url, digest } => {
-            let is_hex = |digits: &&str| {
-                digits.len() == 64 && digits.bytes().all(|digit| digit.is_ascii_hexdigit())
-            };
-            match digest.strip_prefix("sha256:").filter(is_hex) {
-                Some(digits) => Ok(Source::Url {
-                    url,
-                    sha256: digits.to_ascii_lowercase(),
-                }),
-                None => Err(format!(
-                    "digest {digest:?}; expected sha256: and 64 hexadecimal digits"
-                )),
-            }
-        }
+        document::Source::File(path) => Ok(directory.join(path)),
+        document::Source::Url { url, digest } => Err(format!(
+            "a URL is not supported; download it with `curl -fLO {url}`, compare `sha256sum` with {digest:?}, and name \
+             the file"
+        )),
         document::Source::Package { package } => Err(format!(
             "the package {package:?} of a registry is not supported; download it, such as with `wkg get`, and name the file"
         )),

@@ -106,7 +106,7 @@ pub const KEYS: &[Key] = &[
         "component",
         "source",
         Yes,
-        "a file, or `url` and `digest`; a package of a registry is refused",
+        "a file; a URL or a package of a registry is refused",
     ),
     key("component", "description", NoEffect, ""),
     key("component", "variables", Yes, ""),
