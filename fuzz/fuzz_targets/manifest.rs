@@ -4,7 +4,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use rustix::fs::{MemfdFlags, memfd_create};
-use spin_manifest::{Manifest, ManifestError};
+use spin_manifest::{Handler, Manifest, ManifestError, Settings};
 use std::{
     fs::File,
     os::{fd::AsRawFd, unix::fs::FileExt},
@@ -29,6 +29,13 @@ fuzz_target!(|text: &str| {
                 "{line}"
             );
         }
+        Err(ManifestError::Problems(problems)) => {
+            let lines = 1 + text.matches('\n').count();
+            assert!(!problems.is_empty());
+            for problem in problems {
+                assert!((1..=lines).contains(&problem.line), "{problem}");
+            }
+        }
         Err(error) => assert!(!error.to_string().is_empty()),
     }
 });
@@ -39,20 +46,22 @@ fn load(text: &str) -> Result<Manifest, ManifestError> {
         .and_then(|()| MANIFEST.write_all_at(text.as_bytes(), 0))
         .expect("a file in memory is writable");
     let path = PathBuf::from(format!("/proc/self/fd/{}", MANIFEST.as_raw_fd()));
-    Manifest::load(&path, &[])
+    Manifest::load(&path, &Settings::default())
 }
 
 fn check(manifest: &Manifest) {
-    assert!(!manifest.triggers.is_empty());
     for (index, trigger) in manifest.triggers.iter().enumerate() {
-        assert!(manifest.components.contains_key(&trigger.component));
+        if let Handler::Component(id) = &trigger.handler {
+            assert!(manifest.components.contains_key(id));
+        }
         let route = &trigger.route;
         assert!(
             manifest.triggers[..index]
                 .iter()
-                .all(|other| other.route != *route),
-            "two triggers answer {route}"
+                .all(|other| other.route.as_str() != route.as_str()),
+            "two triggers have {route}"
         );
+        route.captures(route.as_str());
     }
     // The name of a database becomes a file name.
     for name in manifest

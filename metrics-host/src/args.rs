@@ -36,6 +36,9 @@ pub(crate) enum Command {
     Add(AddArgs),
     /// Take the gateway out of a manifest again
     Remove(ManifestArgs),
+    /// Check whether an application can be served, and say everything that keeps it from that: exit code 0 if so, 1 if not
+    #[cfg(feature = "serve")]
+    Check(CheckArgs),
     /// Check whether a running metrics-host is ready: exit code 0 if so, 1 if not
     Health(HealthArgs),
     /// Become a command that ends with its parent; `proxy` starts its command so
@@ -324,6 +327,9 @@ pub(crate) struct ServeArgs {
     pub(crate) manifest: PathBuf,
 
     #[command(flatten)]
+    pub(crate) settings: crate::settings::SettingsArgs,
+
+    #[command(flatten)]
     pub(crate) edge: EdgeArgs,
 
     /// Maximum size of a request body
@@ -384,6 +390,18 @@ pub(crate) struct ManifestArgs {
     /// Show the difference and change nothing
     #[arg(long, conflicts_with = "yes")]
     pub(crate) dry_run: bool,
+}
+
+/// Settings of `check`.
+#[cfg(feature = "serve")]
+#[derive(Debug, clap::Args)]
+pub(crate) struct CheckArgs {
+    /// Manifest to check, or its folder
+    #[arg(value_name = "MANIFEST", default_value = "spin.toml")]
+    pub(crate) path: PathBuf,
+
+    #[command(flatten)]
+    pub(crate) settings: crate::settings::SettingsArgs,
 }
 
 /// Settings of `health`.

@@ -71,6 +71,10 @@ pub(crate) enum ConfigError {
         #[source]
         source: spin_manifest::ManifestError,
     },
+    /// A value for the manifest cannot be read.
+    #[cfg(feature = "serve")]
+    #[error("{0:#}")]
+    Settings(anyhow::Error),
     /// The application's name cannot be a label.
     #[error(
         "application name {name:?} is not usable as a label: use 1 to {max} bytes without control characters",
@@ -235,20 +239,21 @@ impl Config {
 #[cfg(feature = "serve")]
 impl Config {
     /// Returns the configuration of `serve`. Reads `SPIN_VARIABLE_<NAME>` from `environment`.
+    ///
+    /// # Errors
+    /// Fails if a value of a variable cannot be read.
     pub(crate) fn serve(
         args: crate::args::ServeArgs,
         environment: impl Iterator<Item = (String, String)>,
-    ) -> Self {
-        let variables = environment
-            .filter_map(|(name, value)| {
-                Some((name.strip_prefix("SPIN_VARIABLE_")?.to_lowercase(), value))
-            })
-            .collect();
+    ) -> Result<Self, ConfigError> {
+        let directory = args.manifest.parent().unwrap_or(std::path::Path::new(""));
+        let settings = args.settings.resolve(directory, environment);
+        let settings = settings.map_err(ConfigError::Settings)?;
         let hosting = crate::hosting::HostingConfig {
             manifest: args.manifest,
             routes: args.edge.routes,
             listen: args.edge.listen,
-            variables,
+            settings,
             host: spin_host::HostLimits {
                 request_timeout: args.edge.request_timeout.into(),
                 max_concurrent_requests: args.edge.max_concurrent_requests,
@@ -261,11 +266,11 @@ impl Config {
                 max_body_size: bytes(args.max_body_size),
             },
         };
-        Self {
+        Ok(Self {
             tls: args.edge.tls_cert.zip(args.edge.tls_key),
             application: ApplicationConfig::Hosted(hosting),
             ..Self::common(args.common)
-        }
+        })
     }
 }
 

@@ -10,12 +10,17 @@ use edge::{Edge, EdgeCounts, EdgeLimits, EdgeMetrics, Outcome, RequestBodyError,
 use edge_counts::MAX_NAME_LEN;
 use http::{Request, StatusCode};
 use http_body_util::{BodyExt, Either, combinators::MapErr};
+use http_server::listener::ClientAddress;
 use metric::{ApplicationInfo, IntCounter, IntGauge, Registry};
 use request_counts::{Component, ComponentFailure};
 use spin_host::{Application, HostLimits, HttpError, Observer, Responded, Stopper, Trigger};
-use spin_manifest::Manifest;
+use spin_manifest::{Manifest, Settings};
 use state_dir::StateDir;
-use std::{net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 use tokio::sync::OwnedSemaphorePermit;
 
 /// Variable that selects how an instrumented component delivers its telemetry.
@@ -33,8 +38,8 @@ pub(crate) struct HostingConfig {
     pub(crate) listen: ListenAddress,
     /// Path of the routes file.
     pub(crate) routes: Option<PathBuf>,
-    /// Values of `SPIN_VARIABLE_<NAME>`, by name in lower case.
-    pub(crate) variables: Vec<(String, String)>,
+    /// Values that the command line adds to the manifest.
+    pub(crate) settings: Settings,
     pub(crate) host: HostLimits,
     pub(crate) edge: EdgeLimits,
 }
@@ -45,16 +50,10 @@ impl HostingConfig {
     /// # Errors
     /// Fails if the application cannot be hosted.
     pub(crate) fn manifest(&self) -> Result<Manifest, ConfigError> {
-        let mut variables = self.variables.clone();
-        if !variables.iter().any(|(name, _)| name == TELEMETRY) {
-            // The edge counts, so the component must not.
-            variables.push((TELEMETRY.to_owned(), INLINE.to_owned()));
+        let manifest = load_manifest(&self.manifest, self.settings.clone())?;
+        for warning in &manifest.warnings {
+            tracing::warn!("{}: {warning}", self.manifest.display());
         }
-        let manifest =
-            Manifest::load(&self.manifest, &variables).map_err(|source| ConfigError::Manifest {
-                path: self.manifest.clone(),
-                source,
-            })?;
         if !request_counts::is_legible(&manifest.name, MAX_NAME_LEN) {
             return Err(ConfigError::ApplicationName {
                 name: manifest.name,
@@ -62,6 +61,17 @@ impl HostingConfig {
         }
         Ok(manifest)
     }
+}
+
+/// Reads the manifest of an application that this process counts.
+pub(crate) fn load_manifest(path: &Path, mut settings: Settings) -> Result<Manifest, ConfigError> {
+    // The edge counts, so the component must not, unless the user asks for it.
+    let inline = (TELEMETRY.to_owned(), INLINE.to_owned());
+    settings.variables.push(inline);
+    Manifest::load(path, &settings).map_err(|source| ConfigError::Manifest {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 /// Returns the component whose requests metrics-host 0.1.0 counted, as it knew no components: the application's only
@@ -184,9 +194,12 @@ impl Upstream for SpinUpstream {
     async fn respond(
         &self,
         trigger: &Trigger,
-        request: Request<edge::RequestBody>,
+        mut request: Request<edge::RequestBody>,
         permit: OwnedSemaphorePermit,
     ) -> Outcome<Self::Body> {
+        if let Some(ClientAddress(client)) = request.extensions().get().copied() {
+            trigger.set_headers(&mut request, client);
+        }
         let request = request.map(|body| {
             body.map_err(|error| match error {
                 RequestBodyError::TooLarge(limit) => {

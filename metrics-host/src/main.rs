@@ -14,6 +14,8 @@
 mod app;
 mod args;
 mod build_info;
+#[cfg(feature = "serve")]
+mod check;
 mod command;
 mod config;
 mod gateway;
@@ -22,6 +24,8 @@ mod health_check;
 mod hosting;
 mod logging;
 mod proxying;
+#[cfg(feature = "serve")]
+mod settings;
 mod state;
 
 use app::App;
@@ -98,11 +102,13 @@ fn refuse(error: &clap::Error) -> ExitCode {
 async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let config = match args.command {
         #[cfg(feature = "serve")]
-        Command::Serve(args) => Config::serve(*args, env::vars()),
+        Command::Serve(args) => Config::serve(*args, env::vars())?,
         Command::Sidecar(args) => Config::sidecar(*args)?,
         Command::Proxy(args) => Config::proxy(*args)?,
         Command::Add(args) => return gateway::add(&args),
         Command::Remove(args) => return gateway::remove(&args),
+        #[cfg(feature = "serve")]
+        Command::Check(args) => return check::run(args, env::vars()),
         Command::Health(args) => {
             health_check::run(&args.url).await?;
             return Ok(ExitCode::SUCCESS);

@@ -4,7 +4,7 @@ use crate::{
     Observer,
     body::ResponseBody,
     database::Database,
-    engine,
+    engine, files,
     instance::Component,
     key_value,
     limits::HostLimits,
@@ -12,13 +12,17 @@ use crate::{
     outcome::InstanceOutcome,
     pool::{NoResponse, Pool},
     queue::{Progress, RequestContext},
+    route_headers::RouteHeaders,
 };
 use anyhow::{Context, Result};
+use bytes::Bytes;
 use http::{HeaderMap, Request, Response};
+use http_body_util::{Either, Full};
 use sha2::{Digest, Sha256};
-use spin_manifest::{Manifest, TriggerRoute};
+use spin_manifest::{Handler, Manifest, StaticResponse, TriggerRoute, WELL_KNOWN};
 use std::{
     collections::{BTreeMap, HashMap, btree_map::Entry},
+    net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -34,6 +38,8 @@ const TRAP_TIMEOUT: Duration = Duration::from_secs(1);
 /// The components of an application, ready to serve.
 pub struct Application {
     triggers: Vec<Trigger>,
+    /// The host's own routes, all below [`WELL_KNOWN`].
+    well_known: Vec<Trigger>,
     /// SHA-256 of each component, with its id.
     digests: Vec<(String, [u8; 32])>,
     request_timeout: Duration,
@@ -41,11 +47,19 @@ pub struct Application {
     alive: watch::Sender<()>,
 }
 
-/// A route and its component.
+/// A route and what serves it.
 pub struct Trigger {
     route: TriggerRoute,
-    component: String,
-    instances: Arc<Pool>,
+    server: Server,
+}
+
+enum Server {
+    Component {
+        id: String,
+        instances: Arc<Pool>,
+        headers: RouteHeaders,
+    },
+    Static(Response<Bytes>),
 }
 
 impl Trigger {
@@ -54,9 +68,29 @@ impl Trigger {
         self.route.as_str()
     }
 
-    /// Returns the id of its component.
+    /// Returns the id of its component; empty if the host itself serves the route.
     pub fn component(&self) -> &str {
-        &self.component
+        match &self.server {
+            Server::Component { id, .. } => id,
+            Server::Static(_) => "",
+        }
+    }
+
+    /// Sets the headers in which the component finds its route and the address of the client.
+    pub fn set_headers<B>(&self, request: &mut Request<B>, client: SocketAddr) {
+        if let Server::Component { headers, .. } = &self.server {
+            headers.set(&self.route, request, client);
+        }
+    }
+
+    fn fixed(route: TriggerRoute, fixed: &StaticResponse) -> Self {
+        let mut response = Response::new(Bytes::from(fixed.body.clone()));
+        *response.status_mut() = fixed.status;
+        response.headers_mut().extend(fixed.headers.iter().cloned());
+        Self {
+            route,
+            server: Server::Static(response),
+        }
     }
 }
 
@@ -144,7 +178,17 @@ impl Application {
                     Some(database)
                 }
             };
+            let files = match component.files.mounts.as_slice() {
+                [] => None,
+                _ => {
+                    let copies = state.join("files").join(id);
+                    files::copy(&component.files, &copies)
+                        .with_context(|| format!("component {id:?}"))?;
+                    Some(copies)
+                }
+            };
             let component = Component {
+                files,
                 id: id.as_str().into(),
                 variables: component.variables.clone(),
                 environment: component.environment.clone(),
@@ -170,15 +214,24 @@ impl Application {
         let mut triggers: Vec<_> = manifest
             .triggers
             .iter()
-            .map(|trigger| Trigger {
-                route: trigger.route.clone(),
-                component: trigger.component.clone(),
-                instances: Arc::clone(&pools[&trigger.component]),
+            .map(|trigger| match &trigger.handler {
+                Handler::Component(id) => Trigger {
+                    route: trigger.route.clone(),
+                    server: Server::Component {
+                        id: id.clone(),
+                        instances: Arc::clone(&pools[id]),
+                        headers: RouteHeaders::of(&trigger.route),
+                    },
+                },
+                Handler::Static(fixed) => Trigger::fixed(trigger.route.clone(), fixed),
             })
             .collect();
-        triggers.sort_by_key(|trigger| std::cmp::Reverse(trigger.route.specificity()));
+        triggers.sort_by_cached_key(|trigger| trigger.route.precedence());
+        let well_known = manifest.well_known().into_iter();
+        let well_known = well_known.map(|(route, fixed)| Trigger::fixed(route, &fixed));
         Ok(Self {
             triggers,
+            well_known: well_known.collect(),
             digests,
             request_timeout: limits.request_timeout,
             stop,
@@ -191,13 +244,20 @@ impl Application {
         &self.digests
     }
 
-    /// Returns the triggers, the most specific route first.
+    /// Returns the triggers of the application by precedence.
     pub fn triggers(&self) -> &[Trigger] {
         &self.triggers
     }
 
-    /// Returns the most specific trigger for `path`.
+    /// Returns the trigger for `path`.
     pub fn trigger(&self, path: &str) -> Option<&Trigger> {
+        if path.starts_with(WELL_KNOWN) {
+            // These paths belong to the host, whatever the application's routes are.
+            return self
+                .well_known
+                .iter()
+                .find(|trigger| trigger.route() == path);
+        }
         self.triggers
             .iter()
             .find(|trigger| trigger.route.matches(path))
@@ -211,12 +271,22 @@ impl Application {
         request: Request<RequestBody>,
         permit: OwnedSemaphorePermit,
     ) -> Responded {
+        let instances = match &trigger.server {
+            Server::Component { instances, .. } => instances,
+            Server::Static(response) => {
+                return Responded {
+                    response: Ok(response.clone().map(|body| Either::Left(Full::new(body)))),
+                    instance: None,
+                    unsent_head: None,
+                };
+            }
+        };
         let progress = Arc::new(Progress::default());
         let context = RequestContext {
             permit,
             progress: Arc::clone(&progress),
         };
-        let handled = trigger.instances.handle(context, request);
+        let handled = instances.handle(context, request);
         let handled = tokio::time::timeout(self.request_timeout + GRACE, handled).await;
         let taken_by = progress.taken_by.get();
         let response = match handled {

@@ -7,9 +7,9 @@ use crate::{
     stdio::GuestOutput,
 };
 use spin_manifest::AllowedHosts;
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, path::PathBuf, sync::Arc};
 use wasmtime::{Engine, Store, StoreLimits, StoreLimitsBuilder, component::ResourceTable};
-use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
+use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 /// Settings that all instances of a component share.
@@ -24,6 +24,8 @@ pub(crate) struct Component {
     pub key_value_stores: Vec<String>,
     /// The database of all key-value stores, if the component may open one.
     pub key_values: Option<Arc<Database>>,
+    /// Folder with the files that the component can read.
+    pub files: Option<PathBuf>,
     pub limits: HostLimits,
 }
 
@@ -45,6 +47,12 @@ impl Component {
         wasi.stdout(output("stdout"))
             .stderr(output("stderr"))
             .envs(&self.environment);
+        if let Some(files) = &self.files
+            && let Err(error) = wasi.preopened_dir(files, "/", FsPerms::ReadOnly)
+        {
+            let component = &*self.id;
+            tracing::error!(component, "cannot open {}: {error}", files.display());
+        }
         outbound::allow_sockets(&mut wasi, &self.allowed_hosts);
         let mut store = Store::new(
             engine,

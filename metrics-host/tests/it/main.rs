@@ -22,6 +22,7 @@ mod leaving;
 mod library;
 mod limits;
 mod log;
+mod manifests;
 mod notifications;
 mod otlp;
 mod otlp_streams;

@@ -30,8 +30,11 @@ pub(crate) async fn fails(launch: Launch, code: i32, expected: &[&str]) {
 async fn a_manifest_that_cannot_be_honoured_is_refused_by_name() {
     let directory = tempfile::tempdir().unwrap();
     for (from, to, expected) in [
-        ("sqlite_databases", "ai_models", "ai_models"),
-        ("sqlite_databases", "files", "files"),
+        (
+            "sqlite_databases",
+            "allowed_http_hosts",
+            "allowed_http_hosts",
+        ),
         ("sqlite_databases", "colour", "colour"),
         (
             r#"{ default = "127.0.0.1:4318" }"#,
