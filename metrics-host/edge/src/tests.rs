@@ -180,6 +180,7 @@ impl Server {
         let address = tcp.local_addr().unwrap();
         let (stop, stopped) = watch::channel(false);
         let listener = Listener {
+            tls: None,
             name: "api",
             tcp,
             max_connections: 10,
