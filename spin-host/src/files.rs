@@ -140,7 +140,7 @@ mod tests {
                 .map(|pattern| (*pattern).to_owned())
                 .collect(),
         };
-        // What an earlier start left behind is gone.
+        // Leftovers of an earlier start are gone.
         fs::create_dir_all(&target).unwrap();
         fs::write(target.join("old"), "").unwrap();
         copy(&files, &target)?;

@@ -13,11 +13,11 @@ pub struct Key {
     pub name: &'static str,
     /// What a host makes of it.
     pub support: Support,
-    /// What else to know of it.
+    /// A remark for the table.
     pub note: &'static str,
 }
 
-/// What a host makes of a key.
+/// Whether a host obeys a key.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Support {
     /// It works as under Spin.
@@ -160,7 +160,7 @@ pub const KEYS: &[Key] = &[
     key("profile", "build", NoEffect, ""),
 ];
 
-/// Notes every key that Spin does not know or a host does not support. What a component asks for that no trigger uses
+/// Notes every key that Spin does not know or a host does not support. The requests of a component that no trigger uses
 /// does not matter.
 pub(crate) fn check(document: &DeTable<'_>, problems: &mut Problems<'_>) {
     check_table(document, "document", "manifest", true, problems);
