@@ -9,9 +9,9 @@ use serde::Serialize;
 pub struct StaticResponse {
     /// Its status; 200 by default.
     pub status: StatusCode,
-    /// Its headers.
+    /// Headers of the response.
     pub headers: Vec<(HeaderName, HeaderValue)>,
-    /// Its body.
+    /// Body of the response.
     pub body: String,
 }
 
@@ -50,7 +50,7 @@ impl TryFrom<document::StaticResponse> for StaticResponse {
     }
 }
 
-/// What Spin says of an application.
+/// Spin's description of an application.
 #[derive(Serialize)]
 struct Info<'a> {
     name: &'a str,

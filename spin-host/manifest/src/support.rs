@@ -9,9 +9,9 @@ use toml::de::{DeTable, DeValue};
 pub struct Key {
     /// The table of the key, such as `component`.
     pub table: &'static str,
-    /// Its name.
+    /// Name of the key.
     pub name: &'static str,
-    /// What a host makes of it.
+    /// Whether a host obeys it.
     pub support: Support,
     /// A remark for the table.
     pub note: &'static str,
@@ -160,8 +160,8 @@ pub const KEYS: &[Key] = &[
     key("profile", "build", NoEffect, ""),
 ];
 
-/// Notes every key that Spin does not know or a host does not support. The requests of a component that no trigger uses
-/// does not matter.
+/// Notes every key that Spin does not know or a host does not support. The settings of a component that no trigger uses
+/// do not matter.
 pub(crate) fn check(document: &DeTable<'_>, problems: &mut Problems<'_>) {
     check_table(document, "document", "manifest", true, problems);
     let mut used = BTreeSet::new();
