@@ -51,7 +51,7 @@ struct Minute {
     guests: HashMap<Kind, u64>,
 }
 
-/// What the events of one kind have in common.
+/// The fields that all events of one kind share.
 #[derive(PartialEq, Eq, Hash)]
 struct Kind {
     level: Level,

@@ -56,7 +56,7 @@ pub struct Manifest {
     pub components: BTreeMap<String, ComponentManifest>,
     /// The application's variables.
     pub variables: HashMap<String, String>,
-    /// What the author may not expect.
+    /// Remarks that the author may not expect.
     pub warnings: Vec<Problem>,
 }
 
@@ -65,11 +65,11 @@ pub struct Manifest {
 pub struct Trigger {
     /// Paths of the trigger.
     pub route: TriggerRoute,
-    /// What serves it.
+    /// Handler of the route.
     pub handler: Handler,
 }
 
-/// What serves a route.
+/// Handler of a route.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Handler {
     /// The component with this id.

@@ -7,7 +7,7 @@ use serde::Serialize;
 /// A response that the host gives itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StaticResponse {
-    /// Its status; 200 by default.
+    /// Status of the response; 200 by default.
     pub status: StatusCode,
     /// Headers of the response.
     pub headers: Vec<(HeaderName, HeaderValue)>,
