@@ -8,8 +8,12 @@ use crate::{
     startup::fails,
 };
 use flate2::read::GzDecoder;
-use std::{collections::BTreeMap, fs, fs::File, io, sync::Arc};
-use testkit::{exposition::Exposition, process::Signal};
+use std::{collections::BTreeMap, fs, fs::File, io, sync::Arc, time::Duration};
+use testkit::{
+    exposition::Exposition,
+    process::Signal,
+    wait::{Seen, Wait},
+};
 
 /// Sums the samples of `name` by the values of `labels`.
 fn by<const N: usize>(
@@ -191,16 +195,17 @@ async fn each_application_has_a_default_state_directory_of_its_own() {
     fs::copy(root.join("sidecar/counters"), root.join("counters")).unwrap();
     let shop = proxy("shop").start().await.unwrap();
     let bridge = sidecar().start().await.unwrap();
-    let at = |host: &stack::Host| {
-        let ready = host.process.lines();
-        let ready = ready
-            .iter()
-            .find(|line| line.contains("\"ready\""))
-            .cloned();
-        serde_json::from_str::<serde_json::Value>(&ready.unwrap()).unwrap()["state"].clone()
+    let at = async |host: &stack::Host| {
+        let wait = Wait::up_to(Duration::from_secs(20)).every(Duration::from_millis(20));
+        let ready = wait.until("the line that it is ready", async || {
+            let lines = host.process.lines();
+            let ready = lines.into_iter().find(|line| line.contains("\"ready\""));
+            Ok(Seen::some(ready, "no such line"))
+        });
+        serde_json::from_str::<serde_json::Value>(&ready.await.unwrap()).unwrap()["state"].clone()
     };
-    assert_eq!(at(&shop), ".metrics-host");
-    assert_eq!(at(&bridge), ".metrics-host/sidecar");
+    assert_eq!(at(&shop).await, ".metrics-host");
+    assert_eq!(at(&bridge).await, ".metrics-host/sidecar");
 }
 
 #[tokio::test]
