@@ -8,9 +8,13 @@ use crate::{
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::{Command, Output, Stdio},
-    time::{Duration, Instant},
+    process::{Command, Output},
+    time::Duration,
 };
+use testkit::process::Process;
+
+/// Longest start of Spin.
+const START: Duration = Duration::from_secs(60);
 
 const FORMS: &str = r#"
 spin_manifest_version = 2
@@ -149,8 +153,8 @@ fn values_of_variables_come_from_flags_the_environment_and_a_file() {
 }
 
 /// A real Spin makes of each file of the corpus what its first line says.
-#[test]
-fn spin_serves_and_refuses_the_corpus_as_its_files_say() {
+#[tokio::test]
+async fn spin_serves_and_refuses_the_corpus_as_its_files_say() {
     if Spin::version("the corpus of manifests").is_none() {
         return;
     }
@@ -167,7 +171,7 @@ fn spin_serves_and_refuses_the_corpus_as_its_files_say() {
         }
         let manifest = directory.path().join("spin.toml");
         fs::write(&manifest, &text).unwrap();
-        let found = if serves(directory.path()) {
+        let found = if serves(directory.path()).await {
             "serves"
         } else {
             "refuses"
@@ -177,42 +181,17 @@ fn spin_serves_and_refuses_the_corpus_as_its_files_say() {
 }
 
 /// Returns whether Spin serves the manifest in `directory`, rather than ending.
-fn serves(directory: &Path) -> bool {
-    let output = directory.join("output");
-    let mut spin = Command::new("spin")
-        .args([
-            "up",
-            "--listen",
-            "127.0.0.1:0",
-            "--state-dir",
-            "state",
-            "--quiet",
-        ])
-        .current_dir(directory)
-        .stdout(fs::File::create(&output).unwrap())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let started = Instant::now();
-    let serves = loop {
-        if fs::read_to_string(&output)
-            .unwrap()
-            .contains("Serving http")
-        {
-            break true;
-        }
-        if spin.try_wait().unwrap().is_some() {
-            break false;
-        }
-        assert!(
-            started.elapsed() < Duration::from_secs(60),
-            "spin does not start"
-        );
-        std::thread::sleep(Duration::from_millis(20));
-    };
-    // `spin up` ends its trigger process when it gets SIGTERM.
-    let id = spin.id().to_string();
-    Command::new("kill").arg(id).status().unwrap();
-    spin.wait().unwrap();
-    serves
+async fn serves(directory: &Path) -> bool {
+    let mut command = Command::new("spin");
+    command
+        .args(["up", "--quiet", "--listen", "127.0.0.1:0"])
+        .args(["--state-dir", "state"])
+        .current_dir(directory);
+    let mut spin = Process::start(command).unwrap();
+    let serves = |line: &str| line.contains("Serving http").then_some(());
+    let serves = spin.line("the address it serves", START, serves).await;
+    if serves.is_err() {
+        spin.end(START).await.unwrap();
+    }
+    serves.is_ok()
 }
