@@ -2,7 +2,7 @@
 
 use crate::{
     in_flight::InFlight,
-    message::{self, Named, clean_request, clean_response},
+    message::{self, Marked, clean_request, clean_response},
     settings::{Settings, Trigger},
 };
 use http::StatusCode;
@@ -82,9 +82,9 @@ impl Guest for Component {
         match within(gateway.settings.timeout, client::send(request)).await {
             Some(Ok(response)) => {
                 let status = response.get_status_code();
-                let named = Named::of(&response);
-                in_flight.answer(status, named.route(), named.exception().as_deref());
-                Ok(clean_response(response, status, &named))
+                let marked = Marked::of(response.get_headers());
+                in_flight.answer(status, marked.route(), marked.exception().as_deref());
+                Ok(clean_response(response, status, marked))
             }
             Some(Err(error)) => {
                 log(&format!("component {:?}: {error}", trigger.component));

@@ -16,7 +16,7 @@
 //! | `routes` | a routes file, see [`routes`]; absent or empty: the trigger's route names the endpoint |
 //! | `timeout` | whole seconds until a component must have begun its response; absent: Spin's own limits |
 //!
-//! # What is counted
+//! # Counting
 //!
 //! | request | status |
 //! |---|---|

@@ -14,17 +14,17 @@ use spin_sdk::{
 use std::borrow::Cow;
 use telemetry::inline;
 
-/// First part of the names of all headers between a component and the party that counts.
-const PREFIX: &str = "telemetry-";
+/// The headers of a message, and those of telemetry among them.
+pub(crate) struct Marked {
+    headers: Headers,
+    telemetry: Vec<(String, Vec<u8>)>,
+}
 
-/// The telemetry headers of a response.
-pub(crate) struct Named(Vec<(String, Vec<u8>)>);
-
-impl Named {
-    pub(crate) fn of(response: &Response) -> Self {
-        let mut headers = response.get_headers().copy_all();
-        headers.retain(|(name, _)| name.starts_with(PREFIX));
-        Self(headers)
+impl Marked {
+    pub(crate) fn of(headers: Headers) -> Self {
+        let mut telemetry = headers.copy_all();
+        telemetry.retain(|(name, _)| name.starts_with(inline::PREFIX));
+        Self { headers, telemetry }
     }
 
     pub(crate) fn route(&self) -> Option<&str> {
@@ -43,26 +43,24 @@ impl Named {
     }
 
     fn first(&self, name: &str) -> Option<&[u8]> {
-        let found = self.0.iter().find(|(other, _)| other == name);
+        let found = self.telemetry.iter().find(|(other, _)| other == name);
         found.map(|(_, value)| &**value)
     }
-}
 
-/// Returns `headers` without those of telemetry.
-fn clean(headers: &Headers) -> Headers {
-    let rest = headers.clone();
-    for (name, _) in headers.copy_all() {
-        if name.starts_with(PREFIX) {
+    /// Returns the headers without those of telemetry.
+    fn clean(self) -> Headers {
+        let rest = self.headers.clone();
+        for (name, _) in &self.telemetry {
             // A name that occurs twice is deleted twice.
-            _ = rest.delete(&name);
+            _ = rest.delete(name);
         }
+        rest
     }
-    rest
 }
 
 /// Takes the telemetry headers of a client off its request.
 pub(crate) fn clean_request(request: Request) -> Request {
-    let headers = clean(&request.get_headers());
+    let headers = Marked::of(request.get_headers()).clean();
     let (method, path) = (request.get_method(), request.get_path_with_query());
     let (result, ended) = wit_future::new(|| Ok(()));
     let (body, trailers) = Request::consume_body(request, ended);
@@ -76,12 +74,12 @@ pub(crate) fn clean_request(request: Request) -> Request {
 }
 
 /// Takes the telemetry headers of the component off its response.
-pub(crate) fn clean_response(response: Response, status: u16, named: &Named) -> Response {
+pub(crate) fn clean_response(response: Response, status: u16, marked: Marked) -> Response {
     // A new response cannot have a status beyond 599, which a component of WASI 0.2 can give.
-    if named.0.is_empty() || status > 599 {
+    if marked.telemetry.is_empty() || status > 599 {
         return response;
     }
-    let headers = clean(&response.get_headers());
+    let headers = marked.clean();
     let (result, ended) = wit_future::new(|| Ok(()));
     let (body, trailers) = Response::consume_body(response, ended);
     let (clean, sent) = Response::new(headers, Some(body), trailers);
