@@ -12,6 +12,8 @@ pub const REQUEST_METHOD: &str = "http.request.method";
 pub const ROUTE: &str = "http.route";
 /// The status of the response.
 pub const RESPONSE_STATUS_CODE: &str = "http.response.status_code";
+/// [`RESPONSE_STATUS_CODE`] of a request whose client left before the response, as in nginx.
+pub const CLIENT_CLOSED_REQUEST: u16 = 499;
 /// The class of an internal exception; absent if there was none.
 pub const ERROR_TYPE: &str = "error.type";
 

@@ -7,9 +7,7 @@ use http_server::{listener, reply};
 use request_counts::ComponentFailure;
 use serde_json::json;
 use std::sync::Arc;
-
-/// Status that counts for a request whose client left, as in nginx. It is never sent.
-pub(crate) const CLIENT_CLOSED_REQUEST: u16 = 499;
+use telemetry::attribute::CLIENT_CLOSED_REQUEST;
 
 /// The reason why a request has no response from the application, or not a complete one.
 #[derive(Debug, thiserror::Error)]

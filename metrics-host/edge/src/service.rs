@@ -1,9 +1,7 @@
 //! The service of the application's listener.
 
 use crate::{
-    EdgeMetrics, Failure, Outcome, RequestBody, Upstream, catalogue,
-    failure::CLIENT_CLOSED_REQUEST,
-    host, request,
+    EdgeMetrics, Failure, Outcome, RequestBody, Upstream, catalogue, host, request,
     response::Report,
     streaming::{StreamContext, Streaming},
 };
@@ -386,7 +384,7 @@ impl Count<'_> {
 impl Drop for Count<'_> {
     fn drop(&mut self) {
         if !self.done {
-            self.finish(self.endpoint, CLIENT_CLOSED_REQUEST, false);
+            self.finish(self.endpoint, attribute::CLIENT_CLOSED_REQUEST, false);
         }
     }
 }

@@ -2,10 +2,7 @@
 
 use request_telemetry::Reporter;
 use std::time::Instant;
-use telemetry::{Observation, Series};
-
-/// Status of a request whose client left before the response, as in nginx.
-const CLIENT_CLOSED_REQUEST: u16 = 499;
+use telemetry::{Observation, Series, attribute::CLIENT_CLOSED_REQUEST};
 
 /// A request under way. The host drops it with the handler if the client leaves.
 pub(crate) struct InFlight {

@@ -9,8 +9,6 @@ use std::{
 };
 use telemetry::{Observation, Series, attribute, method};
 
-/// Status of a request whose client left before the response, as in nginx.
-const CLIENT_CLOSED_REQUEST: u16 = 499;
 const INTERNAL_SERVER_ERROR: u16 = 500;
 
 thread_local! {
@@ -127,7 +125,11 @@ impl Drop for InFlight {
             Some((status, duration)) => {
                 request.observation(status, request.exception.as_deref(), duration)
             }
-            None => request.observation(CLIENT_CLOSED_REQUEST, None, request.arrived.elapsed()),
+            None => request.observation(
+                attribute::CLIENT_CLOSED_REQUEST,
+                None,
+                request.arrived.elapsed(),
+            ),
         });
     }
 }
