@@ -50,6 +50,8 @@ pub(crate) struct App {
     connections: ConnectionMetrics,
     /// The certificate of the application.
     tls: Option<Tls>,
+    /// Scheme and address of the application, for a person.
+    base: Option<String>,
     /// URLs of the application for a person to try.
     examples: Vec<String>,
     grace: Duration,
@@ -88,8 +90,8 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 const OPERATIONS_GRACE: Duration = Duration::from_secs(1);
 
 impl App {
-    /// Opens the state, loads the application, registers metrics in `registry`, binds every listener and writes the addresses file. Connections wait
-    /// until [`App::run`] accepts them.
+    /// Opens the state, loads the application, registers metrics in `registry`, binds every listener and writes the
+    /// addresses file. Connections wait until [`App::run`] accepts them.
     ///
     /// # Errors
     /// Fails if any step fails. The message names the setting or the file.
@@ -183,7 +185,7 @@ impl App {
             .flat_map(|base| paths.iter().map(move |path| format!("{base}{path}")));
         let examples = examples.collect();
         let links = Links {
-            application: base.map(|base| ApplicationUrl {
+            application: base.clone().map(|base| ApplicationUrl {
                 base,
                 example: paths.first().cloned().unwrap_or_default(),
             }),
@@ -254,6 +256,7 @@ impl App {
             readiness,
             connections: ConnectionMetrics::register(&registry),
             tls,
+            base,
             examples,
             grace,
             state,
@@ -283,7 +286,6 @@ impl App {
         )?;
         let mut listeners = JoinSet::new();
         let mut reloads = JoinSet::new();
-        let scheme = if self.tls.is_some() { "https" } else { "http" };
         if let Some(tls) = self.tls {
             let hangups = signal(SignalKind::hangup())?;
             reloads.spawn(reload_at_each(hangups, tls));
@@ -311,7 +313,12 @@ impl App {
             }
         }
         self.readiness.set(true);
-        announce(&self.addresses, scheme, self.state.path(), &self.examples);
+        announce(
+            &self.addresses,
+            self.base.as_deref(),
+            self.state.path(),
+            &self.examples,
+        );
 
         let ended = async {
             match &mut command {
@@ -425,7 +432,7 @@ async fn reload_at_each(mut hangups: Signal, tls: Tls) {
     }
 }
 
-fn announce(addresses: &Addresses, scheme: &str, state: &Path, examples: &[String]) {
+fn announce(addresses: &Addresses, base: Option<&str>, state: &Path, examples: &[String]) {
     tracing::info!(
         version = build_info::VERSION,
         revision = build_info::REVISION,
@@ -435,12 +442,9 @@ fn announce(addresses: &Addresses, scheme: &str, state: &Path, examples: &[Strin
         state = %state.display(),
         "ready"
     );
-    if let Some(api) = addresses.api {
+    if let Some(base) = base {
         let metrics = operations::url("http", &addresses.metrics);
-        tracing::info!(
-            "application at {}/, metrics at {metrics}/metrics",
-            operations::url(scheme, &api)
-        );
+        tracing::info!("application at {base}/, metrics at {metrics}/metrics");
         let of_application = match examples {
             [] => String::new(),
             urls => format!("curl {} && ", urls.join(" ")),
