@@ -8,14 +8,8 @@ spin=$(command -v spin || tools/install-spin.sh)
 PATH="$(dirname "$spin"):$PATH"
 
 spin build
-work=$(mktemp -d)
-cleanup() {
-  [ $? = 0 ] || tail -n 20 "$work"/*.log >&2
-  kill "${pids[@]}" 2>/dev/null || true
-  wait
-  rm -rf "$work"
-}
-trap cleanup EXIT
+# shellcheck source=tools/scratch.sh
+. tools/scratch.sh
 target/release/metrics-host sidecar --metrics-listen 127.0.0.1:0 --otlp-listen 127.0.0.1:0 --state-dir "$work/sidecar" \
   --addresses-file "$work/addresses.json" >"$work/sidecar.log" 2>&1 &
 pids=($!)

@@ -10,15 +10,8 @@ cd "$(dirname "$0")/../.."
 spin=$(command -v spin || tools/install-spin.sh)
 PATH="$(dirname "$spin"):$PATH"
 
-work=$(mktemp -d)
-pids=()
-cleanup() {
-  [ $? = 0 ] || tail -n 20 "$work"/*.log >&2
-  kill "${pids[@]}" 2>/dev/null || true
-  wait
-  rm -rf "$work"
-}
-trap cleanup EXIT
+# shellcheck source=tools/scratch.sh
+. tools/scratch.sh
 # Not the cache of this machine, which may hold the gateway.
 export SPIN_DATA_DIR=$work/data XDG_CACHE_HOME=$work/cache
 published=$url
