@@ -94,9 +94,7 @@ impl Spin {
             state: Arc::clone(state),
         }
     }
-}
 
-impl Spin {
     /// Returns the path of what a component printed, such as `items_stderr.txt`.
     pub(crate) fn log(&self, name: &str) -> PathBuf {
         self.state.path().join("logs").join(name)

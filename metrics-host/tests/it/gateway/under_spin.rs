@@ -45,16 +45,6 @@ impl Counted {
         Some(Self { spin, sidecar, app })
     }
 
-    /// Waits until `count` requests are counted.
-    async fn counts(&self, count: u64) -> Scrape {
-        let all = Scrape::until(self.sidecar.metrics(), "all requests", |scrape| {
-            scrape.counted() >= count
-        });
-        all.await
-    }
-}
-
-impl Counted {
     /// Waits until the misbehaving component has printed `line`.
     async fn printed(&self, line: &str) {
         let log = self.spin.log("misbehaving_stdout.txt");
@@ -64,6 +54,14 @@ impl Counted {
             Ok(Seen::some(said.contains(line).then_some(()), said))
         });
         printed.await.unwrap();
+    }
+
+    /// Waits until `count` requests are counted.
+    async fn counts(&self, count: u64) -> Scrape {
+        let all = Scrape::until(self.sidecar.metrics(), "all requests", |scrape| {
+            scrape.counted() >= count
+        });
+        all.await
     }
 }
 
@@ -267,8 +265,7 @@ async fn bodies_pass_both_ways_while_they_are_sent() {
     raw.write("6\r\nsecond\r\n0\r\n\r\n").await;
     raw.read_until("second\r\n0\r\n").await;
     // A client that leaves a stream is noticed by the component.
-    let endless = Raw::request(counted.spin.api, "GET /endless?10").await;
-    let mut endless = endless;
+    let mut endless = Raw::request(counted.spin.api, "GET /endless?10").await;
     endless.read_until("tick").await;
     drop(endless);
     counted.printed("the client left").await;
