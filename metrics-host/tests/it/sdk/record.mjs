@@ -6,6 +6,7 @@
 import { fork } from 'node:child_process';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 
 // The packages are not beside this file.
 const require = createRequire(join(process.env.NODE_PACKAGES, 'package.json'));
@@ -16,6 +17,8 @@ const { AggregationType, InstrumentType, MeterProvider, PeriodicExportingMetricR
 
 const ROUNDS = 4;
 const KINDS = ['a', 'b'];
+// Workers take turns of so long.
+const SLOT_MILLIS = 20;
 const [endpoint, temporality, aggregation, compression, encoding, workers] = process.argv.slice(2);
 
 function provider() {
@@ -115,11 +118,21 @@ async function everything(expected) {
   await meters.shutdown();
 }
 
-async function worker(expected) {
+// Waits for a moment that is this worker's own. The times of this SDK are milliseconds: intervals of two processes that are equal to
+// the millisecond cannot be told apart, and the second is refused.
+async function turnOf(index) {
+  while (Math.floor(Date.now() / SLOT_MILLIS) % Number(workers) !== index || Date.now() % SLOT_MILLIS > SLOT_MILLIS / 2) {
+    await setTimeout(1);
+  }
+}
+
+async function worker(expected, index) {
+  await turnOf(index);
   const meters = provider();
   const instruments = common(meters.getMeter('shop', '1.2.3'));
   for (let turn = 0; turn < ROUNDS; turn++) {
     record(expected, instruments, 'a');
+    await turnOf(index);
     await meters.forceFlush();
   }
   await meters.shutdown();
@@ -127,7 +140,7 @@ async function worker(expected) {
 
 async function forked(expected) {
   const finished = Array.from({ length: Number(workers) }, (_, index) => new Promise((resolve, reject) => {
-    const child = fork(process.argv[1], process.argv.slice(2), { env: { ...process.env, SEED: String(index + 1), WORKER: 'yes' } });
+    const child = fork(process.argv[1], process.argv.slice(2), { env: { ...process.env, SEED: String(index + 1), WORKER: String(index) } });
     child.on('message', resolve);
     child.on('exit', (code) => code === 0 || reject(new Error(`a worker ended with ${code}`)));
   }));
@@ -139,7 +152,7 @@ async function forked(expected) {
 
 const expected = new Expected();
 if (process.env.WORKER) {
-  await worker(expected);
+  await worker(expected, Number(process.env.WORKER));
   process.send([...expected.samples.values()]);
   process.disconnect();
 } else {
