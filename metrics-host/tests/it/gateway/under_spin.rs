@@ -88,7 +88,9 @@ async fn serve(manifest: &Path, variables: &[(&str, &str)]) -> Spin {
 
 /// Sends a request, and returns all that came back but for the date.
 async fn answer(address: SocketAddr, request: &str) -> String {
-    let request = request.replace("\r\n\r\n", "\r\nhost: shop\r\nconnection: close\r\n\r\n");
+    // Only the head's end: a chunked body ends alike.
+    let end = "\r\nhost: shop\r\nconnection: close\r\n\r\n";
+    let request = request.replacen("\r\n\r\n", end, 1);
     let answer = Raw::send(address, request).await.read().await;
     let lines = answer.split_inclusive("\r\n");
     lines.filter(|line| !line.starts_with("date: ")).collect()
