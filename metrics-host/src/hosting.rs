@@ -8,7 +8,7 @@ use crate::{
 use anyhow::Result;
 use edge::{Edge, EdgeCounts, EdgeLimits, EdgeMetrics, Outcome, RequestBodyError, Upstream};
 use edge_counts::MAX_NAME_LEN;
-use http::{Request, StatusCode};
+use http::{Request, StatusCode, uri::Scheme};
 use http_body_util::{BodyExt, Either, combinators::MapErr};
 use http_server::listener::ClientAddress;
 use metric::{ApplicationInfo, IntCounter, IntGauge, Registry};
@@ -82,6 +82,16 @@ pub(crate) fn owner(manifest: &Manifest) -> Component {
     Component::new(&manifest.name, only.map_or("", String::as_str))
 }
 
+/// Addresses of this process.
+pub(crate) struct Listeners {
+    /// Scheme of the application's listener.
+    pub(crate) scheme: Scheme,
+    /// The application's listener, to which its requests to itself go.
+    pub(crate) own: SocketAddr,
+    /// The OTLP listener, if there is one. The application must not send its telemetry there.
+    pub(crate) otlp: Option<SocketAddr>,
+}
+
 /// A Spin application, ready to serve.
 pub(crate) struct Hosted {
     pub(crate) edge: Edge<SpinUpstream>,
@@ -108,21 +118,20 @@ impl HostingMetrics {
 }
 
 impl Hosted {
-    /// Loads the application of `manifest`, whose requests count in `counts`. `otlp` is the OTLP listener of this process,
-    /// if it has one: the application must not send its telemetry there.
+    /// Loads the application of `manifest`, whose requests count in `counts`.
     ///
     /// # Errors
     /// Fails if the application cannot be hosted.
     pub(crate) async fn load(
         config: HostingConfig,
         manifest: Manifest,
-        otlp: Option<SocketAddr>,
+        listeners: Listeners,
         state: &StateDir,
         counts: Arc<EdgeCounts>,
         metrics: HostingMetrics,
         applications: &ApplicationInfo,
     ) -> Result<Self> {
-        if let (Some(target), Some(address)) = (otlp_target(&manifest), otlp)
+        if let (Some(target), Some(address)) = (otlp_target(&manifest), listeners.otlp)
             && leads_to(target, address)
         {
             return Err(ConfigError::TelemetryLoop { address }.into());
@@ -135,6 +144,7 @@ impl Hosted {
         };
         let application =
             Application::load(&manifest, config.host, state.path(), Arc::new(observer)).await?;
+        application.listen(listeners.scheme, listeners.own);
         for (component, digest) in application.digests() {
             let revision: String = digest[..REVISION_LEN]
                 .iter()

@@ -1,6 +1,7 @@
 //! The store of an instance: the host's state and the limits of the guest.
 
 use crate::{
+    chaining::Neighbours,
     database::{Database, Databases},
     limits::HostLimits,
     outbound::{self, Outbound},
@@ -13,12 +14,12 @@ use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 /// Settings that all instances of a component share.
-#[derive(Debug)]
 pub(crate) struct Component {
     pub id: Arc<str>,
     pub variables: HashMap<String, String>,
     pub environment: Vec<(String, String)>,
     pub allowed_hosts: Arc<AllowedHosts>,
+    pub neighbours: Arc<Neighbours>,
     pub databases: Databases,
     /// Labels of the key-value stores that the component may open.
     pub key_value_stores: Vec<String>,
@@ -62,6 +63,7 @@ impl Component {
                 outbound: Outbound::new(
                     Arc::clone(&self.id),
                     Arc::clone(&self.allowed_hosts),
+                    Arc::clone(&self.neighbours),
                     self.limits.request_timeout,
                 ),
                 memory: StoreLimitsBuilder::new()

@@ -1,6 +1,7 @@
 //! Outgoing requests and sockets. The manifest decides where a guest may connect, and the request timeout bounds each
 //! step.
 
+use crate::chaining::{self, Neighbours};
 use http::uri::Scheme;
 use http_body_util::BodyExt;
 use spin_manifest::AllowedHosts;
@@ -9,10 +10,10 @@ use wasmtime_wasi::{WasiCtxBuilder, sockets::SocketAddrUse};
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks, default_send_request};
 
 /// Hooks that check and send the outgoing requests of an instance.
-#[derive(Debug)]
 pub(crate) struct Outbound {
     component: Arc<str>,
     allowed: Arc<AllowedHosts>,
+    neighbours: Arc<Neighbours>,
     longest_wait: Duration,
 }
 
@@ -24,16 +25,21 @@ impl Outbound {
     pub(crate) fn new(
         component: Arc<str>,
         allowed: Arc<AllowedHosts>,
+        neighbours: Arc<Neighbours>,
         longest_wait: Duration,
     ) -> Self {
         Self {
             component,
             allowed,
+            neighbours,
             longest_wait,
         }
     }
 
     fn is_allowed(&self, uri: &http::Uri) -> bool {
+        if chaining::is_own(uri) {
+            return self.allowed.allows_self();
+        }
         let scheme = uri.scheme().unwrap_or(&Scheme::HTTPS);
         let usual_port = if *scheme == Scheme::HTTP { 80 } else { 443 };
         uri.authority().is_some_and(|authority| {
@@ -50,7 +56,7 @@ impl Outbound {
 impl WasiHttpHooks for Outbound {
     fn send_request(
         &mut self,
-        request: http::Request<WasiBody>,
+        mut request: http::Request<WasiBody>,
         options: Option<RequestOptions>,
         _received: Transfer,
     ) -> Box<dyn Future<Output = Result<Reply, Error>> + Send> {
@@ -71,6 +77,21 @@ impl WasiHttpHooks for Outbound {
             first_byte_timeout: bounded(options.first_byte_timeout),
             between_bytes_timeout: bounded(options.between_bytes_timeout),
         };
+        if let Some(id) = chaining::component(request.uri()).map(str::to_owned) {
+            let (sender, neighbours) = (Arc::clone(&self.component), Arc::clone(&self.neighbours));
+            let first_byte = options.first_byte_timeout.unwrap_or(self.longest_wait);
+            return Box::new(async move {
+                let response = neighbours.send(&sender, &id, request);
+                let response = tokio::time::timeout(first_byte, response).await;
+                let response = response.map_err(|_| Error::ConnectionReadTimeout)??;
+                Ok((response, Box::new(async { Ok(()) }) as Transfer))
+            });
+        }
+        if chaining::is_own(request.uri())
+            && let Err(error) = self.neighbours.direct(&mut request)
+        {
+            return Box::new(async { Err(error) });
+        }
         Box::new(async move {
             let (response, sent) = default_send_request(request, Some(options)).await?;
             Ok((

@@ -17,6 +17,8 @@ struct Rule {
 #[derive(Clone, Debug)]
 enum Host {
     Any,
+    /// The application itself.
+    Own,
     Name(String),
     /// All subdomains. Holds the parent domain with a dot before it.
     Subdomains(String),
@@ -55,6 +57,24 @@ impl AllowedHosts {
                 .is_none_or(|allowed| allowed.eq_ignore_ascii_case(scheme))
                 && rule.ports.contains(&port)
                 && rule.host.matches(host)
+        })
+    }
+
+    /// Returns whether a request may go to the application itself.
+    pub fn allows_self(&self) -> bool {
+        self.0.iter().any(|rule| {
+            let scheme = rule.scheme.as_deref();
+            scheme.is_none_or(|scheme| matches!(scheme, "http" | "https"))
+                && matches!(rule.host, Host::Any | Host::Own)
+        })
+    }
+
+    /// Returns whether requests may go to other components of the application.
+    pub fn allows_components(&self) -> bool {
+        self.0.iter().any(|rule| match &rule.host {
+            Host::Any => true,
+            Host::Own => false,
+            Host::Name(name) | Host::Subdomains(name) => name.ends_with(".spin.internal"),
         })
     }
 
@@ -106,9 +126,7 @@ impl Host {
             .unwrap_or(text);
         match name.strip_prefix("*.") {
             _ if name == "*" => Ok(Self::Any),
-            _ if name == "self" || name.ends_with(".spin.internal") => {
-                Err("requests between components are not supported")
-            }
+            _ if name == "self" || name == "self.alt" => Ok(Self::Own),
             Some(parent) if !parent.is_empty() && !parent.contains('*') => {
                 Ok(Self::Subdomains(format!(".{parent}")))
             }
@@ -120,6 +138,7 @@ impl Host {
     fn matches(&self, host: &str) -> bool {
         match self {
             Self::Any => true,
+            Self::Own => false,
             Self::Name(name) => name.eq_ignore_ascii_case(host),
             Self::Subdomains(suffix) => host
                 .len()
@@ -194,6 +213,28 @@ mod tests {
     }
 
     #[test]
+    fn requests_to_the_application_itself_need_a_word() {
+        for (entry, is_self, components) in [
+            ("http://self", true, false),
+            ("https://self.alt", true, false),
+            ("tcp://self:80", false, false),
+            ("http://*:*", true, true),
+            ("*://*:*", true, true),
+            ("http://*.spin.internal", false, true),
+            ("http://cart.spin.internal", false, true),
+            ("http://self.example", false, false),
+        ] {
+            let allowed = allowed(entry);
+            assert_eq!(allowed.allows_self(), is_self, "{entry}");
+            assert_eq!(allowed.allows_components(), components, "{entry}");
+        }
+        assert!(!allowed("http://self").allows("http", "self", 80));
+        let cart = allowed("http://cart.spin.internal");
+        assert!(cart.allows("http", "cart.spin.internal", 80));
+        assert!(!cart.allows("http", "shop.spin.internal", 80));
+    }
+
+    #[test]
     fn sockets_are_allowed_by_address() {
         assert!(allowed("tcp://127.0.0.1:5432").allows_address("tcp", [127, 0, 0, 1].into(), 5432));
         assert!(!allowed("tcp://127.0.0.1:5432").allows_address(
@@ -217,7 +258,6 @@ mod tests {
             "http://user@a",
             "ftp://a",
             "http://a:x",
-            "http://self",
             "https://*.*",
             "http://a:5..0",
         ] {

@@ -43,6 +43,23 @@ async fn handle(request: Request) -> Result<Response<BoxBody>, Error> {
         "/request" => Ok(text(described(&request))),
         // The same body, as it arrives, with its trailers.
         "/echo" => Ok(Response::new(box_body(request.into_body()))),
+        // The request goes on to the address in the query, and its response comes back.
+        "/fetch" => {
+            let mut request = request;
+            *request.uri_mut() = query.parse().unwrap();
+            request.headers_mut().clear();
+            match spin_sdk::http::send(request).await {
+                Ok(response) => Ok(response.map(box_body)),
+                Err(error) => Ok(with_status(502, text(format!("{error:?}")))),
+            }
+        }
+        "/loop" => {
+            let response = spin_sdk::http::get("http://front.spin.internal/loop").await;
+            Ok(text(response.map_or_else(
+                |error| format!("{error:?}"),
+                |response| response.status().to_string(),
+            )))
+        }
         "/sleep" => {
             println!("asleep");
             sleep(Duration::from_millis(query.parse().unwrap())).await;
