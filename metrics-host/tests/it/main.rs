@@ -8,6 +8,8 @@
 
 mod applications;
 mod browser;
+mod candidate;
+mod chaining;
 mod client;
 mod contract;
 mod cors;
