@@ -3,7 +3,8 @@
 use crate::{
     database::{Database, Databases},
     limits::HostLimits,
-    outbound::{self, Outbound},
+    outbound::Outbound,
+    sockets,
     stdio::GuestOutput,
 };
 use spin_manifest::AllowedHosts;
@@ -53,7 +54,7 @@ impl Component {
             let component = &*self.id;
             tracing::error!(component, "cannot open {}: {error}", files.display());
         }
-        outbound::allow_sockets(&mut wasi, &self.allowed_hosts);
+        sockets::restrict(&mut wasi, &self.id, &self.allowed_hosts);
         let mut store = Store::new(
             engine,
             HostState {

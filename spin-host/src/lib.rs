@@ -36,6 +36,7 @@ mod outcome;
 mod pool;
 mod queue;
 mod route_headers;
+mod sockets;
 mod sqlite;
 mod stdio;
 mod variables;

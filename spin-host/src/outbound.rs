@@ -1,11 +1,10 @@
-//! Outgoing requests and sockets. The manifest decides where a guest may connect, and the request timeout bounds each
+//! Outgoing requests. The manifest decides where a guest may connect, and the request timeout bounds each
 //! step.
 
 use http::uri::Scheme;
 use http_body_util::BodyExt;
 use spin_manifest::AllowedHosts;
-use std::{net::SocketAddr, sync::Arc, time::Duration};
-use wasmtime_wasi::{WasiCtxBuilder, sockets::SocketAddrUse};
+use std::{sync::Arc, time::Duration};
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks, default_send_request};
 
 /// Hooks that check and send the outgoing requests of an instance.
@@ -79,28 +78,4 @@ impl WasiHttpHooks for Outbound {
             ))
         })
     }
-}
-
-/// Restricts sockets and name look-ups to those that the manifest allows.
-pub(crate) fn allow_sockets(wasi: &mut WasiCtxBuilder, allowed: &Arc<AllowedHosts>) {
-    let name_lookup = allowed.allows_name_lookup();
-    let allowed = Arc::clone(allowed);
-    wasi.allow_ip_name_lookup(name_lookup)
-        .socket_addr_check(move |address, purpose| {
-            let permitted = permits(&allowed, address, purpose);
-            Box::pin(async move { permitted })
-        });
-}
-
-fn permits(allowed: &AllowedHosts, address: SocketAddr, purpose: SocketAddrUse) -> bool {
-    let scheme = match purpose {
-        SocketAddrUse::TcpConnect => "tcp",
-        SocketAddrUse::UdpSend | SocketAddrUse::UdpReceive => "udp",
-        // Sockets are bound to an unspecified address before they connect.
-        SocketAddrUse::TcpBind | SocketAddrUse::UdpBind => {
-            return address.ip().is_unspecified() && address.port() == 0;
-        }
-        SocketAddrUse::TcpListen | SocketAddrUse::TcpAccept => return false,
-    };
-    allowed.allows_address(scheme, address.ip(), address.port())
 }

@@ -34,6 +34,7 @@ mod routes;
 mod scrape;
 mod sdk;
 mod sidecar;
+mod sockets;
 mod spans;
 mod spin;
 mod stack;
