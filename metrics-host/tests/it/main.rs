@@ -47,3 +47,6 @@ mod target;
 mod tls;
 mod tolerance;
 mod traffic;
+mod unlimited;
+mod usage;
+mod waiting;
