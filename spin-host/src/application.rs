@@ -12,6 +12,7 @@ use crate::{
     pool::Pool,
     response::{self, Responded},
     route_headers::RouteHeaders,
+    usage::Usage,
 };
 use anyhow::{Context, Result};
 use bytes::Bytes;
@@ -35,6 +36,7 @@ pub struct Application {
     well_known: Vec<Trigger>,
     /// SHA-256 of each component, with its id.
     digests: Vec<(String, [u8; 32])>,
+    usage: Vec<(String, Arc<Usage>)>,
     /// The components, also those that only others reach.
     _pools: HashMap<String, Arc<Pool>>,
     neighbours: Arc<Neighbours>,
@@ -113,6 +115,7 @@ impl Application {
         let alive = watch::Sender::new(());
         let mut databases = BTreeMap::new();
         let mut digests = Vec::new();
+        let mut usage = Vec::new();
         let mut pools = HashMap::new();
         for (id, component) in &manifest.components {
             let (proxy, digest) = engine::load(
@@ -129,6 +132,8 @@ impl Application {
                 ProxyPre::P3(_) => limits,
             };
             digests.push((id.clone(), digest));
+            let own_usage = Arc::<Usage>::default();
+            usage.push((id.clone(), Arc::clone(&own_usage)));
             let mut own_databases = HashMap::new();
             for name in &component.databases {
                 let path = state.join(format!("{name}.sqlite"));
@@ -165,6 +170,7 @@ impl Application {
                 key_value_stores: component.key_value_stores.clone(),
                 key_values,
                 limits,
+                usage: own_usage,
             };
             let pool = Pool::new(
                 engine.clone(),
@@ -202,6 +208,7 @@ impl Application {
             triggers,
             well_known: well_known.collect(),
             digests,
+            usage,
             _pools: pools,
             neighbours,
             stop,
@@ -217,6 +224,11 @@ impl Application {
     /// Returns the id of each component with the SHA-256 of its file.
     pub fn digests(&self) -> &[(String, [u8; 32])] {
         &self.digests
+    }
+
+    /// Returns the id of each component with the processor time and memory that it uses.
+    pub fn usage(&self) -> &[(String, Arc<Usage>)] {
+        &self.usage
     }
 
     /// Returns the triggers of the application by precedence.
@@ -296,7 +308,7 @@ fn open_database(
         Entry::Occupied(entry) => entry.into_mut(),
         Entry::Vacant(entry) => {
             let path = entry.key();
-            let database = Database::open(path, limits.request_timeout, limits.instance_memory)
+            let database = Database::open(path, limits.statement(), limits.instance_memory)
                 .with_context(|| format!("cannot open database {}", path.display()))?;
             entry.insert(database)
         }

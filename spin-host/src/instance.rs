@@ -4,12 +4,14 @@ use crate::{
     chaining::Neighbours,
     database::{Database, Databases},
     limits::HostLimits,
-    outbound::{self, Outbound},
+    outbound::Outbound,
+    sockets,
     stdio::GuestOutput,
+    usage::{InstanceMemory, Usage},
 };
 use spin_manifest::AllowedHosts;
 use std::{collections::HashMap, path::PathBuf, sync::Arc};
-use wasmtime::{Engine, Store, StoreLimits, StoreLimitsBuilder, component::ResourceTable};
+use wasmtime::{Engine, Store, component::ResourceTable};
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
@@ -28,6 +30,7 @@ pub(crate) struct Component {
     /// Folder with the files that the component can read.
     pub files: Option<PathBuf>,
     pub limits: HostLimits,
+    pub usage: Arc<Usage>,
 }
 
 /// The host's state for one instance.
@@ -35,7 +38,7 @@ pub(crate) struct HostState {
     wasi: WasiCtx,
     http: WasiHttpCtx,
     outbound: Outbound,
-    memory: StoreLimits,
+    memory: InstanceMemory,
     pub table: ResourceTable,
     pub component: Arc<Component>,
 }
@@ -54,7 +57,7 @@ impl Component {
             let component = &*self.id;
             tracing::error!(component, "cannot open {}: {error}", files.display());
         }
-        outbound::allow_sockets(&mut wasi, &self.allowed_hosts);
+        sockets::restrict(&mut wasi, &self.id, &self.allowed_hosts);
         let mut store = Store::new(
             engine,
             HostState {
@@ -66,9 +69,7 @@ impl Component {
                     Arc::clone(&self.neighbours),
                     self.limits.request_timeout,
                 ),
-                memory: StoreLimitsBuilder::new()
-                    .memory_size(self.limits.instance_memory)
-                    .build(),
+                memory: InstanceMemory::new(&self.usage, self.limits.instance_memory),
                 table: ResourceTable::new(),
                 component: Arc::clone(self),
             },

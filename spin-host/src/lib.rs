@@ -40,8 +40,10 @@ mod queue;
 mod release_candidate;
 mod response;
 mod route_headers;
+mod sockets;
 mod sqlite;
 mod stdio;
+mod usage;
 mod variables;
 
 pub use application::{Application, Stopper, Trigger};
@@ -50,4 +52,5 @@ pub use limits::HostLimits;
 pub use message::RequestBody;
 pub use observer::Observer;
 pub use response::{Failure, Responded};
+pub use usage::Usage;
 pub use wasmtime_wasi_http::Error as HttpError;

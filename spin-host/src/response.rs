@@ -63,8 +63,10 @@ pub(crate) async fn respond(
         progress: Arc::clone(&progress),
     };
     let handled = instances.handle(context, request);
-    let deadline = instances.component.limits.request_timeout + GRACE;
-    let handled = tokio::time::timeout(deadline, handled).await;
+    let handled = match instances.component.limits.request_timeout {
+        Some(timeout) => tokio::time::timeout(timeout + GRACE, handled).await,
+        None => Ok(handled.await),
+    };
     let taken_by = progress.taken_by.get();
     let response = match handled {
         Ok(Ok(response)) => Ok(response),

@@ -83,6 +83,13 @@ impl wasip2::exports::http::incoming_handler::Guest for Component {
                 let url = target.split_once('?').map_or("", |(_, url)| url);
                 Body::begin(out, &[]).end_with(&fetched(url));
             }
+            // The length of the body, which is read as it arrives.
+            "/count" => {
+                let content = request.consume().unwrap();
+                let mut content = content.stream().unwrap();
+                let length = io::copy(&mut content, &mut io::sink()).unwrap();
+                Body::begin(out, &[]).end_with(&length.to_string());
+            }
             "/after" => {
                 Body::begin(out, &[]).end_with("done");
                 sleep(number);
