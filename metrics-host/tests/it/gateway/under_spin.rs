@@ -96,6 +96,24 @@ pub(super) async fn answer(address: SocketAddr, request: &str) -> String {
     lines.filter(|line| !line.starts_with("date: ")).collect()
 }
 
+/// Joins the chunks of a response, whose number is chance, and keeps what follows them.
+fn joined(response: &str) -> String {
+    let Some((head, mut rest)) = response.split_once("\r\n\r\n") else {
+        return response.to_owned();
+    };
+    let mut joined = format!("{head}\r\n\r\n");
+    if head.contains("transfer-encoding: chunked") {
+        while let Some((size, after)) = rest.split_once("\r\n")
+            && let Ok(size @ 1..) = usize::from_str_radix(size, 16)
+            && let Some((chunk, after)) = after.split_at_checked(size)
+        {
+            joined += chunk;
+            rest = after.strip_prefix("\r\n").unwrap_or(after);
+        }
+    }
+    joined + rest
+}
+
 /// Sends one request of each kind to an application without and with the gateway, checks that the answers are the same,
 /// and returns the requests as the gateway counts them.
 pub(super) async fn compare_answers(without: SocketAddr, through: SocketAddr) -> Counts {
@@ -152,9 +170,14 @@ pub(super) async fn compare_answers(without: SocketAddr, through: SocketAddr) ->
             format!("\r\n{more}")
         };
         let request = format!("{line} HTTP/1.1{field}\r\n\r\n{body}");
-        let bare = answer(without, &request).await;
+        let bare = joined(&answer(without, &request).await);
+        // `serve` collects a short body, so that a trap in it becomes a 500.
+        let status = match bare.starts_with("HTTP/1.1 500 ") {
+            true => "500",
+            false => status,
+        };
         assert!(bare.is_empty() || bare.contains(status), "{line}: {bare}");
-        let answered = answer(through, &request).await;
+        let answered = joined(&answer(through, &request).await);
         if line.contains("/cut") || line.contains("/short") {
             // How much arrives before a cut is chance.
             assert_eq!(answered.trim_end_matches('x'), bare.trim_end_matches('x'));
@@ -162,7 +185,8 @@ pub(super) async fn compare_answers(without: SocketAddr, through: SocketAddr) ->
             // The body of a failure is the host's.
             assert_eq!(answered.lines().next(), bare.lines().next(), "{line}");
         } else {
-            assert_eq!(answered, bare, "{line}");
+            let (lengths, start) = ((answered.len(), bare.len()), answered.get(..300));
+            assert!(answered == bare, "{line}: {lengths:?}, {start:?}");
         }
         let method = line.split(' ').next().unwrap().replace("PURGE", "_OTHER");
         expected.add(Kind::new(&method, endpoint, status), 1);
