@@ -68,13 +68,13 @@ setup-services: setup-test ## install the servers that the conformance cases con
 	compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || tools/need.sh a-postgresql-server:postgresql
 
 .PHONY: test
-test: test-crates test-sdk test-javascript e2e test-instructions test-compose test-release-files ## everything a change must pass
+test: test-crates test-sdk test-languages e2e test-instructions test-compose test-release-files ## everything a change must pass
 
 # Of the binaries, those with tests: a harness of metrics-host would link Wasmtime once more. The end-to-end tests mostly wait, and are a step of their own: they can run beside the others. The first line finds tests that are in neither.
 .PHONY: test-crates
 test-crates: build test-components setup-test ## the tests of all crates, but for those end to end and with SDKs
 	@cargo metadata --no-deps --format-version 1 | jq --exit-status '[.packages[].targets[] | select(.kind == ["test"]).name] - ["it", "e2e"] == []'
-	$(CARGO_TEST) --workspace --lib --bin instructions --bin soak --test it -- --skip sdk:: --skip javascript:: --skip conformance::
+	$(CARGO_TEST) --workspace --lib --bin instructions --bin soak --test it -- --skip sdk:: --skip languages:: --skip conformance::
 	$(CARGO_TEST) --workspace --doc
 
 .PHONY: test-sdk
@@ -84,11 +84,13 @@ test-sdk: build setup-test ## the SDKs of Python and JavaScript: what they recor
 	done
 	$(CARGO_TEST) --workspace --test it -- sdk::
 
-.PHONY: test-javascript
-test-javascript: build setup-test ## a Spin application in JavaScript, built with Spin's SDK: every request answered and counted
-	@tools/packages.sh metrics-host/tests/javascript/package-lock.json >/dev/null || tools/skip.sh "the packages of Spin's JavaScript SDK cannot be installed"
-	tools/build-javascript.sh
-	$(CARGO_TEST) --workspace --test it -- javascript::
+.PHONY: test-languages
+test-languages: build setup-test ## Spin applications in JavaScript, Python and Rust, built with Spin's SDKs: every request answered and counted
+	@for lock in metrics-host/tests/languages/{javascript/package-lock.json,python/requirements.txt}; do
+		tools/packages.sh "$$lock" >/dev/null || tools/skip.sh "the packages of Spin's SDKs cannot be installed"
+	done
+	tools/build-languages.sh
+	$(CARGO_TEST) --workspace --test it -- languages::
 
 .PHONY: test-conformance
 test-conformance: build conformance-components setup-services ## the cases of Spin's conformance suite, under serve and under the Spin on PATH

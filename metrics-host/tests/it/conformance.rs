@@ -23,7 +23,7 @@ struct Case {
     name: &'static str,
     /// The example of `conformance-component`.
     component: &'static str,
-    /// What the manifest grants the component.
+    /// Lines of the manifest that grant the component something.
     grants: &'static str,
     /// A header that tells the component an address; may be empty.
     address: (&'static str, &'static str),

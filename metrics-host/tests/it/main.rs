@@ -18,7 +18,7 @@ mod exactness;
 mod faults;
 mod gateway;
 mod items;
-mod javascript;
+mod languages;
 mod leaving;
 mod library;
 mod limits;

@@ -16,7 +16,7 @@ pub mod bindings {
     });
 }
 
-/// What went wrong, as the body of the response says it.
+/// An error, with the text that becomes the body of the response.
 pub type Failure = Box<dyn Error>;
 
 /// Returns a header of the request: it tells a case the address of a server.

@@ -1,4 +1,4 @@
-//! What the cases share: bindings, and an answer that says what went wrong.
+//! Bindings and responses for the conformance cases.
 //!
 //! Each case is an example of this package, since it becomes a component of its own: one that imports only the
 //! interfaces that its case is about.

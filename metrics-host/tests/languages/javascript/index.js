@@ -10,6 +10,13 @@ app.post('/echo', async (c) => c.text(await c.req.text()));
 app.get('/throw', () => {
   throw new Error('on purpose');
 });
+// Takes all memory, which ends the instance.
+app.get('/trap', () => {
+  let all = [];
+  for (;;) {
+    all = [all, 'x'.repeat(1000)];
+  }
+});
 app.get('/reject', () => new Response(new ReadableStream({
   async pull(controller) {
     controller.error(new Error('on purpose'));
