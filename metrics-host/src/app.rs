@@ -10,6 +10,7 @@ use crate::{
 use anyhow::{Context, Result, anyhow};
 use edge::{EdgeCounts, EdgeMetrics};
 use exposition::Sources;
+use http::uri::Scheme;
 use http_server::{
     listener::{self, ConnectionMetrics, Listener},
     tls::Tls,
@@ -124,6 +125,7 @@ impl App {
             .tls
             .map(|(certificate, key)| Tls::load(certificate, key));
         let tls = tls.transpose().map_err(ConfigError::Tls)?;
+        let scheme = tls.as_ref().map_or(Scheme::HTTP, |_| Scheme::HTTPS);
         let readiness = Readiness::default();
         let (max_connections, grace) = (config.max_connections, config.shutdown_grace);
         let listener = |name, tcp| Listener {
@@ -151,10 +153,15 @@ impl App {
             #[cfg(feature = "serve")]
             Prepared::Hosted(hosting, manifest) => {
                 let tcp = bind("--listen", &hosting.listen).await?;
+                let listeners = crate::hosting::Listeners {
+                    scheme: scheme.clone(),
+                    own: tcp.local_addr()?,
+                    otlp: addresses.otlp,
+                };
                 let hosted = crate::hosting::Hosted::load(
                     hosting,
                     *manifest,
-                    addresses.otlp,
+                    listeners,
                     &state,
                     Arc::clone(&counts),
                     hosting_metrics,
@@ -175,8 +182,8 @@ impl App {
             api: api.transpose()?,
             ..addresses
         };
-        let scheme = if tls.is_some() { "https" } else { "http" };
-        let base = addresses.api.map(|api| operations::url(scheme, &api));
+        let base = addresses.api;
+        let base = base.map(|api| operations::url(scheme.as_str(), &api));
         let paths = application
             .as_ref()
             .map_or(&[][..], |(_, application)| application.examples());

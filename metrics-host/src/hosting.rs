@@ -8,18 +8,19 @@ use crate::{
 use anyhow::Result;
 use edge::{Edge, EdgeCounts, EdgeLimits, EdgeMetrics, Outcome, RequestBodyError, Upstream};
 use edge_counts::MAX_NAME_LEN;
-use http::{Request, StatusCode};
+use http::{Request, StatusCode, uri::Scheme};
 use http_body_util::{BodyExt, Either, combinators::MapErr};
 use http_server::listener::ClientAddress;
 use metric::{ApplicationInfo, IntCounter, IntGauge, Registry};
 use request_counts::{Component, ComponentFailure};
-use spin_host::{Application, HostLimits, HttpError, Observer, Responded, Stopper, Trigger};
+use spin_host::{Application, HostLimits, HttpError, Observer, Responded, Stopper, Trigger, Usage};
 use spin_manifest::{Manifest, Settings};
 use state_dir::StateDir;
 use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -27,6 +28,8 @@ use tokio::sync::OwnedSemaphorePermit;
 const TELEMETRY: &str = "telemetry";
 /// Value of [`TELEMETRY`] for hosts that count requests themselves.
 const INLINE: &str = "inline";
+/// Longest wait for the catalogue of a component, if requests have no timeout.
+const CATALOGUE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Length of the digest in `app_build_info`, in bytes.
 const REVISION_LEN: usize = 6;
 
@@ -82,6 +85,16 @@ pub(crate) fn owner(manifest: &Manifest) -> Component {
     Component::new(&manifest.name, only.map_or("", String::as_str))
 }
 
+/// Addresses of this process.
+pub(crate) struct Listeners {
+    /// Scheme of the application's listener.
+    pub(crate) scheme: Scheme,
+    /// The application's listener, to which its requests to itself go.
+    pub(crate) own: SocketAddr,
+    /// The OTLP listener, if there is one. The application must not send its telemetry there.
+    pub(crate) otlp: Option<SocketAddr>,
+}
+
 /// A Spin application, ready to serve.
 pub(crate) struct Hosted {
     pub(crate) edge: Edge<SpinUpstream>,
@@ -91,6 +104,7 @@ pub(crate) struct Hosted {
 /// Handles to the metrics of hosting.
 #[derive(Clone)]
 pub(crate) struct HostingMetrics {
+    registry: Registry,
     edge: EdgeMetrics,
     instances: IntGauge,
     instances_started: IntCounter,
@@ -100,29 +114,43 @@ impl HostingMetrics {
     /// Registers the metrics at 0, beside those of the edge.
     pub(crate) fn register(registry: &Registry, edge: EdgeMetrics) -> Self {
         Self {
+            registry: registry.clone(),
             edge,
             instances: registry.gauge(metric::INSTANCES),
             instances_started: registry.counter(metric::INSTANCES_STARTED),
         }
     }
+
+    /// Registers what a component uses.
+    fn show_usage(&self, application: &str, component: &str, usage: &Arc<Usage>) {
+        let labels = [application, component];
+        let (cpu, memory) = (Arc::clone(usage), Arc::clone(usage));
+        self.registry
+            .counter_func(metric::COMPONENT_CPU, &labels, move || {
+                cpu.cpu().as_secs_f64()
+            });
+        self.registry
+            .gauge_func(metric::COMPONENT_MEMORY, &labels, move || {
+                i64::try_from(memory.memory()).unwrap_or(i64::MAX)
+            });
+    }
 }
 
 impl Hosted {
-    /// Loads the application of `manifest`, whose requests count in `counts`. `otlp` is the OTLP listener of this process,
-    /// if it has one: the application must not send its telemetry there.
+    /// Loads the application of `manifest`, whose requests count in `counts`.
     ///
     /// # Errors
     /// Fails if the application cannot be hosted.
     pub(crate) async fn load(
         config: HostingConfig,
         manifest: Manifest,
-        otlp: Option<SocketAddr>,
+        listeners: Listeners,
         state: &StateDir,
         counts: Arc<EdgeCounts>,
         metrics: HostingMetrics,
         applications: &ApplicationInfo,
     ) -> Result<Self> {
-        if let (Some(target), Some(address)) = (otlp_target(&manifest), otlp)
+        if let (Some(target), Some(address)) = (otlp_target(&manifest), listeners.otlp)
             && leads_to(target, address)
         {
             return Err(ConfigError::TelemetryLoop { address }.into());
@@ -135,12 +163,16 @@ impl Hosted {
         };
         let application =
             Application::load(&manifest, config.host, state.path(), Arc::new(observer)).await?;
+        application.listen(listeners.scheme, listeners.own);
         for (component, digest) in application.digests() {
             let revision: String = digest[..REVISION_LEN]
                 .iter()
                 .map(|byte| format!("{byte:02x}"))
                 .collect();
             applications.show(&manifest.name, component, &manifest.version, &revision);
+        }
+        for (component, usage) in application.usage() {
+            metrics.show_usage(&manifest.name, component, usage);
         }
         let stopper = application.stopper();
         let inline = manifest.variables.get(TELEMETRY);
@@ -149,7 +181,7 @@ impl Hosted {
             inline: inline.is_some_and(|mode| mode == INLINE),
             name: manifest.name,
         };
-        let timeout = config.host.request_timeout;
+        let timeout = config.host.request_timeout.unwrap_or(CATALOGUE_TIMEOUT);
         let (metrics, limits) = (metrics.edge, config.edge);
         let edge = Edge::start(upstream, counts, routes, metrics, limits, timeout).await;
         Ok(Self { edge, stopper })

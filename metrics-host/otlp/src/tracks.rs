@@ -2,7 +2,7 @@
 //!
 //! A process with cumulative temporality is known by its start time: a total adds its increase since the last one of
 //! the same start. A process with delta temporality is known by its last intervals: one whose start is the end of
-//! another continues it, and a repeated one is recognised.
+//! another continues it, and a repeated one is recognised by its amount: another amount is of another process.
 //!
 //! Source: <https://opentelemetry.io/docs/specs/otel/metrics/data-model/#sums>
 
@@ -129,13 +129,12 @@ impl Tracks<'_> {
         if start == 0 || end == 0 {
             return Ok(Gain::Amount(amount));
         }
-        let same = |track: &Track| track.start_unix_nanos == start && track.time_unix_nanos == end;
-        if let Some(known) = self.find(report, same) {
-            return if self.known[known].amount == amount {
-                Ok(Gain::Nothing("repeated"))
-            } else {
-                Err("interval")
-            };
+        let repeated = |track: &Track| {
+            (track.start_unix_nanos, track.time_unix_nanos) == (start, end)
+                && track.amount == amount
+        };
+        if self.find(report, repeated).is_some() {
+            return Ok(Gain::Nothing("repeated"));
         }
         let before = |start| self.find(report, |track| track.time_unix_nanos == start);
         let (replaced, forgotten) = match before(start) {
@@ -364,17 +363,21 @@ mod tests {
         for (start, end, amount, expected) in [
             (1, 2, 7.0, Ok(7.0)),
             (1, 2, 7.0, Ok(7.0)), // the reply was lost
-            (1, 2, 8.0, Err("interval")),
             (2, 3, 7.0, Ok(14.0)),
             (1, 2, 7.0, Ok(14.0)), // late
             (1, 3, 5.0, Ok(19.0)), // another process that started at the same time
             (3, 5, 7.0, Ok(26.0)),
             (3, 5, 7.0, Ok(26.0)),
             (5, 6, 1.0, Ok(27.0)),
-            (0, 6, 1.0, Ok(28.0)), // without a start, nothing can be recognised
-            (0, 6, 1.0, Ok(29.0)),
-            (7, 0, 1.0, Ok(30.0)),
-            (7, 0, 1.0, Ok(31.0)),
+            (5, 6, 2.0, Ok(29.0)), // another process with the same interval
+            (6, 7, 3.0, Ok(32.0)),
+            (6, 7, 4.0, Ok(36.0)),
+            (5, 6, 2.0, Ok(36.0)),
+            (5, 6, 1.0, Ok(36.0)),
+            (0, 6, 1.0, Ok(37.0)), // without a start, nothing can be recognised
+            (0, 6, 1.0, Ok(38.0)),
+            (7, 0, 1.0, Ok(39.0)),
+            (7, 0, 1.0, Ok(40.0)),
         ] {
             let sum = remembered.delta(start, end, amount);
             assert_eq!(sum, expected, "{amount} from {start} to {end}");

@@ -8,6 +8,8 @@
 
 mod applications;
 mod browser;
+mod candidate;
+mod chaining;
 mod client;
 mod conformance;
 mod contract;
@@ -35,6 +37,7 @@ mod routes;
 mod scrape;
 mod sdk;
 mod sidecar;
+mod sockets;
 mod spans;
 mod spin;
 mod stack;
@@ -47,3 +50,6 @@ mod target;
 mod tls;
 mod tolerance;
 mod traffic;
+mod unlimited;
+mod usage;
+mod waiting;

@@ -274,12 +274,18 @@ impl<'a> Application<'a> {
         let place = |key: &str| format!("component {id:?}, {key}");
         let problems = &mut self.problems;
         let mut hosts = Vec::new();
-        for host in &declared.allowed_outbound_hosts {
-            let (span, place) = (host.span(), place("allowed_outbound_hosts"));
-            let expanded = expand(host.get_ref(), self.variables);
+        for declared_host in &declared.allowed_outbound_hosts {
+            let (span, place) = (declared_host.span(), place("allowed_outbound_hosts"));
+            let declared_host = declared_host.get_ref();
+            let expanded = expand(declared_host, self.variables);
             let Some(host) = problems.note(&span, &place, expanded) else {
                 continue;
             };
+            // An empty variable means that there is no such host.
+            let is_template = host != *declared_host;
+            if is_template && matches!(host.as_str(), "" | "http://" | "https://") {
+                continue;
+            }
             let allowed = AllowedHosts::parse(std::slice::from_ref(&host));
             if problems.note(&span, &place, allowed).is_some() {
                 hosts.push(host);

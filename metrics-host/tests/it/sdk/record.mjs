@@ -119,7 +119,7 @@ async function everything(expected) {
 }
 
 // Waits for a moment that is this worker's own. The times of this SDK are milliseconds: intervals of two processes that are equal to
-// the millisecond cannot be told apart, and the second is refused.
+// the millisecond and in their amount cannot be told apart.
 async function turnOf(index) {
   while (Math.floor(Date.now() / SLOT_MILLIS) % Number(workers) !== index || Date.now() % SLOT_MILLIS > SLOT_MILLIS / 2) {
     await setTimeout(1);
