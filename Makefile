@@ -97,6 +97,10 @@ test-languages: build setup-test ## Spin applications in JavaScript, Python and 
 test-conformance: build conformance-components setup-services ## the cases of Spin's conformance suite, under serve and under the Spin on PATH
 	$(CARGO_TEST) --workspace --test it -- conformance::
 
+.PHONY: test-templates
+test-templates: build conformance-components ## applications as `spin new` makes them, under Spin and serve: writes the table in docs/compatibility.md
+	tools/test-templates.sh $(CARGO_TEST) --workspace --test it -- --ignored templates::
+
 .PHONY: e2e
 e2e: build setup-test ## drive the four alerts against real servers: pending, firing, notified, resolved
 	$(CARGO_TEST) --workspace --test e2e -- --nocapture
@@ -115,7 +119,8 @@ instructions-baseline: setup setup-test ## write bench/instructions.json again, 
 
 .PHONY: test-faults
 test-faults: build test-components ## break what surrounds the service, for minutes: every answer is still counted once
-	FAULTS=full $(CARGO_TEST) --package metrics-host --test it -- --test-threads=1 faults::
+	tools/build-languages.sh
+	FAULTS=full $(CARGO_TEST) --package metrics-host --test it -- --test-threads=1 faults:: javascript_with_traps
 
 .PHONY: evidence
 evidence: build setup-test ## drive every alert for real, in about 12 minutes, and write evidence/report

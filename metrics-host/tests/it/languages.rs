@@ -3,6 +3,7 @@
 
 use crate::{
     client::{empty, get, request, with_body},
+    faults::synchronous,
     raw::Raw,
     scrape::Scrape,
     stack::{self, Host},
@@ -94,3 +95,8 @@ macro_rules! languages {
 }
 
 languages! { javascript python rust }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn javascript_with_traps_is_counted_as_its_clients_saw_it() {
+    synchronous::javascript_is_counted_as_its_clients_saw_it().await;
+}

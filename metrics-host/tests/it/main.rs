@@ -47,6 +47,7 @@ mod streams;
 mod survival;
 mod synchronous;
 mod target;
+mod templates;
 mod tls;
 mod tolerance;
 mod traffic;

@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# test-templates.sh COMMAND...: runs the test of Spin's templates with what it needs: Spin, its templates, and Zig.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+spin=$(command -v spin) || tools/skip.sh "spin is not on PATH"
+packages=$(tools/packages.sh metrics-host/tests/it/templates/requirements.txt) || tools/skip.sh "Zig cannot be installed"
+rustup --quiet target add wasm32-wasip1
+# A Spin that was built from its sources may have them beside it.
+folder=$(dirname "$(realpath "$spin")")
+[ -n "${SPIN_TEMPLATES+set}" ] || [ ! -d "$folder/templates" ] || SPIN_TEMPLATES=$folder
+export SPIN_TEMPLATES=${SPIN_TEMPLATES-}
+# The package has the compiler where no shell finds it.
+mkdir -p "$packages/zig"
+ln -sf "$packages"/lib/python*/site-packages/ziglang/zig "$packages/zig/zig"
+export PATH=$packages/zig:$PATH
+exec "$@"
