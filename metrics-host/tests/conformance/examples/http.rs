@@ -46,8 +46,8 @@ fn exchange(authority: &str) -> Result<IncomingResponse, ErrorCode> {
         .set_path_with_query(Some("/"))
         .expect("a valid path");
     let body = request.body().expect("taken once");
-    let response = outgoing_handler::handle(request, None)?;
     end_with(body, b"hello");
+    let response = outgoing_handler::handle(request, None)?;
     loop {
         match response.get() {
             Some(response) => return response.expect("taken once"),
