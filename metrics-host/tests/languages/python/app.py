@@ -12,9 +12,9 @@ class HttpHandler(http.Handler):
     requests = 0
 
     async def handle_request(self, request: http.Request) -> http.Response:
-        HttpHandler.requests += 1
         match request.uri:
             case "/instance":
+                HttpHandler.requests += 1
                 return answer(str(HttpHandler.requests).encode())
             case "/echo":
                 return answer(request.body or b"")
