@@ -20,9 +20,6 @@ pub(crate) const SYNCHRONOUS: &str = "target/wasm32-wasip2/component/synchronous
 /// The gateway, as `make test-components` builds it.
 pub(crate) const GATEWAY: &str = "target/wasm32-wasip2/component/metrics_gateway.wasm";
 
-/// The application in JavaScript.
-const JAVASCRIPT: &str = "target/wasm32-wasip2/component/javascript_component.wasm";
-
 /// The axum router that a library counts.
 const AXUM: &str = "target/wasm32-wasip2/component/axum_component.wasm";
 
@@ -58,10 +55,12 @@ pub(crate) fn serve_misbehaving() -> Launch {
     serve().manifest(&workspace("metrics-host/tests/misbehaving/spin.toml"))
 }
 
-/// A `serve` of the application in JavaScript.
-pub(crate) fn serve_javascript() -> Launch {
-    require(JAVASCRIPT, "make test-javascript").unwrap();
-    serve().manifest(&workspace("metrics-host/tests/javascript/spin.toml"))
+/// A `serve` of the application in `language`, a folder of `tests/languages`.
+pub(crate) fn serve_language(language: &str) -> Launch {
+    let component = format!("target/languages/{language}.wasm");
+    require(&component, "make test-languages").unwrap();
+    let manifest = format!("metrics-host/tests/languages/{language}/spin.toml");
+    serve().manifest(&workspace(&manifest))
 }
 
 /// A `serve` of the axum router.

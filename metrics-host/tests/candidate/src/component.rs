@@ -18,5 +18,8 @@ async fn handle(request: Request) -> Result<impl IntoResponse, spin_sdk::http::E
         "/long" => (200, "x".repeat(200_000)),
         _ => (200, "fine".to_owned()),
     };
-    Ok(Response::builder().status(status).body(content).unwrap_or_default())
+    Ok(Response::builder()
+        .status(status)
+        .body(content)
+        .unwrap_or_default())
 }
