@@ -12,7 +12,9 @@ pub(crate) fn restrict(
     allowed: &Arc<AllowedHosts>,
 ) {
     let (component, allowed) = (Arc::clone(component), Arc::clone(allowed));
-    wasi.allow_ip_name_lookup(false)
+    wasi.allow_tcp(true)
+        .allow_udp(true)
+        .allow_ip_name_lookup(false)
         .socket_addr_check(move |address, purpose| {
             let permitted = permits(&component, &allowed, address, purpose);
             Box::pin(async move { permitted })
