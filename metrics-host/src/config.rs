@@ -1,7 +1,9 @@
 //! The configuration as used: checked values in the types of the subsystems. Nothing is opened here.
 
 use crate::{
-    args::{CommonArgs, ForwardedFields, ListenAddress, OtlpListen, ProxyArgs, SidecarArgs},
+    args::{
+        CommonArgs, EdgeArgs, ForwardedFields, ListenAddress, OtlpListen, ProxyArgs, SidecarArgs,
+    },
     logging::LogConfig,
     proxying::ProxyingConfig,
 };
@@ -17,6 +19,8 @@ use otlp::SeriesLimits;
 use request_counts::LabelSpace;
 use std::{path::PathBuf, time::Duration};
 
+/// Request timeout of `proxy`. It cannot tell an application that is busy from one that hangs.
+const PROXY_TIMEOUT: Duration = Duration::from_secs(30);
 /// Configuration of `serve`, `proxy` or `sidecar`.
 #[derive(Debug)]
 pub(crate) struct Config {
@@ -157,6 +161,7 @@ impl Config {
         if args.upstream.is_none() && is_spin(&args.command) && args.command.iter().any(listens) {
             return Err(ConfigError::CommandListens);
         }
+        let edge = edge_limits(&args.edge);
         let proxying = ProxyingConfig {
             listen: args.edge.listen,
             routes: args.edge.routes,
@@ -165,11 +170,8 @@ impl Config {
             application: args
                 .application
                 .unwrap_or_else(ProxyingConfig::default_application),
-            timeout: args.edge.request_timeout.into(),
-            edge: edge::EdgeLimits {
-                max_concurrent_requests: args.edge.max_concurrent_requests,
-                max_body_size: args.max_body_size.map_or(usize::MAX, bytes),
-            },
+            timeout: args.edge.request_timeout.map_or(PROXY_TIMEOUT, Into::into),
+            edge,
             forwarding: proxy::Forwarding {
                 fields: match args.forwarded_fields {
                     ForwardedFields::None => proxy::ForwardedFields::None,
@@ -246,25 +248,32 @@ impl Config {
         args: crate::args::ServeArgs,
         environment: impl Iterator<Item = (String, String)>,
     ) -> Result<Self, ConfigError> {
+        const UNATTENDED: Duration = Duration::from_secs(30);
+        // Sending telemetry takes up to two seconds, and writing it to a busy database takes longer.
+        const MIN_UNATTENDED: Duration = Duration::from_secs(10);
         let directory = args.manifest.parent().unwrap_or(std::path::Path::new(""));
         let settings = args.settings.resolve(directory, environment);
         let settings = settings.map_err(ConfigError::Settings)?;
+        let edge = edge_limits(&args.edge);
+        let request_timeout = args.edge.request_timeout.map(Duration::from);
+        let unattended_timeout =
+            request_timeout.map_or(UNATTENDED, |timeout| timeout.max(MIN_UNATTENDED));
         let hosting = crate::hosting::HostingConfig {
             manifest: args.manifest,
             routes: args.edge.routes,
             listen: args.edge.listen,
             settings,
             host: spin_host::HostLimits {
-                request_timeout: args.edge.request_timeout.into(),
+                request_timeout,
+                unattended_timeout: args
+                    .unattended_timeout
+                    .map_or(unattended_timeout, Into::into),
                 max_concurrent_requests: args.edge.max_concurrent_requests,
                 instance_reuse: args.instance_reuse,
                 instance_concurrency: args.instance_concurrency,
                 instance_memory: bytes(args.instance_memory),
             },
-            edge: edge::EdgeLimits {
-                max_concurrent_requests: args.edge.max_concurrent_requests,
-                max_body_size: bytes(args.max_body_size),
-            },
+            edge,
         };
         Ok(Self {
             tls: args.edge.tls_cert.zip(args.edge.tls_key),

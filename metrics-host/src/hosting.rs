@@ -20,6 +20,7 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -27,6 +28,8 @@ use tokio::sync::OwnedSemaphorePermit;
 const TELEMETRY: &str = "telemetry";
 /// Value of [`TELEMETRY`] for hosts that count requests themselves.
 const INLINE: &str = "inline";
+/// Longest wait for the catalogue of a component, if requests have no timeout.
+const CATALOGUE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Length of the digest in `app_build_info`, in bytes.
 const REVISION_LEN: usize = 6;
 
@@ -149,7 +152,7 @@ impl Hosted {
             inline: inline.is_some_and(|mode| mode == INLINE),
             name: manifest.name,
         };
-        let timeout = config.host.request_timeout;
+        let timeout = config.host.request_timeout.unwrap_or(CATALOGUE_TIMEOUT);
         let (metrics, limits) = (metrics.edge, config.edge);
         let edge = Edge::start(upstream, counts, routes, metrics, limits, timeout).await;
         Ok(Self { edge, stopper })

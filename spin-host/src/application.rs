@@ -287,7 +287,10 @@ impl Application {
             progress: Arc::clone(&progress),
         };
         let handled = instances.handle(context, request);
-        let handled = tokio::time::timeout(self.request_timeout + GRACE, handled).await;
+        let handled = match self.request_timeout {
+            Some(timeout) => tokio::time::timeout(timeout + GRACE, handled).await,
+            None => Ok(handled.await),
+        };
         let taken_by = progress.taken_by.get();
         let response = match handled {
             Ok(Ok(response)) => Ok(response),
@@ -367,7 +370,7 @@ fn open_database(
         Entry::Occupied(entry) => entry.into_mut(),
         Entry::Vacant(entry) => {
             let path = entry.key();
-            let database = Database::open(path, limits.request_timeout, limits.instance_memory)
+            let database = Database::open(path, limits.statement(), limits.instance_memory)
                 .with_context(|| format!("cannot open database {}", path.display()))?;
             entry.insert(database)
         }

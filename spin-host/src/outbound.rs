@@ -12,18 +12,18 @@ use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks, default
 pub(crate) struct Outbound {
     component: Arc<str>,
     allowed: Arc<AllowedHosts>,
-    longest_wait: Duration,
+    longest_wait: Option<Duration>,
 }
 
 type Reply = (http::Response<WasiBody>, Transfer);
 type Transfer = Box<dyn Future<Output = Result<(), Error>> + Send>;
 
 impl Outbound {
-    /// Creates the hooks. No step of an outgoing request may take longer than `longest_wait`.
+    /// Creates the hooks. No step of an outgoing request may take longer than `longest_wait`, if there is such a limit.
     pub(crate) fn new(
         component: Arc<str>,
         allowed: Arc<AllowedHosts>,
-        longest_wait: Duration,
+        longest_wait: Option<Duration>,
     ) -> Self {
         Self {
             component,
@@ -61,8 +61,9 @@ impl WasiHttpHooks for Outbound {
             );
             return Box::new(async { Err(Error::HttpRequestDenied) });
         }
-        let bounded = |asked: Option<Duration>| {
-            Some(asked.unwrap_or(self.longest_wait).min(self.longest_wait))
+        let bounded = |asked: Option<Duration>| match self.longest_wait {
+            Some(longest) => Some(asked.map_or(longest, |asked| asked.min(longest))),
+            None => asked,
         };
         let options = options.unwrap_or_default();
         let options = RequestOptions {

@@ -47,3 +47,4 @@ mod target;
 mod tls;
 mod tolerance;
 mod traffic;
+mod unlimited;
