@@ -240,9 +240,31 @@ pub(crate) struct EdgeArgs {
     #[arg(long, env = "METRICS_HOST_REQUEST_TIMEOUT", value_name = "TIME", value_parser = positive_duration)]
     pub(crate) request_timeout: Option<humantime::Duration>,
 
-    /// Maximum concurrent requests inside the application; further ones get a 503
+    /// Maximum size of a request body [default: no limit]
+    #[arg(long, env = "METRICS_HOST_MAX_BODY_SIZE", value_name = "SIZE")]
+    pub(crate) max_body_size: Option<ByteSize>,
+
+    /// Maximum concurrent requests inside the application; further ones wait
     #[arg(long, env = "METRICS_HOST_MAX_CONCURRENT_REQUESTS", value_name = "N", default_value = "1024", value_parser = at_least_one)]
     pub(crate) max_concurrent_requests: usize,
+
+    /// Maximum requests that wait for a place inside the application; further ones get a 503
+    #[arg(
+        long,
+        env = "METRICS_HOST_MAX_WAITING_REQUESTS",
+        value_name = "N",
+        default_value = "1024"
+    )]
+    pub(crate) max_waiting_requests: usize,
+
+    /// Time that a request waits for a place inside the application, after which it gets a 503
+    #[arg(
+        long,
+        env = "METRICS_HOST_MAX_WAITING_TIME",
+        value_name = "TIME",
+        default_value = "1s"
+    )]
+    pub(crate) max_waiting_time: humantime::Duration,
 }
 
 /// Settings of `proxy`.

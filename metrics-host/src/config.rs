@@ -301,6 +301,15 @@ pub(crate) fn load_routes(file: Option<&std::path::Path>) -> Result<routes::Rout
     })
 }
 
+fn edge_limits(args: &EdgeArgs) -> edge::EdgeLimits {
+    edge::EdgeLimits {
+        max_concurrent_requests: args.max_concurrent_requests,
+        max_waiting_requests: args.max_waiting_requests,
+        max_waiting_time: args.max_waiting_time.into(),
+        max_body_size: args.max_body_size.map_or(usize::MAX, bytes),
+    }
+}
+
 fn is_spin(command: &[std::ffi::OsString]) -> bool {
     let program = command.first().map(std::path::Path::new);
     program.is_some_and(|program| program.file_name() == Some("spin".as_ref()))

@@ -167,6 +167,10 @@ families! {
     IN_FLIGHT = Gauge "metrics_host_requests_in_flight" [] "Requests inside the application, also those whose client left, streams and upgraded connections.";
     /// See `--max-concurrent-requests`.
     IN_FLIGHT_LIMIT = Gauge "metrics_host_requests_in_flight_limit" [] "Maximum number of requests inside the application at one time.";
+    /// A client that leaves gives its place in the queue back.
+    WAITING = Gauge "metrics_host_requests_waiting" [] "Requests that wait for a place inside the application.";
+    /// See `--max-waiting-requests`.
+    WAITING_LIMIT = Gauge "metrics_host_requests_waiting_limit" [] "Maximum number of requests that wait for a place inside the application.";
     /// Wasm instances that serve requests or finish their work.
     INSTANCES = Gauge "metrics_host_instances" [] "Live component instances.";
     /// Instances are replaced after the reuse limit, a trap or a timeout.

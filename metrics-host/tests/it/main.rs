@@ -48,3 +48,4 @@ mod tls;
 mod tolerance;
 mod traffic;
 mod unlimited;
+mod waiting;
