@@ -13,7 +13,7 @@ use http_body_util::{BodyExt, Either, combinators::MapErr};
 use http_server::listener::ClientAddress;
 use metric::{ApplicationInfo, IntCounter, IntGauge, Registry};
 use request_counts::{Component, ComponentFailure};
-use spin_host::{Application, HostLimits, HttpError, Observer, Responded, Stopper, Trigger};
+use spin_host::{Application, HostLimits, HttpError, Observer, Responded, Stopper, Trigger, Usage};
 use spin_manifest::{Manifest, Settings};
 use state_dir::StateDir;
 use std::{
@@ -94,6 +94,7 @@ pub(crate) struct Hosted {
 /// Handles to the metrics of hosting.
 #[derive(Clone)]
 pub(crate) struct HostingMetrics {
+    registry: Registry,
     edge: EdgeMetrics,
     instances: IntGauge,
     instances_started: IntCounter,
@@ -103,10 +104,25 @@ impl HostingMetrics {
     /// Registers the metrics at 0, beside those of the edge.
     pub(crate) fn register(registry: &Registry, edge: EdgeMetrics) -> Self {
         Self {
+            registry: registry.clone(),
             edge,
             instances: registry.gauge(metric::INSTANCES),
             instances_started: registry.counter(metric::INSTANCES_STARTED),
         }
+    }
+
+    /// Registers what a component uses.
+    fn show_usage(&self, application: &str, component: &str, usage: &Arc<Usage>) {
+        let labels = [application, component];
+        let (cpu, memory) = (Arc::clone(usage), Arc::clone(usage));
+        self.registry
+            .counter_func(metric::COMPONENT_CPU, &labels, move || {
+                cpu.cpu().as_secs_f64()
+            });
+        self.registry
+            .gauge_func(metric::COMPONENT_MEMORY, &labels, move || {
+                i64::try_from(memory.memory()).unwrap_or(i64::MAX)
+            });
     }
 }
 
@@ -144,6 +160,9 @@ impl Hosted {
                 .map(|byte| format!("{byte:02x}"))
                 .collect();
             applications.show(&manifest.name, component, &manifest.version, &revision);
+        }
+        for (component, usage) in application.usage() {
+            metrics.show_usage(&manifest.name, component, usage);
         }
         let stopper = application.stopper();
         let inline = manifest.variables.get(TELEMETRY);

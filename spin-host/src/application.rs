@@ -13,6 +13,7 @@ use crate::{
     pool::{NoResponse, Pool},
     queue::{Progress, RequestContext},
     route_headers::RouteHeaders,
+    usage::Usage,
 };
 use anyhow::{Context, Result};
 use bytes::Bytes;
@@ -42,7 +43,8 @@ pub struct Application {
     well_known: Vec<Trigger>,
     /// SHA-256 of each component, with its id.
     digests: Vec<(String, [u8; 32])>,
-    request_timeout: Duration,
+    usage: Vec<(String, Arc<Usage>)>,
+    request_timeout: Option<Duration>,
     stop: watch::Sender<bool>,
     alive: watch::Sender<()>,
 }
@@ -146,6 +148,7 @@ impl Application {
         let alive = watch::Sender::new(());
         let mut databases = BTreeMap::new();
         let mut digests = Vec::new();
+        let mut usage = Vec::new();
         let mut pools = HashMap::new();
         for (id, component) in &manifest.components {
             let (proxy, wasm) = engine::load(
@@ -162,6 +165,8 @@ impl Application {
                 ProxyPre::P3(_) => limits,
             };
             digests.push((id.clone(), Sha256::digest(&*wasm).into()));
+            let own_usage = Arc::<Usage>::default();
+            usage.push((id.clone(), Arc::clone(&own_usage)));
             let mut own_databases = HashMap::new();
             for name in &component.databases {
                 let path = state.join(format!("{name}.sqlite"));
@@ -197,6 +202,7 @@ impl Application {
                 key_value_stores: component.key_value_stores.clone(),
                 key_values,
                 limits,
+                usage: own_usage,
             };
             let pool = Pool::new(
                 engine.clone(),
@@ -233,6 +239,7 @@ impl Application {
             triggers,
             well_known: well_known.collect(),
             digests,
+            usage,
             request_timeout: limits.request_timeout,
             stop,
             alive,
@@ -242,6 +249,11 @@ impl Application {
     /// Returns the id of each component with the SHA-256 of its file.
     pub fn digests(&self) -> &[(String, [u8; 32])] {
         &self.digests
+    }
+
+    /// Returns the id of each component with the processor time and memory that it uses.
+    pub fn usage(&self) -> &[(String, Arc<Usage>)] {
+        &self.usage
     }
 
     /// Returns the triggers of the application by precedence.

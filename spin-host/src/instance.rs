@@ -6,10 +6,11 @@ use crate::{
     outbound::Outbound,
     sockets,
     stdio::GuestOutput,
+    usage::{InstanceMemory, Usage},
 };
 use spin_manifest::AllowedHosts;
 use std::{collections::HashMap, path::PathBuf, sync::Arc};
-use wasmtime::{Engine, Store, StoreLimits, StoreLimitsBuilder, component::ResourceTable};
+use wasmtime::{Engine, Store, component::ResourceTable};
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
@@ -28,6 +29,7 @@ pub(crate) struct Component {
     /// Folder with the files that the component can read.
     pub files: Option<PathBuf>,
     pub limits: HostLimits,
+    pub usage: Arc<Usage>,
 }
 
 /// The host's state for one instance.
@@ -35,7 +37,7 @@ pub(crate) struct HostState {
     wasi: WasiCtx,
     http: WasiHttpCtx,
     outbound: Outbound,
-    memory: StoreLimits,
+    memory: InstanceMemory,
     pub table: ResourceTable,
     pub component: Arc<Component>,
 }
@@ -65,9 +67,7 @@ impl Component {
                     Arc::clone(&self.allowed_hosts),
                     self.limits.request_timeout,
                 ),
-                memory: StoreLimitsBuilder::new()
-                    .memory_size(self.limits.instance_memory)
-                    .build(),
+                memory: InstanceMemory::new(&self.usage, self.limits.instance_memory),
                 table: ResourceTable::new(),
                 component: Arc::clone(self),
             },

@@ -14,6 +14,7 @@ use crate::{
     queue::{InstanceId, Pending},
 };
 use futures::{
+    FutureExt,
     channel::oneshot,
     stream::{FuturesUnordered, StreamExt},
 };
@@ -62,15 +63,15 @@ pub(crate) async fn run(pool: Arc<Pool>, instance: NewInstance, first: Option<Pe
     let is_synchronous = matches!(proxy, Proxy::P2(_));
     let mut deliveries = FuturesUnordered::new();
     let is_held_up = || !is_synchronous && !mailbox.has_reported();
-    let mut event_loop =
-        Box::pin(ending.store.run_concurrent(async |accessor| {
-            serve(accessor, proxy, &mailbox, outcome, limits).await
-        }));
+    let event_loop = ending
+        .store
+        .run_concurrent(async |accessor| serve(accessor, proxy, &mailbox, outcome, limits).await);
+    let mut event_loop = pool.component.usage.measured(event_loop);
     let result = poll_fn(|cx| {
         mailbox.expect_report();
         // The guest's ready work comes first: a trap in it would lose a request taken before.
         let was_busy = activity.status != Status::Idle;
-        if was_busy && let Poll::Ready(error) = event_loop.as_mut().poll(cx) {
+        if was_busy && let Poll::Ready(error) = event_loop.poll_unpin(cx) {
             return Poll::Ready(error.flatten());
         }
         let open = deliveries.len() + outcome.watch_streams(cx.waker());
@@ -83,7 +84,7 @@ pub(crate) async fn run(pool: Arc<Pool>, instance: NewInstance, first: Option<Pe
             mailbox.put(pending);
         }
         if (has_taken || !was_busy)
-            && let Poll::Ready(error) = event_loop.as_mut().poll(cx)
+            && let Poll::Ready(error) = event_loop.poll_unpin(cx)
         {
             return Poll::Ready(error.flatten());
         }

@@ -39,6 +39,7 @@ mod route_headers;
 mod sockets;
 mod sqlite;
 mod stdio;
+mod usage;
 mod variables;
 
 pub use application::{Application, Failure, Responded, Stopper, Trigger};
@@ -46,4 +47,5 @@ pub use body::{ResponseBody, Streamed};
 pub use limits::HostLimits;
 pub use message::RequestBody;
 pub use observer::Observer;
+pub use usage::Usage;
 pub use wasmtime_wasi_http::Error as HttpError;

@@ -48,4 +48,5 @@ mod tls;
 mod tolerance;
 mod traffic;
 mod unlimited;
+mod usage;
 mod waiting;
