@@ -2,13 +2,14 @@
 
 use rustix::time::{ClockId, clock_gettime};
 use std::{
+    cell::Cell,
     pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     task::{Context, Poll},
-    time::Duration,
+    time::{Duration, Instant},
 };
 use wasmtime::ResourceLimiter;
 
@@ -49,19 +50,59 @@ impl<F: Future> Future for Measured<'_, F> {
     type Output = F::Output;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        let start = thread_time();
+        let start = Start::now();
         let result = self.future.as_mut().poll(cx);
-        let time = thread_time().saturating_sub(start);
-        self.usage.cpu_nanoseconds.fetch_add(time, Relaxed);
+        let nanoseconds = u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        self.usage.cpu_nanoseconds.fetch_add(nanoseconds, Relaxed);
         result
     }
 }
 
-/// Returns the processor time of this thread, in nanoseconds. Time in which the system runs other threads does not count,
-/// so this is a system call, of about 0.2 µs.
-fn thread_time() -> u64 {
+/// Age at which a reading of a thread's processor time is too old to begin a measurement with.
+const MAX_AGE: Duration = Duration::from_micros(200);
+
+thread_local! {
+    /// The last reading of this thread's processor time, and when it was made.
+    static READING: Cell<Option<(Instant, Duration)>> = const { Cell::new(None) };
+}
+
+/// Start of a measurement of processor time.
+///
+/// Reading it is a system call of up to 1 µs, where a request takes 45. The time of day is cheaper, and as exact unless
+/// the system runs something else meanwhile, which it does for longer than [`MAX_AGE`]. So a thread reads its processor
+/// time after longer intervals, and at most once in that time else. An interval that was interrupted counts as at most
+/// that much too long.
+struct Start {
+    at: Instant,
+    /// Processor time of this thread, up to [`MAX_AGE`] earlier.
+    processor: Duration,
+}
+
+impl Start {
+    fn now() -> Self {
+        let at = Instant::now();
+        let processor = match READING.get() {
+            Some((read, processor)) if at - read < MAX_AGE => processor,
+            _ => read_processor_time(at),
+        };
+        Self { at, processor }
+    }
+
+    fn elapsed(self) -> Duration {
+        let now = Instant::now();
+        let elapsed = now - self.at;
+        if elapsed < MAX_AGE {
+            return elapsed;
+        }
+        elapsed.min(read_processor_time(now).saturating_sub(self.processor))
+    }
+}
+
+fn read_processor_time(now: Instant) -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
-    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+    let time = Duration::try_from(time).unwrap_or_default();
+    READING.set(Some((now, time)));
+    time
 }
 
 /// The linear memories of one instance: their limit, and their part of the component's memory.
@@ -146,15 +187,29 @@ mod tests {
             .await;
         let asleep = usage.cpu();
         assert!(asleep < Duration::from_millis(10), "{asleep:?}");
-        let start = thread_time();
+        // One poll that works and blocks, and many that only work.
+        let spin = |time: Duration| {
+            let end = read_processor_time(Instant::now()) + time;
+            while read_processor_time(Instant::now()) < end {}
+        };
+        usage
+            .measured(async {
+                spin(Duration::from_millis(20));
+                std::thread::sleep(Duration::from_millis(50));
+            })
+            .await;
+        let blocked = usage.cpu() - asleep;
+        let expected = Duration::from_millis(20)..Duration::from_millis(25);
+        assert!(expected.contains(&blocked), "{blocked:?}");
         let work = async {
-            while thread_time() < start + 20_000_000 {
+            for _ in 0..200 {
+                spin(Duration::from_micros(100));
                 tokio::task::yield_now().await;
             }
         };
         usage.measured(work).await;
-        let worked = usage.cpu() - asleep;
-        let expected = Duration::from_millis(10)..Duration::from_millis(21);
+        let worked = usage.cpu() - asleep - blocked;
+        let expected = Duration::from_millis(20)..Duration::from_millis(40);
         assert!(expected.contains(&worked), "{worked:?}");
     }
 }
