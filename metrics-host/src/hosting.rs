@@ -94,6 +94,7 @@ pub(crate) struct HostingMetrics {
     edge: EdgeMetrics,
     instances: IntGauge,
     instances_started: IntCounter,
+    denied_calls: IntCounter,
 }
 
 impl HostingMetrics {
@@ -103,6 +104,7 @@ impl HostingMetrics {
             edge,
             instances: registry.gauge(metric::INSTANCES),
             instances_started: registry.counter(metric::INSTANCES_STARTED),
+            denied_calls: registry.counter(metric::DENIED_CALLS),
         }
     }
 }
@@ -263,6 +265,10 @@ impl Observer for InstanceObserver {
 
     fn instance_ended(&self, _component: &str) {
         self.metrics.instances.dec();
+    }
+
+    fn call_denied(&self, _component: &str) {
+        self.metrics.denied_calls.inc();
     }
 }
 

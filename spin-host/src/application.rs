@@ -197,6 +197,7 @@ impl Application {
                 key_value_stores: component.key_value_stores.clone(),
                 key_values,
                 limits,
+                observer: Arc::clone(&observer),
             };
             let pool = Pool::new(
                 engine.clone(),

@@ -1,6 +1,7 @@
 //! The store of an instance: the host's state and the limits of the guest.
 
 use crate::{
+    Observer,
     database::{Database, Databases},
     limits::HostLimits,
     outbound::{self, Outbound},
@@ -13,7 +14,6 @@ use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 /// Settings that all instances of a component share.
-#[derive(Debug)]
 pub(crate) struct Component {
     pub id: Arc<str>,
     pub variables: HashMap<String, String>,
@@ -27,6 +27,7 @@ pub(crate) struct Component {
     /// Folder with the files that the component can read.
     pub files: Option<PathBuf>,
     pub limits: HostLimits,
+    pub observer: Arc<dyn Observer>,
 }
 
 /// The host's state for one instance.

@@ -10,4 +10,7 @@ pub trait Observer: Send + Sync + 'static {
 
     /// An instance of `component` ended, for any reason.
     fn instance_ended(&self, component: &str);
+
+    /// `component` called a function of an interface that the host denies.
+    fn call_denied(&self, component: &str);
 }
