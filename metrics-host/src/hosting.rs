@@ -11,9 +11,13 @@ use edge_counts::MAX_NAME_LEN;
 use http::{Request, StatusCode};
 use http_body_util::{BodyExt, Either, combinators::MapErr};
 use http_server::listener::ClientAddress;
+use ingest::Ingest;
 use metric::{ApplicationInfo, IntCounter, IntGauge, Registry};
 use request_counts::{Component, ComponentFailure};
-use spin_host::{Application, HostLimits, HttpError, Observer, Responded, Stopper, Trigger};
+use spin_host::{
+    Application, BoxFuture, HostLimits, HttpError, Observer, ResourceMetrics, Responded, Stopper,
+    Trigger,
+};
 use spin_manifest::{Manifest, Settings};
 use state_dir::StateDir;
 use std::{
@@ -92,6 +96,7 @@ pub(crate) struct Hosted {
 #[derive(Clone)]
 pub(crate) struct HostingMetrics {
     edge: EdgeMetrics,
+    applications: ApplicationInfo,
     instances: IntGauge,
     instances_started: IntCounter,
     denied_calls: IntCounter,
@@ -99,9 +104,14 @@ pub(crate) struct HostingMetrics {
 
 impl HostingMetrics {
     /// Registers the metrics at 0, beside those of the edge.
-    pub(crate) fn register(registry: &Registry, edge: EdgeMetrics) -> Self {
+    pub(crate) fn register(
+        registry: &Registry,
+        edge: EdgeMetrics,
+        applications: ApplicationInfo,
+    ) -> Self {
         Self {
             edge,
+            applications,
             instances: registry.gauge(metric::INSTANCES),
             instances_started: registry.counter(metric::INSTANCES_STARTED),
             denied_calls: registry.counter(metric::DENIED_CALLS),
@@ -121,8 +131,8 @@ impl Hosted {
         otlp: Option<SocketAddr>,
         state: &StateDir,
         counts: Arc<EdgeCounts>,
+        ingest: Ingest,
         metrics: HostingMetrics,
-        applications: &ApplicationInfo,
     ) -> Result<Self> {
         if let (Some(target), Some(address)) = (otlp_target(&manifest), otlp)
             && leads_to(target, address)
@@ -133,6 +143,7 @@ impl Hosted {
         let observer = InstanceObserver {
             application: manifest.name.clone(),
             counts: Arc::clone(&counts),
+            ingest,
             metrics: metrics.clone(),
         };
         let application =
@@ -142,7 +153,9 @@ impl Hosted {
                 .iter()
                 .map(|byte| format!("{byte:02x}"))
                 .collect();
-            applications.show(&manifest.name, component, &manifest.version, &revision);
+            metrics
+                .applications
+                .show(&manifest.name, component, &manifest.version, &revision);
         }
         let stopper = application.stopper();
         let inline = manifest.variables.get(TELEMETRY);
@@ -243,10 +256,11 @@ fn failure(failure: spin_host::Failure) -> edge::Failure {
     }
 }
 
-/// Observer that counts instances and traps.
+/// Observer that counts instances, traps and exported telemetry.
 struct InstanceObserver {
     application: String,
     counts: Arc<EdgeCounts>,
+    ingest: Ingest,
     metrics: HostingMetrics,
 }
 
@@ -269,6 +283,24 @@ impl Observer for InstanceObserver {
 
     fn call_denied(&self, _component: &str) {
         self.metrics.denied_calls.inc();
+    }
+
+    fn metrics_exported(
+        &self,
+        component: &str,
+        metrics: ResourceMetrics,
+    ) -> BoxFuture<'static, Result<(), String>> {
+        let component = Component::new(&self.application, component);
+        let ingest = self.ingest.clone();
+        Box::pin(async move { ingest.export(&component, metrics).await })
+    }
+
+    fn span_dropped(&self) {
+        self.ingest.skip_span();
+    }
+
+    fn log_record_dropped(&self) {
+        self.ingest.drop_log_record();
     }
 }
 

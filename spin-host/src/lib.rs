@@ -14,8 +14,8 @@
 //! - Any other body streams. If the guest does not complete it, it ends with an error.
 //! - Components can use only what their manifest allows; the crate `spin-manifest` reads it.
 //!
-//! This crate knows nothing of metrics. [`Application::respond`] returns the outcome of each request, and an
-//! [`Observer`] is told of every instance that starts, traps or ends.
+//! This crate counts nothing. [`Application::respond`] returns the outcome of each request, and an [`Observer`] is told
+//! of every instance that starts, traps or ends, and of the telemetry that components export.
 
 mod application;
 mod bindings;
@@ -33,6 +33,7 @@ mod key_value;
 mod limits;
 mod message;
 mod observer;
+mod otel;
 mod outbound;
 mod outcome;
 mod pool;
@@ -47,5 +48,5 @@ pub use body::{ResponseBody, Streamed};
 pub use interfaces::{INTERFACES, Interface, Support, UNVERSIONED, Unserved, unserved};
 pub use limits::HostLimits;
 pub use message::RequestBody;
-pub use observer::Observer;
+pub use observer::{BoxFuture, Observer, ResourceMetrics};
 pub use wasmtime_wasi_http::Error as HttpError;
