@@ -8,17 +8,17 @@ use wasmparser::{ComponentTypeRef, Parser, Payload};
 /// An interface that Spin offers to components.
 #[derive(Debug)]
 pub struct Interface {
-    /// Its name without a version. A package stands for all of its interfaces.
+    /// The name without a version. A package stands for all of its interfaces.
     pub name: &'static str,
     /// Versions of it; each stands for all that are compatible with it.
     pub versions: &'static [&'static str],
-    /// What this host makes of it.
+    /// Whether it works here.
     pub support: Support,
     /// A remark for the table.
     pub note: &'static str,
 }
 
-/// What this host makes of an interface.
+/// Whether an interface works here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Support {
     /// It works as under Spin.
@@ -39,6 +39,7 @@ const SPIN_1: &[&str] = &[UNVERSIONED];
 const SPIN_2: &[&str] = &["2.0.0"];
 const SPIN_1_AND_2: &[&str] = &[UNVERSIONED, "2.0.0"];
 const SPIN_3: &[&str] = &["3.0.0"];
+const TYPES_ONLY: &str = "types only";
 const NO_MYSQL: Support = Denied("MySQL");
 const NO_REDIS: Support = Denied("Redis");
 const NO_POSTGRES: Support = Denied("PostgreSQL");
@@ -77,6 +78,12 @@ pub const INTERFACES: &[Interface] = &[
     interface("wasi:keyvalue/atomics", &["0.2.0-draft2"], Served, ""),
     interface("wasi:keyvalue/batch", &["0.2.0-draft2"], Served, ""),
     interface("wasi:keyvalue/store", &["0.2.0-draft2"], Served, ""),
+    interface(
+        "wasi:otel",
+        &["0.2.0-rc.2"],
+        Served,
+        "metrics are counted; spans and log records are dropped",
+    ),
     interface("spin:variables/variables", SPIN_3, Served, ""),
     interface("spin:key-value/key-value", SPIN_3, Served, ""),
     interface("spin:sqlite/sqlite", &["3.1.0"], Served, ""),
@@ -94,24 +101,19 @@ pub const INTERFACES: &[Interface] = &[
     interface("fermyon:spin/key-value", SPIN_1_AND_2, Served, ""),
     interface("fermyon:spin/sqlite", SPIN_1_AND_2, Served, ""),
     interface("fermyon:spin/redis", SPIN_1_AND_2, NO_REDIS, ""),
-    interface("fermyon:spin/redis-types", SPIN_1, Served, "types only"),
+    interface("fermyon:spin/redis-types", SPIN_1, Served, TYPES_ONLY),
     interface("fermyon:spin/postgres", SPIN_1_AND_2, NO_POSTGRES, ""),
-    interface(
-        "fermyon:spin/rdbms-types",
-        SPIN_1_AND_2,
-        Served,
-        "types only",
-    ),
+    interface("fermyon:spin/rdbms-types", SPIN_1_AND_2, Served, TYPES_ONLY),
     interface("fermyon:spin/mqtt", SPIN_2, NO_MQTT, ""),
     interface("fermyon:spin/mysql", SPIN_1_AND_2, NO_MYSQL, ""),
     interface("fermyon:spin/llm", SPIN_1_AND_2, NO_LLM, ""),
     interface(
         "fermyon:spin/http",
         SPIN_1,
-        Denied("the HTTP client of Spin 1"),
+        Denied("outbound HTTP of Spin 1"),
         "`wasi:http` is served",
     ),
-    interface("fermyon:spin/http-types", SPIN_1, Served, "types only"),
+    interface("fermyon:spin/http-types", SPIN_1, Served, TYPES_ONLY),
 ];
 
 /// An import of a component that does not work here.
@@ -236,8 +238,19 @@ mod tests {
         }
     }
 
+    /// WASI that Wasmtime's own crates link.
+    const OF_WASMTIME: [&str; 7] = [
+        "wasi:cli",
+        "wasi:clocks",
+        "wasi:filesystem",
+        "wasi:http",
+        "wasi:io",
+        "wasi:random",
+        "wasi:sockets",
+    ];
+
     #[test]
-    fn the_interfaces_of_the_bindings_are_served() {
+    fn the_interfaces_of_the_bindings_are_those_that_are_served() {
         let world = include_str!("../wit/host.wit");
         let imports = world.lines().filter_map(|line| {
             let import = line.trim().strip_prefix("import ")?;
@@ -245,10 +258,69 @@ mod tests {
         });
         let imports: BTreeSet<_> = imports.collect();
         assert!(imports.len() > 10);
-        for import in imports {
+        for import in &imports {
             let interface = find(import).unwrap_or_else(|| panic!("{import} is not listed"));
             assert_eq!(interface.support, Served, "{import}");
         }
+        for Interface {
+            name,
+            versions,
+            support,
+            note,
+        } in INTERFACES
+        {
+            let is_bound = *support == Served && *note != TYPES_ONLY && !OF_WASMTIME.contains(name);
+            for version in versions.iter().filter(|_| is_bound) {
+                let is_one = |import: &&str| {
+                    let (found, of) = import.split_once('@').unwrap_or((import, UNVERSIONED));
+                    let package = found.split('/').next();
+                    of == *version && (found == *name || package == Some(name))
+                };
+                assert!(
+                    imports.iter().any(|import| is_one(import)),
+                    "{name}@{version}"
+                );
+            }
+        }
+    }
+
+    /// The table in the documentation, made from [`INTERFACES`].
+    fn table() -> String {
+        let rows = INTERFACES.iter().map(|interface| {
+            let versions = interface.versions.iter().map(|version| match *version {
+                UNVERSIONED => "none (Spin 1)",
+                version => version,
+            });
+            let versions: Vec<_> = versions.collect();
+            let (served, service) = match interface.support {
+                Served => ("yes", String::new()),
+                Denied(service) => ("denied", format!("no {service}")),
+            };
+            let separator = match interface.note.is_empty() || service.is_empty() {
+                true => "",
+                false => "; ",
+            };
+            let row = format!(
+                "| `{}` | {} | {served} | {service}{separator}{} |\n",
+                interface.name,
+                versions.join(", "),
+                interface.note
+            );
+            row.replace("  |", " |")
+        });
+        let head = "| import | versions | served | |\n|---|---|---|---|\n".to_owned();
+        std::iter::once(head).chain(rows).collect()
+    }
+
+    #[test]
+    fn the_documentation_has_the_table_of_interfaces() {
+        let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/your-application.md");
+        let page = std::fs::read_to_string(page).unwrap();
+        let expected = table();
+        assert!(
+            page.contains(&expected),
+            "docs/your-application.md needs:\n{expected}"
+        );
     }
 
     #[test]

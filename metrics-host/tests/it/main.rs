@@ -46,3 +46,4 @@ mod target;
 mod tls;
 mod tolerance;
 mod traffic;
+mod world;
