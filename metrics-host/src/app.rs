@@ -144,10 +144,24 @@ impl App {
             metrics: metrics.local_addr()?,
             otlp: otlp.as_ref().map(TcpListener::local_addr).transpose()?,
         };
+        let ingest = Ingest::new(
+            Arc::clone(&journal),
+            Callers {
+                hosts: config.hosts.clone(),
+                origins: config.otlp_origins,
+            },
+            config.ingest,
+            name.map(str::to_owned),
+            applications.clone(),
+            &registry,
+        );
         let edge_metrics = EdgeMetrics::register(&registry);
         #[cfg(feature = "serve")]
-        let hosting_metrics =
-            crate::hosting::HostingMetrics::register(&registry, edge_metrics.clone());
+        let hosting_metrics = crate::hosting::HostingMetrics::register(
+            &registry,
+            edge_metrics.clone(),
+            applications.clone(),
+        );
         let application = match application {
             Prepared::None => None,
             #[cfg(feature = "serve")]
@@ -164,8 +178,8 @@ impl App {
                     listeners,
                     &state,
                     Arc::clone(&counts),
+                    ingest.clone(),
                     hosting_metrics,
-                    &applications,
                 );
                 Some((tcp, Application::Hosted(hosted.await?)))
             }
@@ -208,17 +222,6 @@ impl App {
                 application,
             )
         });
-        let ingest = Ingest::new(
-            Arc::clone(&journal),
-            Callers {
-                hosts: config.hosts.clone(),
-                origins: config.otlp_origins,
-            },
-            config.ingest,
-            name.map(str::to_owned),
-            applications,
-            &registry,
-        );
         let sources = Sources::new(counts, journal, &registry);
         let notifications = Arc::new(Notifications::open(
             state.join("notifications.json"),

@@ -11,9 +11,13 @@ use edge_counts::MAX_NAME_LEN;
 use http::{Request, StatusCode, uri::Scheme};
 use http_body_util::{BodyExt, Either, combinators::MapErr};
 use http_server::listener::ClientAddress;
+use ingest::Ingest;
 use metric::{ApplicationInfo, IntCounter, IntGauge, Registry};
 use request_counts::{Component, ComponentFailure};
-use spin_host::{Application, HostLimits, HttpError, Observer, Responded, Stopper, Trigger, Usage};
+use spin_host::{
+    Application, BoxFuture, HostLimits, HttpError, Observer, ResourceMetrics, Responded, Stopper,
+    Trigger, Usage,
+};
 use spin_manifest::{Manifest, Settings};
 use state_dir::StateDir;
 use std::{
@@ -106,18 +110,26 @@ pub(crate) struct Hosted {
 pub(crate) struct HostingMetrics {
     registry: Registry,
     edge: EdgeMetrics,
+    applications: ApplicationInfo,
     instances: IntGauge,
     instances_started: IntCounter,
+    denied_calls: IntCounter,
 }
 
 impl HostingMetrics {
     /// Registers the metrics at 0, beside those of the edge.
-    pub(crate) fn register(registry: &Registry, edge: EdgeMetrics) -> Self {
+    pub(crate) fn register(
+        registry: &Registry,
+        edge: EdgeMetrics,
+        applications: ApplicationInfo,
+    ) -> Self {
         Self {
             registry: registry.clone(),
             edge,
+            applications,
             instances: registry.gauge(metric::INSTANCES),
             instances_started: registry.counter(metric::INSTANCES_STARTED),
+            denied_calls: registry.counter(metric::DENIED_CALLS),
         }
     }
 
@@ -147,8 +159,8 @@ impl Hosted {
         listeners: Listeners,
         state: &StateDir,
         counts: Arc<EdgeCounts>,
+        ingest: Ingest,
         metrics: HostingMetrics,
-        applications: &ApplicationInfo,
     ) -> Result<Self> {
         if let (Some(target), Some(address)) = (otlp_target(&manifest), listeners.otlp)
             && leads_to(target, address)
@@ -159,6 +171,7 @@ impl Hosted {
         let observer = InstanceObserver {
             application: manifest.name.clone(),
             counts: Arc::clone(&counts),
+            ingest,
             metrics: metrics.clone(),
         };
         let application =
@@ -169,7 +182,9 @@ impl Hosted {
                 .iter()
                 .map(|byte| format!("{byte:02x}"))
                 .collect();
-            applications.show(&manifest.name, component, &manifest.version, &revision);
+            metrics
+                .applications
+                .show(&manifest.name, component, &manifest.version, &revision);
         }
         for (component, usage) in application.usage() {
             metrics.show_usage(&manifest.name, component, usage);
@@ -273,10 +288,11 @@ fn failure(failure: spin_host::Failure) -> edge::Failure {
     }
 }
 
-/// Observer that counts instances and traps.
+/// Observer that counts instances, traps and exported telemetry.
 struct InstanceObserver {
     application: String,
     counts: Arc<EdgeCounts>,
+    ingest: Ingest,
     metrics: HostingMetrics,
 }
 
@@ -295,6 +311,28 @@ impl Observer for InstanceObserver {
 
     fn instance_ended(&self, _component: &str) {
         self.metrics.instances.dec();
+    }
+
+    fn call_denied(&self, _component: &str) {
+        self.metrics.denied_calls.inc();
+    }
+
+    fn metrics_exported(
+        &self,
+        component: &str,
+        metrics: ResourceMetrics,
+    ) -> BoxFuture<'static, Result<(), String>> {
+        let component = Component::new(&self.application, component);
+        let ingest = self.ingest.clone();
+        Box::pin(async move { ingest.export(&component, metrics).await })
+    }
+
+    fn span_dropped(&self) {
+        self.ingest.skip_span();
+    }
+
+    fn log_record_dropped(&self) {
+        self.ingest.drop_log_record();
     }
 }
 

@@ -171,6 +171,7 @@ impl Application {
                 key_values,
                 limits,
                 usage: own_usage,
+                observer: Arc::clone(&observer),
             };
             let pool = Pool::new(
                 engine.clone(),

@@ -1,8 +1,8 @@
 //! The Wasm engine, and the loading of components.
 
 use crate::{
-    bindings, compile::compile, instance::HostState, limits::HostLimits, own_requests,
-    release_candidate,
+    bindings, compile::compile, denied, instance::HostState, interfaces, limits::HostLimits,
+    own_requests, release_candidate,
 };
 use anyhow::{Context, Result, bail};
 use sha2::{Digest, Sha256};
@@ -105,13 +105,28 @@ pub(crate) async fn load(
             path.display()
         )
     })?;
-    let instance = linker(engine)?
+    // All that is missing at once; the linker would name the first one only.
+    let unserved = interfaces::unserved(&wasm)?;
+    let unknown = unserved.iter().filter(|import| import.denied.is_none());
+    let unknown: Vec<_> = unknown.map(|import| &*import.import).collect();
+    if !unknown.is_empty() {
+        bail!(
+            "{} imports {}, which metrics-host serve does not have; {}",
+            path.display(),
+            unknown.join(", "),
+            interfaces::WAY_OUT
+        );
+    }
+    let mut linker = linker(engine)?;
+    denied::link(&mut linker, &component)?;
+    let instance = linker
         .instantiate_pre(&component)
         .map_err(anyhow::Error::from)
         .with_context(|| {
             format!(
-                "{} imports an interface that metrics-host does not implement",
-                path.display()
+                "{} imports an interface in another form than metrics-host serve has it; {}",
+                path.display(),
+                interfaces::WAY_OUT
             )
         })?;
     let proxy = match p3::bindings::ServicePre::new(instance.clone()) {

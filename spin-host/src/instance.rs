@@ -1,6 +1,7 @@
 //! The store of an instance: the host's state and the limits of the guest.
 
 use crate::{
+    Observer,
     chaining::Neighbours,
     database::{Database, Databases},
     limits::HostLimits,
@@ -31,6 +32,7 @@ pub(crate) struct Component {
     pub files: Option<PathBuf>,
     pub limits: HostLimits,
     pub usage: Arc<Usage>,
+    pub observer: Arc<dyn Observer>,
 }
 
 /// The host's state for one instance.

@@ -2,8 +2,14 @@
 //!
 //! All stores are one SQLite file, as under Spin. Each call is a single statement, and so a transaction.
 
+mod compare_and_swap;
 mod spin;
+mod spin1;
+mod spin3;
 mod wasi;
+
+#[expect(unreachable_pub, reason = "the generated bindings re-export it")]
+pub use compare_and_swap::CompareAndSwap;
 
 use crate::{
     database::{Database, DatabaseError, Session},

@@ -179,6 +179,8 @@ families! {
     INSTANCES = Gauge "metrics_host_instances" [] "Live component instances.";
     /// Instances are replaced after the reuse limit, a trap or a timeout.
     INSTANCES_STARTED = Counter "metrics_host_instances_started_total" [] "Component instances created.";
+    /// Such as of MySQL. The log names the component and the interface.
+    DENIED_CALLS = Counter "metrics_host_guest_denied_calls_total" [] "Calls of components for services that serve does not have.";
 }
 
 #[cfg(test)]

@@ -54,3 +54,4 @@ mod traffic;
 mod unlimited;
 mod usage;
 mod waiting;
+mod world;

@@ -20,6 +20,12 @@ pub(crate) const SYNCHRONOUS: &str = "target/wasm32-wasip2/component/synchronous
 /// The gateway, as `make test-components` builds it.
 pub(crate) const GATEWAY: &str = "target/wasm32-wasip2/component/metrics_gateway.wasm";
 
+/// A component that imports what Spin offers of all its versions.
+const WORLD: &str = "target/wasm32-wasip2/component/world_component.wasm";
+
+/// A component that exports telemetry by `wasi:otel`.
+const OTEL: &str = "target/wasm32-wasip2/component/otel_component.wasm";
+
 /// The axum router that a library counts.
 const AXUM: &str = "target/wasm32-wasip2/component/axum_component.wasm";
 
@@ -67,6 +73,18 @@ pub(crate) fn serve_language(language: &str) -> Launch {
 pub(crate) fn serve_axum() -> Launch {
     require(AXUM, "make test-components").unwrap();
     serve().manifest(&workspace("metrics-host/tests/axum/spin.toml"))
+}
+
+/// A `serve` of the component with all imports.
+pub(crate) fn serve_world() -> Launch {
+    require(WORLD, "make test-components").unwrap();
+    serve().manifest(&workspace("metrics-host/tests/world/spin.toml"))
+}
+
+/// A `serve` of the component that exports telemetry.
+pub(crate) fn serve_otel() -> Launch {
+    require(OTEL, "make test-components").unwrap();
+    serve().manifest(&workspace("metrics-host/tests/otel/spin.toml"))
 }
 
 /// A `serve` of the items manifest with `from` replaced by `to`; the changed manifest is written to `directory`.

@@ -51,11 +51,19 @@ const TEMPLATES: [Template; 14] = [
     ),
     Template {
         request: "GET /",
-        ..built("http-ts", "Hello, Spin!", "itty-router; the SDK in version 1, which npm has")
+        ..built(
+            "http-ts",
+            "Hello, Spin!",
+            "itty-router; the SDK in version 1, which npm has",
+        )
     },
     Template {
         request: "GET /",
-        ..built("http-js", "Hello, Spin!", "itty-router; the SDK in version 1, which npm has")
+        ..built(
+            "http-js",
+            "Hello, Spin!",
+            "itty-router; the SDK in version 1, which npm has",
+        )
     },
     built(
         "http-py",

@@ -122,3 +122,22 @@ async fn a_component_opens_only_the_stores_of_its_manifest() {
     assert!(!opens("other", &["default"], Some(&database)));
     assert!(!opens("default", &[], None));
 }
+
+#[tokio::test]
+async fn a_swap_happens_only_over_the_value_that_was_read() {
+    let (_dir, database) = database();
+    let store = store(&database, "default").await;
+    let (one, other) = (
+        CompareAndSwap::new(store.clone(), "key".into()),
+        CompareAndSwap::new(store.clone(), "key".into()),
+    );
+    assert_eq!(one.current().await, Ok(None));
+    assert_eq!(one.swap(b"1".to_vec()).await, Ok(true));
+    assert_eq!(one.current().await, Ok(Some(b"1".to_vec())));
+    assert_eq!(other.current().await, Ok(Some(b"1".to_vec())));
+    assert_eq!(other.swap(b"2".to_vec()).await, Ok(true));
+    assert_eq!(one.swap(b"3".to_vec()).await, Ok(false));
+    assert_eq!(one.current().await, Ok(Some(b"2".to_vec())));
+    assert_eq!(one.swap(b"3".to_vec()).await, Ok(true));
+    assert_eq!(store.get_one("key".into()).await, Ok(Some(b"3".to_vec())));
+}
