@@ -260,6 +260,7 @@ impl Config {
                 instance_reuse: args.instance_reuse,
                 instance_concurrency: args.instance_concurrency,
                 instance_memory: bytes(args.instance_memory),
+                clients: spin_host::ClientLimits::default(),
             },
             edge: edge::EdgeLimits {
                 max_concurrent_requests: args.edge.max_concurrent_requests,

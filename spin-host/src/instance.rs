@@ -1,6 +1,7 @@
 //! The store of an instance: the host's state and the limits of the guest.
 
 use crate::{
+    clients::Clients,
     database::{Database, Databases},
     limits::HostLimits,
     outbound::{self, Outbound},
@@ -19,6 +20,7 @@ pub(crate) struct Component {
     pub variables: HashMap<String, String>,
     pub environment: Vec<(String, String)>,
     pub allowed_hosts: Arc<AllowedHosts>,
+    pub clients: Arc<Clients>,
     pub databases: Databases,
     /// Labels of the key-value stores that the component may open.
     pub key_value_stores: Vec<String>,

@@ -2,7 +2,7 @@
 
 use super::KeyValueStore;
 use crate::{
-    bindings::fermyon::spin::key_value::{Error, Host, HostStore},
+    bindings::fermyon::spin2_0_0::key_value::{Error, Host, HostStore},
     database::DatabaseError,
     instance::HostState,
 };
