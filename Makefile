@@ -50,6 +50,10 @@ test-components: gateway ## build the components that only tests serve, and the 
 	tools/build-component.sh misbehaving-component
 	tools/build-component.sh synchronous-component
 
+.PHONY: conformance-components
+conformance-components: setup ## build the components of the conformance cases
+	tools/build-component.sh conformance-component --examples
+
 .PHONY: rules
 rules: setup ## write the configuration of Prometheus and Alertmanager from alerts/source
 	@cargo run --quiet --locked --package alerts -- generate
@@ -58,6 +62,12 @@ rules: setup ## write the configuration of Prometheus and Alertmanager from aler
 setup-test: ## install what the tests need, where it is missing: Prometheus, Alertmanager, Chromium, valgrind
 	@tools/need.sh $(PROMETHEUS) chromium valgrind jq
 
+.PHONY: setup-services
+setup-services: setup-test ## install the servers that the conformance cases connect to: Redis, PostgreSQL, Mosquitto
+	@tools/need.sh redis-server /usr/sbin/mosquitto:mosquitto
+	# Each version has a folder of its own.
+	compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || tools/need.sh a-postgresql-server:postgresql
+
 .PHONY: test
 test: test-crates test-sdk test-javascript e2e test-instructions test-compose test-release-files ## everything a change must pass
 
@@ -65,7 +75,7 @@ test: test-crates test-sdk test-javascript e2e test-instructions test-compose te
 .PHONY: test-crates
 test-crates: build test-components setup-test ## the tests of all crates, but for those end to end and with SDKs
 	@cargo metadata --no-deps --format-version 1 | jq --exit-status '[.packages[].targets[] | select(.kind == ["test"]).name] - ["it", "e2e"] == []'
-	$(CARGO_TEST) --workspace --lib --bin instructions --bin soak --test it -- --skip sdk:: --skip javascript::
+	$(CARGO_TEST) --workspace --lib --bin instructions --bin soak --test it -- --skip sdk:: --skip javascript:: --skip conformance::
 	$(CARGO_TEST) --workspace --doc
 
 .PHONY: test-sdk
@@ -80,6 +90,10 @@ test-javascript: build setup-test ## a Spin application in JavaScript, built wit
 	@tools/packages.sh metrics-host/tests/javascript/package-lock.json >/dev/null || tools/skip.sh "the packages of Spin's JavaScript SDK cannot be installed"
 	tools/build-javascript.sh
 	$(CARGO_TEST) --workspace --test it -- javascript::
+
+.PHONY: test-conformance
+test-conformance: build conformance-components setup-services ## the cases of Spin's conformance suite, under serve and under the Spin on PATH
+	$(CARGO_TEST) --workspace --test it -- conformance::
 
 .PHONY: e2e
 e2e: build setup-test ## drive the four alerts against real servers: pending, firing, notified, resolved
@@ -137,7 +151,7 @@ LINTED := --workspace
 .PHONY: lint-rust
 lint-rust: setup ## clippy on both targets with warnings denied
 	cargo clippy --locked --release $(LINTED) --all-targets -- --deny warnings
-	cargo clippy --locked --profile component --target wasm32-wasip2 --package axum-component --package clients-component --package items-component --package request-telemetry --package metrics-gateway --package misbehaving-component --package synchronous-component -- --deny warnings
+	cargo clippy --locked --profile component --target wasm32-wasip2 --lib --examples --package axum-component --package clients-component --package conformance-component --package items-component --package request-telemetry --package metrics-gateway --package misbehaving-component --package synchronous-component -- --deny warnings
 
 .PHONY: lint-dependencies
 lint-dependencies: setup ## licences, sources and bans of the dependencies: deny.toml

@@ -9,6 +9,7 @@
 mod applications;
 mod browser;
 mod client;
+mod conformance;
 mod contract;
 mod cors;
 mod counts;
