@@ -129,7 +129,7 @@ impl Session {
             let publishing = self.publish(message.topic, message.payload, message.qos);
             let result = publishing.await;
             if result.is_err() {
-                // What it still holds would be sent again with the next message.
+                // It would send the message again with the next one.
                 self.open = None;
             }
             // A guest that left does not want to know.

@@ -56,25 +56,29 @@ enum Reply {
 
 impl RedisConnection {
     async fn open(clients: Arc<Clients>, address: &str) -> Result<Self, RedisError> {
-        // The client's own TLS is not built in.
-        let (scheme, plain) = match address.strip_prefix("rediss://") {
-            Some(rest) => ("rediss", format!("redis://{rest}")),
-            None => ("redis", address.to_owned()),
+        let (scheme, rest) = address
+            .split_once("://")
+            .ok_or(RedisError::InvalidAddress)?;
+        let scheme = scheme.to_ascii_lowercase();
+        let is_secure = match scheme.as_str() {
+            "redis" | "valkey" => false,
+            "rediss" | "valkeys" => true,
+            _ => return Err(RedisError::InvalidAddress),
         };
-        let info = plain
-            .into_connection_info()
-            .map_err(|_| RedisError::InvalidAddress)?;
+        // The client's own TLS is not built in.
+        let info = format!("redis://{rest}").into_connection_info();
+        let info = info.map_err(|_| RedisError::InvalidAddress)?;
         let ConnectionAddr::Tcp(host, port) = info.addr() else {
             return Err(RedisError::InvalidAddress);
         };
         let gate = &clients.redis;
-        gate.check(scheme, host, *port)
+        gate.check(&scheme, host, *port)
             .map_err(|_| RedisError::InvalidAddress)?;
         let slot = gate.slot().await.ok_or(RedisError::TooManyConnections)?;
         let stream = gate.dial(host, *port).await.map_err(other)?;
         let meter = stream.meter();
         let settings = info.redis_settings();
-        let (commands, driver) = if scheme == "rediss" {
+        let (commands, driver) = if is_secure {
             let secured = timeout(gate.wait, TlsClient::new(host, None).handshake(stream)).await;
             let stream = secured.map_err(other)?.map_err(other)?;
             greet(gate, settings, stream).await?

@@ -9,6 +9,7 @@
 mod applications;
 mod browser;
 mod client;
+mod clients;
 mod conformance;
 mod contract;
 mod cors;
@@ -34,6 +35,7 @@ mod reverse_proxy;
 mod routes;
 mod scrape;
 mod sdk;
+mod servers;
 mod sidecar;
 mod spans;
 mod spin;

@@ -23,6 +23,9 @@ pub(crate) const GATEWAY: &str = "target/wasm32-wasip2/component/metrics_gateway
 /// The application in JavaScript.
 const JAVASCRIPT: &str = "target/wasm32-wasip2/component/javascript_component.wasm";
 
+/// The component that uses Redis, PostgreSQL and MQTT.
+const CLIENTS: &str = "target/wasm32-wasip2/component/clients_component.wasm";
+
 /// The axum router that a library counts.
 const AXUM: &str = "target/wasm32-wasip2/component/axum_component.wasm";
 
@@ -62,6 +65,12 @@ pub(crate) fn serve_misbehaving() -> Launch {
 pub(crate) fn serve_javascript() -> Launch {
     require(JAVASCRIPT, "make test-javascript").unwrap();
     serve().manifest(&workspace("metrics-host/tests/javascript/spin.toml"))
+}
+
+/// A `serve` of the component that uses Redis, PostgreSQL and MQTT.
+pub(crate) fn serve_clients() -> Launch {
+    require(CLIENTS, "make test-components").unwrap();
+    serve().manifest(&workspace("metrics-host/tests/clients/spin.toml"))
 }
 
 /// A `serve` of the axum router.

@@ -46,7 +46,7 @@ pub(super) struct Connection {
 /// A server of an address, which can name several.
 #[derive(Clone, Debug)]
 struct Target {
-    /// Its name, or its address where no name is given. Its certificate must be for this name.
+    /// The name that its certificate must have: the address, where the guest gives no name.
     name: String,
     address: Option<IpAddr>,
     port: u16,
@@ -210,7 +210,7 @@ async fn connect(
     let tls = TlsClient::new(&target.name, address.root.as_deref());
     let (client, conversation) = config.connect_raw(stream, tls).await.map_err(failed)?;
     let driver = tokio::spawn(async {
-        // Its error is that of the statement under way.
+        // The statement under way has the error.
         _ = conversation.await;
     });
     let connection = Connection {

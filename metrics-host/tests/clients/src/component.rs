@@ -14,16 +14,22 @@ use spin_sdk::{
 };
 
 mod wit {
-    #![expect(
-        clippy::allow_attributes_without_reason,
-        missing_docs,
-        unreachable_pub,
-        unsafe_code,
-        reason = "generated"
-    )]
     spin_sdk::wit_bindgen::generate!({
+        inline: "
+            package test:clients;
+            world imports {
+                import fermyon:spin/postgres;
+                import fermyon:spin/redis;
+                import fermyon:spin/mqtt@2.0.0;
+                import fermyon:spin/postgres@2.0.0;
+                import fermyon:spin/redis@2.0.0;
+                import spin:mqtt/mqtt@3.0.0;
+                import spin:postgres/postgres@3.0.0;
+                import spin:postgres/postgres@4.2.0;
+                import spin:redis/redis@3.0.0;
+            }
+        ",
         path: "../../../spin-host/wit",
-        world: "imports",
         runtime_path: "spin_sdk::wit_bindgen::rt",
         generate_all,
     });

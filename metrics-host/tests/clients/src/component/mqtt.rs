@@ -1,6 +1,7 @@
 //! Messages of each quality of service.
 
 use super::wit::{fermyon::spin2_0_0::mqtt as v2, spin::mqtt::mqtt as v3};
+use std::str::Lines;
 
 /// `fermyon:spin/mqtt@2.0.0`.
 pub(super) fn version_2(address: &str) -> Vec<String> {
@@ -21,7 +22,7 @@ pub(super) fn version_2(address: &str) -> Vec<String> {
 }
 
 /// `spin:mqtt@3.0.0`. Each line is a message of its own; without lines, there is one of each quality of service.
-pub(super) async fn version_3(address: &str, lines: impl Iterator<Item = &str>) -> Vec<String> {
+pub(super) async fn version_3(address: &str, lines: Lines<'_>) -> Vec<String> {
     let user = ["user", "password"].map(str::to_owned);
     let [user, password] = user;
     let connection = match v3::Connection::open(address.to_owned(), user, password, 30).await {

@@ -7,6 +7,7 @@ use super::wit::{
     },
     spin::{postgres3_0_0::postgres as v3, postgres4_2_0::postgres as v4},
 };
+use std::str::Lines;
 
 /// Statements without rows, one of which fails in each of several ways.
 const STATEMENTS: &[&str] = &[
@@ -238,7 +239,7 @@ pub(super) fn version_4(address: &str) -> Vec<String> {
 }
 
 /// Each line is a query.
-pub(super) fn query(address: &str, lines: impl Iterator<Item = &str>) -> Vec<String> {
+pub(super) fn query(address: &str, lines: Lines<'_>) -> Vec<String> {
     let connection = match v4::Connection::open(address) {
         Ok(connection) => connection,
         Err(error) => return vec![format!("open: {error:?}")],
@@ -249,7 +250,7 @@ pub(super) fn query(address: &str, lines: impl Iterator<Item = &str>) -> Vec<Str
 }
 
 /// Each line is a query of which the rows are counted as they come.
-pub(super) async fn stream(address: &str, lines: impl Iterator<Item = &str>) -> Vec<String> {
+pub(super) async fn stream(address: &str, lines: Lines<'_>) -> Vec<String> {
     match v4::Connection::open_async(address.to_owned()).await {
         Ok(connection) => streamed(connection, lines).await,
         Err(error) => vec![format!("open: {error:?}")],
@@ -257,7 +258,7 @@ pub(super) async fn stream(address: &str, lines: impl Iterator<Item = &str>) -> 
 }
 
 /// As `stream`, with a connection whose certificate authority is in the first line, with `|` for line ends.
-pub(super) async fn built(address: &str, mut lines: impl Iterator<Item = &str>) -> Vec<String> {
+pub(super) async fn built(address: &str, mut lines: Lines<'_>) -> Vec<String> {
     let builder = v4::ConnectionBuilder::new(address);
     let root = lines.next().unwrap_or_default().replace('|', "\n");
     if !root.is_empty()
@@ -271,7 +272,7 @@ pub(super) async fn built(address: &str, mut lines: impl Iterator<Item = &str>) 
     }
 }
 
-async fn streamed(connection: v4::Connection, lines: impl Iterator<Item = &str>) -> Vec<String> {
+async fn streamed(connection: v4::Connection, lines: Lines<'_>) -> Vec<String> {
     let mut told = Vec::new();
     for line in lines {
         let (columns, mut rows, end) = match connection.query_async(line.to_owned(), vec![]).await {

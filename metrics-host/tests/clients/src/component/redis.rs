@@ -7,6 +7,7 @@ use super::{
         spin::redis::redis as v3,
     },
 };
+use std::str::Lines;
 
 /// Calls every function; `$wait` is `await` for asynchronous ones.
 macro_rules! calls {
@@ -113,7 +114,7 @@ pub(super) async fn version_3(address: &str) -> Vec<String> {
 }
 
 /// Executes each line as a command.
-pub(super) async fn execute(address: &str, lines: impl Iterator<Item = &str>) -> Vec<String> {
+pub(super) async fn execute(address: &str, lines: Lines<'_>) -> Vec<String> {
     let connection = match v3::Connection::open(address.to_owned()).await {
         Ok(connection) => connection,
         Err(error) => return vec![format!("open: {error:?}")],
