@@ -46,8 +46,10 @@ test-component: component ## check the component's imports against items-compone
 .PHONY: test-components
 test-components: gateway ## build the components that only tests serve, and the gateway
 	tools/build-component.sh axum-component
+	tools/build-component.sh middleware-component
 	tools/build-component.sh misbehaving-component
 	tools/build-component.sh synchronous-component
+	tools/build-component.sh synchronous-component wasm32-wasip1
 
 .PHONY: rules
 rules: setup ## write the configuration of Prometheus and Alertmanager from alerts/source
@@ -136,7 +138,7 @@ LINTED := --workspace
 .PHONY: lint-rust
 lint-rust: setup ## clippy on both targets with warnings denied
 	cargo clippy --locked --release $(LINTED) --all-targets -- --deny warnings
-	cargo clippy --locked --profile component --target wasm32-wasip2 --package axum-component --package items-component --package request-telemetry --package metrics-gateway --package misbehaving-component --package synchronous-component -- --deny warnings
+	cargo clippy --locked --profile component --target wasm32-wasip2 --package axum-component --package items-component --package request-telemetry --package metrics-gateway --package middleware-component --package misbehaving-component --package synchronous-component -- --deny warnings
 
 .PHONY: lint-dependencies
 lint-dependencies: setup ## licences, sources and bans of the dependencies: deny.toml

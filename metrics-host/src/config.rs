@@ -249,6 +249,7 @@ impl Config {
         let directory = args.manifest.parent().unwrap_or(std::path::Path::new(""));
         let settings = args.settings.resolve(directory, environment);
         let settings = settings.map_err(ConfigError::Settings)?;
+        let instance_memory = settings.runtime.instance_memory;
         let hosting = crate::hosting::HostingConfig {
             manifest: args.manifest,
             routes: args.edge.routes,
@@ -259,7 +260,7 @@ impl Config {
                 max_concurrent_requests: args.edge.max_concurrent_requests,
                 instance_reuse: args.instance_reuse,
                 instance_concurrency: args.instance_concurrency,
-                instance_memory: bytes(args.instance_memory),
+                instance_memory: instance_memory.unwrap_or(bytes(args.instance_memory)),
             },
             edge: edge::EdgeLimits {
                 max_concurrent_requests: args.edge.max_concurrent_requests,

@@ -10,6 +10,7 @@ use crate::{
     limits::HostLimits,
     message::RequestBody,
     outcome::InstanceOutcome,
+    places::Places,
     pool::{NoResponse, Pool},
     queue::{Progress, RequestContext},
     route_headers::RouteHeaders,
@@ -142,42 +143,35 @@ impl Application {
         let cache = std::path::absolute(state.join("compiled"))?;
         let (engine, cache) =
             engine::create(&limits, &cache).context("cannot start the WebAssembly engine")?;
+        let downloads = state.join("downloads");
         let stop = watch::Sender::new(false);
         let alive = watch::Sender::new(());
         let mut databases = BTreeMap::new();
+        let places = Places::new(state, &manifest.runtime)?;
         let mut digests = Vec::new();
         let mut pools = HashMap::new();
         for (id, component) in &manifest.components {
-            let (proxy, wasm) = engine::load(
-                &engine,
-                &cache,
-                id,
-                &component.source,
-                component.build_command.as_deref(),
-            )
-            .await
-            .with_context(|| format!("component {id:?}"))?;
+            let (proxy, wasm) = engine::load(&engine, &cache, component, &downloads)
+                .await
+                .with_context(|| format!("component {id:?}"))?;
             let limits = match proxy {
                 ProxyPre::P2(_) => limits.with_instance_per_request(),
                 ProxyPre::P3(_) => limits,
             };
-            digests.push((id.clone(), Sha256::digest(&*wasm).into()));
+            digests.push((component.name.clone(), Sha256::digest(&*wasm).into()));
             let mut own_databases = HashMap::new();
             for name in &component.databases {
-                let path = state.join(format!("{name}.sqlite"));
+                let path = places.database(name);
                 let database = open_database(&mut databases, path, limits)?;
                 own_databases.insert(name.clone(), database);
             }
-            let key_values = match component.key_value_stores.as_slice() {
-                [] => None,
-                _ => {
-                    // No database of a manifest has a dot in its name.
-                    let path = state.join("key.value.sqlite");
-                    let database = open_database(&mut databases, path, limits)?;
-                    key_value::create(&database).await?;
-                    Some(database)
-                }
-            };
+            let mut key_values = HashMap::new();
+            for label in &component.key_value_stores {
+                let path = places.key_value_store(label);
+                let database = open_database(&mut databases, path, limits)?;
+                key_value::create(&database).await?;
+                key_values.insert(label.clone(), database);
+            }
             let files = match component.files.mounts.as_slice() {
                 [] => None,
                 _ => {
@@ -189,7 +183,7 @@ impl Application {
             };
             let component = Component {
                 files,
-                id: id.as_str().into(),
+                id: component.name.as_str().into(),
                 variables: component.variables.clone(),
                 environment: component.environment.clone(),
                 allowed_hosts: Arc::new(component.allowed_hosts.clone()),
@@ -218,7 +212,7 @@ impl Application {
                 Handler::Component(id) => Trigger {
                     route: trigger.route.clone(),
                     server: Server::Component {
-                        id: id.clone(),
+                        id: manifest.components[id].name.clone(),
                         instances: Arc::clone(&pools[id]),
                         headers: RouteHeaders::of(&trigger.route),
                     },

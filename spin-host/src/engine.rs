@@ -1,7 +1,8 @@
 //! The Wasm engine, and the loading of components.
 
-use crate::{bindings, compile::compile, instance::HostState, limits::HostLimits};
+use crate::{bindings, compile::compile, denied, instance::HostState, limits::HostLimits};
 use anyhow::{Context, Result, bail};
+use spin_manifest::ComponentManifest;
 use std::{path::Path, sync::Arc, thread, time::Duration};
 use wasmtime::{
     Cache, CacheConfig, Config, Enabled, Engine, InstanceAllocationStrategy,
@@ -69,46 +70,36 @@ fn pool(limits: &HostLimits) -> PoolingAllocationConfig {
     pool
 }
 
-/// Compiles the component `id` at `path`, or loads it from the cache, and links it with the host's interfaces.
+/// Compiles a component, or loads it from the cache, and links it with the host's interfaces. Its sources
+/// may have to be downloaded first.
 ///
 /// # Errors
-/// Fails if the file cannot be read, is not a component that serves HTTP, or imports an interface that the host lacks.
+/// Fails if a file cannot be read, is not a component that serves HTTP, or imports an interface that the host lacks.
 pub(crate) async fn load(
     engine: &Engine,
     cache: &Cache,
-    id: &str,
-    path: &Path,
-    build_command: Option<&str>,
+    manifest: &ComponentManifest,
+    downloads: &Path,
 ) -> Result<(ProxyPre<HostState>, Arc<Vec<u8>>)> {
-    let wasm = std::fs::read(path).with_context(|| {
-        let hint = build_command
-            .map(|command| format!("; build it with: {command}"))
-            .unwrap_or_default();
-        format!("cannot read {}{hint}", path.display())
-    })?;
-    let wasm = Arc::new(wasm);
-    let component = compile(engine, cache, id, &wasm).await.with_context(|| {
-        format!(
-            "{} is no WebAssembly component that this host can run",
-            path.display()
-        )
-    })?;
-    let instance = linker(engine)?
+    let source = &manifest.source;
+    let wasm = Arc::new(spin_assembly::assemble(manifest, downloads).await?);
+    let component = compile(engine, cache, &manifest.name, &wasm)
+        .await
+        .with_context(|| format!("{source} is no WebAssembly component that this host can run"))?;
+    let mut linker = linker(engine)?;
+    denied::link(&mut linker, engine, &component)?;
+    let instance = linker
         .instantiate_pre(&component)
         .map_err(anyhow::Error::from)
         .with_context(|| {
-            format!(
-                "{} imports an interface that metrics-host does not implement",
-                path.display()
-            )
+            format!("{source} imports an interface that metrics-host does not implement")
         })?;
     let proxy = match p3::bindings::ServicePre::new(instance.clone()) {
         Ok(service) => ProxyPre::P3(service),
         Err(_) => match p2::bindings::ProxyPre::new(instance) {
             Ok(proxy) => ProxyPre::P2(proxy),
             Err(_) => bail!(
-                "{} serves no HTTP: it exports neither wasi:http/handler@0.3 nor wasi:http/incoming-handler@0.2",
-                path.display()
+                "{source} serves no HTTP: it exports neither wasi:http/handler@0.3 nor wasi:http/incoming-handler@0.2"
             ),
         },
     };

@@ -9,6 +9,7 @@
 mod applications;
 mod browser;
 mod client;
+mod composition;
 mod contract;
 mod cors;
 mod counts;
@@ -31,6 +32,7 @@ mod proxy;
 mod raw;
 mod reverse_proxy;
 mod routes;
+mod runtime_config;
 mod scrape;
 mod sdk;
 mod sidecar;
