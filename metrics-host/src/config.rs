@@ -258,6 +258,7 @@ impl Config {
         let request_timeout = args.edge.request_timeout.map(Duration::from);
         let unattended_timeout =
             request_timeout.map_or(UNATTENDED, |timeout| timeout.max(MIN_UNATTENDED));
+        let instance_memory = settings.runtime.instance_memory;
         let hosting = crate::hosting::HostingConfig {
             manifest: args.manifest,
             routes: args.edge.routes,
@@ -271,7 +272,7 @@ impl Config {
                 max_concurrent_requests: args.edge.max_concurrent_requests,
                 instance_reuse: args.instance_reuse,
                 instance_concurrency: args.instance_concurrency,
-                instance_memory: bytes(args.instance_memory),
+                instance_memory: instance_memory.unwrap_or(bytes(args.instance_memory)),
                 clients: spin_host::ClientLimits::default(),
             },
             edge,

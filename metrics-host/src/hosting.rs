@@ -21,6 +21,7 @@ use spin_host::{
 use spin_manifest::{Manifest, Settings};
 use state_dir::StateDir;
 use std::{
+    collections::BTreeSet,
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
@@ -58,8 +59,14 @@ impl HostingConfig {
     /// Fails if the application cannot be hosted.
     pub(crate) fn manifest(&self) -> Result<Manifest, ConfigError> {
         let manifest = load_manifest(&self.manifest, self.settings.clone())?;
-        for warning in &manifest.warnings {
-            tracing::warn!("{}: {warning}", self.manifest.display());
+        let runtime = &manifest.runtime;
+        for (file, warnings) in [
+            (&self.manifest, &manifest.warnings),
+            (&runtime.file, &runtime.warnings),
+        ] {
+            for warning in warnings {
+                tracing::warn!("{}: {warning}", file.display());
+            }
         }
         if !request_counts::is_legible(&manifest.name, MAX_NAME_LEN) {
             return Err(ConfigError::ApplicationName {
@@ -84,9 +91,10 @@ pub(crate) fn load_manifest(path: &Path, mut settings: Settings) -> Result<Manif
 /// Returns the component whose requests metrics-host 0.1.0 counted, as it knew no components: the application's only
 /// one, or else that of no component.
 pub(crate) fn owner(manifest: &Manifest) -> Component {
-    let mut components = manifest.components.keys();
-    let only = components.next().filter(|_| components.next().is_none());
-    Component::new(&manifest.name, only.map_or("", String::as_str))
+    let components = manifest.components.values();
+    let names: BTreeSet<_> = components.map(|component| &component.name).collect();
+    let only = names.first().filter(|_| names.len() == 1);
+    Component::new(&manifest.name, only.map_or("", |name| name))
 }
 
 /// Addresses of this process.

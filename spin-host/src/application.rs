@@ -10,6 +10,7 @@ use crate::{
     key_value,
     limits::HostLimits,
     message::RequestBody,
+    places::Places,
     pool::Pool,
     response::{self, Responded},
     route_headers::RouteHeaders,
@@ -37,7 +38,8 @@ pub struct Application {
     well_known: Vec<Trigger>,
     /// SHA-256 of each component, with its id.
     digests: Vec<(String, [u8; 32])>,
-    usage: Vec<(String, Arc<Usage>)>,
+    /// By the name of the component.
+    usage: BTreeMap<String, Arc<Usage>>,
     /// The components, also those that only others reach.
     _pools: HashMap<String, Arc<Pool>>,
     neighbours: Arc<Neighbours>,
@@ -112,45 +114,37 @@ impl Application {
         let requests = limits.max_concurrent_requests * if chains { 2 } else { 1 };
         let (engine, cache) = engine::create(requests, &limits, &cache)
             .context("cannot start the WebAssembly engine")?;
+        let downloads = state.join("downloads");
         let stop = watch::Sender::new(false);
         let alive = watch::Sender::new(());
         let mut databases = BTreeMap::new();
+        let places = Places::new(state, &manifest.runtime)?;
         let mut digests = Vec::new();
-        let mut usage = Vec::new();
+        let mut usage = BTreeMap::<_, Arc<Usage>>::new();
         let mut pools = HashMap::new();
         for (id, component) in &manifest.components {
-            let (proxy, digest) = engine::load(
-                &engine,
-                &cache,
-                id,
-                &component.source,
-                component.build_command.as_deref(),
-            )
-            .await
-            .with_context(|| format!("component {id:?}"))?;
+            let (proxy, digest) = engine::load(&engine, &cache, component, &downloads)
+                .await
+                .with_context(|| format!("component {id:?}"))?;
             let limits = match proxy {
                 ProxyPre::P2(_) => limits.with_instance_per_request(),
                 ProxyPre::P3(_) => limits,
             };
-            digests.push((id.clone(), digest));
-            let own_usage = Arc::<Usage>::default();
-            usage.push((id.clone(), Arc::clone(&own_usage)));
+            digests.push((component.name.clone(), digest));
+            let own_usage = Arc::clone(usage.entry(component.name.clone()).or_default());
             let mut own_databases = HashMap::new();
             for name in &component.databases {
-                let path = state.join(format!("{name}.sqlite"));
+                let path = places.database(name);
                 let database = open_database(&mut databases, path, limits)?;
                 own_databases.insert(name.clone(), database);
             }
-            let key_values = match component.key_value_stores.as_slice() {
-                [] => None,
-                _ => {
-                    // No database of a manifest has a dot in its name.
-                    let path = state.join("key.value.sqlite");
-                    let database = open_database(&mut databases, path, limits)?;
-                    key_value::create(&database).await?;
-                    Some(database)
-                }
-            };
+            let mut key_values = HashMap::new();
+            for label in &component.key_value_stores {
+                let path = places.key_value_store(label);
+                let database = open_database(&mut databases, path, limits)?;
+                key_value::create(&database).await?;
+                key_values.insert(label.clone(), database);
+            }
             let files = match component.files.mounts.as_slice() {
                 [] => None,
                 _ => {
@@ -198,7 +192,7 @@ impl Application {
                 Handler::Component(id) => Trigger {
                     route: trigger.route.clone(),
                     server: Server::Component {
-                        id: id.clone(),
+                        id: manifest.components[id].name.clone(),
                         instances: Arc::clone(&pools[id]),
                         headers: RouteHeaders::of(&trigger.route),
                     },
@@ -232,7 +226,7 @@ impl Application {
     }
 
     /// Returns the id of each component with the processor time and memory that it uses.
-    pub fn usage(&self) -> &[(String, Arc<Usage>)] {
+    pub fn usage(&self) -> &BTreeMap<String, Arc<Usage>> {
         &self.usage
     }
 

@@ -58,7 +58,8 @@ impl Neighbours {
 
     /// Names the components, once all are loaded.
     pub(crate) fn introduce(&self, pools: &HashMap<String, Arc<Pool>>) {
-        let pools = pools.iter();
+        // Copies of a component with other middleware have the same id.
+        let pools = pools.iter().filter(|(id, pool)| **id == *pool.component.id);
         let pools = pools.map(|(id, pool)| (id.clone(), Arc::downgrade(pool)));
         _ = self.pools.set(pools.collect());
     }

@@ -2,11 +2,12 @@
 
 use crate::{
     bindings, compile::compile, denied, instance::HostState, interfaces, limits::HostLimits,
-    own_requests, release_candidate,
+    own_requests,
 };
 use anyhow::{Context, Result, bail};
-use sha2::{Digest, Sha256};
-use std::{borrow::Cow, path::Path, sync::Arc, thread, time::Duration};
+use spin_assembly::Assembled;
+use spin_manifest::ComponentManifest;
+use std::{path::Path, sync::Arc, thread, time::Duration};
 use wasmtime::{
     Cache, CacheConfig, Config, Enabled, Engine, InstanceAllocationStrategy,
     PoolingAllocationConfig,
@@ -78,41 +79,30 @@ fn pool(requests: usize, limits: &HostLimits) -> PoolingAllocationConfig {
     pool
 }
 
-/// Compiles the component `id` at `path`, or loads it from the cache, and links it with the host's interfaces. Returns it
-/// with the SHA-256 of the file.
+/// Compiles a component, or loads it from the cache, and links it with the host's interfaces. Its sources may have to be
+/// downloaded first. Returns it with the SHA-256 of its files.
 ///
 /// # Errors
-/// Fails if the file cannot be read, is not a component that serves HTTP, or imports an interface that the host lacks.
+/// Fails if a file cannot be read, is not a component that serves HTTP, or imports an interface that the host lacks.
 pub(crate) async fn load(
     engine: &Engine,
     cache: &Cache,
-    id: &str,
-    path: &Path,
-    build_command: Option<&str>,
+    manifest: &ComponentManifest,
+    downloads: &Path,
 ) -> Result<(ProxyPre<HostState>, [u8; 32])> {
-    let wasm = std::fs::read(path).with_context(|| {
-        let hint = build_command
-            .map(|command| format!("; build it with: {command}"))
-            .unwrap_or_default();
-        format!("cannot read {}{hint}", path.display())
-    })?;
-    let digest = Sha256::digest(&wasm).into();
-    let wasm = release_candidate::released(&wasm).map(Cow::into_owned);
-    let wasm = Arc::new(wasm.with_context(|| format!("{} is malformed", path.display()))?);
-    let component = compile(engine, cache, id, &wasm).await.with_context(|| {
-        format!(
-            "{} is no WebAssembly component that this host can run",
-            path.display()
-        )
-    })?;
+    let source = &manifest.source;
+    let Assembled { wasm, digest } = spin_assembly::assemble(manifest, downloads).await?;
+    let wasm = Arc::new(wasm);
+    let component = compile(engine, cache, &manifest.name, &wasm)
+        .await
+        .with_context(|| format!("{source} is no WebAssembly component that this host can run"))?;
     // All that is missing at once; the linker would name the first one only.
     let unserved = interfaces::unserved(&wasm)?;
     let unknown = unserved.iter().filter(|import| import.denied.is_none());
     let unknown: Vec<_> = unknown.map(|import| &*import.import).collect();
     if !unknown.is_empty() {
         bail!(
-            "{} imports {}, which metrics-host serve does not have; {}",
-            path.display(),
+            "{source} imports {}, which metrics-host serve does not have; {}",
             unknown.join(", "),
             interfaces::WAY_OUT
         );
@@ -124,8 +114,7 @@ pub(crate) async fn load(
         .map_err(anyhow::Error::from)
         .with_context(|| {
             format!(
-                "{} imports an interface in another form than metrics-host serve has it; {}",
-                path.display(),
+                "{source} imports an interface in another form than metrics-host serve has it; {}",
                 interfaces::WAY_OUT
             )
         })?;
@@ -134,8 +123,7 @@ pub(crate) async fn load(
         Err(_) => match p2::bindings::ProxyPre::new(instance) {
             Ok(proxy) => ProxyPre::P2(proxy),
             Err(_) => bail!(
-                "{} serves no HTTP: it exports neither wasi:http/handler@0.3 nor wasi:http/incoming-handler@0.2",
-                path.display()
+                "{source} serves no HTTP: it exports neither wasi:http/handler@0.3 nor wasi:http/incoming-handler@0.2"
             ),
         },
     };

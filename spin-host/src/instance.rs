@@ -28,8 +28,8 @@ pub(crate) struct Component {
     pub databases: Databases,
     /// Labels of the key-value stores that the component may open.
     pub key_value_stores: Vec<String>,
-    /// The database of all key-value stores, if the component may open one.
-    pub key_values: Option<Arc<Database>>,
+    /// Their databases, by label. Most share one.
+    pub key_values: HashMap<String, Arc<Database>>,
     /// Folder with the files that the component can read.
     pub files: Option<PathBuf>,
     pub limits: HostLimits,

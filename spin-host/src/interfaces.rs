@@ -2,7 +2,8 @@
 //! [`INTERFACES`].
 
 use anyhow::Result;
-use std::fmt;
+use spin_manifest::ComponentManifest;
+use std::{fmt, path::Path};
 use wasmparser::{ComponentTypeRef, Parser, Payload};
 
 /// An interface that Spin offers to components.
@@ -163,11 +164,20 @@ fn compatible(version: &str) -> &str {
     &version[..end.unwrap_or(version.len())]
 }
 
+/// Returns the imports of a component that do not work here, without starting it. Its sources must be files.
+///
+/// # Errors
+/// Fails if a source cannot be read, or is no component that this host can run.
+pub async fn check_imports(component: &ComponentManifest) -> Result<Vec<Unserved>> {
+    let assembled = spin_assembly::assemble(component, Path::new("")).await?;
+    unserved(&assembled.wasm)
+}
+
 /// Returns the imports of a component that do not work here, in the order of the file. A core module has none.
 ///
 /// # Errors
 /// Fails if `wasm` is not WebAssembly.
-pub fn unserved(wasm: &[u8]) -> Result<Vec<Unserved>> {
+pub(crate) fn unserved(wasm: &[u8]) -> Result<Vec<Unserved>> {
     let mut unserved = Vec::new();
     if !Parser::is_component(wasm) {
         return Ok(unserved);
@@ -183,6 +193,7 @@ pub fn unserved(wasm: &[u8]) -> Result<Vec<Unserved>> {
                     let import = import?;
                     let denied = match find(import.name.name).map(|found| found.support) {
                         _ if matches!(import.ty, ComponentTypeRef::Type(_)) => continue,
+                        _ if spin_assembly::denied(import.name.name).is_some() => continue,
                         Some(Served) => continue,
                         Some(Denied(service)) => Some(service),
                         None => None,

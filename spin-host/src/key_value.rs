@@ -1,6 +1,7 @@
 //! Key-value stores for guests.
 //!
-//! All stores are one SQLite file, as under Spin. Each call is a single statement, and so a transaction.
+//! All stores are one SQLite file, unless the runtime config names others; the table is that of Spin. Each call is a
+//! single statement, and so a transaction.
 
 mod compare_and_swap;
 mod spin;
@@ -19,11 +20,11 @@ use rusqlite::types::Value;
 use std::sync::Arc;
 use wasmtime::{Result, component::Resource};
 
-const CREATE: &str = "CREATE TABLE IF NOT EXISTS key_value (store TEXT NOT NULL, key TEXT NOT NULL, value BLOB NOT NULL, \
+const CREATE: &str = "CREATE TABLE IF NOT EXISTS spin_key_value (store TEXT NOT NULL, key TEXT NOT NULL, value BLOB NOT NULL, \
     PRIMARY KEY (store, key)) WITHOUT ROWID";
-const KEYS: &str = "SELECT key FROM key_value WHERE store = ?";
+const KEYS: &str = "SELECT key FROM spin_key_value WHERE store = ?";
 /// A number is kept in decimal digits. A value that is not a number, and a sum that is too large, change nothing.
-const ADD: &str = "INSERT INTO key_value (store, key, value) VALUES (?1, ?2, CAST(?3 AS BLOB)) \
+const ADD: &str = "INSERT INTO spin_key_value (store, key, value) VALUES (?1, ?2, CAST(?3 AS BLOB)) \
     ON CONFLICT (store, key) DO UPDATE SET value = CAST(CAST(CAST(value AS TEXT) AS INTEGER) + ?3 AS BLOB) \
     WHERE value = CAST(CAST(CAST(value AS TEXT) AS INTEGER) AS BLOB) \
     AND typeof(CAST(CAST(value AS TEXT) AS INTEGER) + ?3) = 'integer' \
@@ -62,8 +63,9 @@ impl KeyValueStore {
     /// Returns those values that are there, in the order of their keys.
     async fn get(&self, keys: Vec<String>) -> Result<Vec<(String, Vec<u8>)>, DatabaseError> {
         let keys_given = list("?", keys.len());
-        let sql =
-            format!("SELECT key, value FROM key_value WHERE store = ? AND key IN ({keys_given})");
+        let sql = format!(
+            "SELECT key, value FROM spin_key_value WHERE store = ? AND key IN ({keys_given})"
+        );
         let rows = self.rows(sql, keys.into_iter().map(Value::Text)).await?;
         let entry = |row: Vec<Value>| match <[Value; 2]>::try_from(row) {
             Ok([Value::Text(key), Value::Blob(value)]) => Some((key, value)),
@@ -85,7 +87,7 @@ impl KeyValueStore {
         // The store is the first parameter.
         let rows = list("(?1, ?, ?)", values.len());
         let sql = format!(
-            "INSERT INTO key_value (store, key, value) VALUES {rows} \
+            "INSERT INTO spin_key_value (store, key, value) VALUES {rows} \
              ON CONFLICT (store, key) DO UPDATE SET value = excluded.value"
         );
         let parameters = values
@@ -96,7 +98,7 @@ impl KeyValueStore {
 
     async fn delete(&self, keys: Vec<String>) -> Result<(), DatabaseError> {
         let keys_given = list("?", keys.len());
-        let sql = format!("DELETE FROM key_value WHERE store = ? AND key IN ({keys_given})");
+        let sql = format!("DELETE FROM spin_key_value WHERE store = ? AND key IN ({keys_given})");
         let rows = self.rows(sql, keys.into_iter().map(Value::Text)).await;
         rows.map(drop)
     }
@@ -141,7 +143,7 @@ fn list(item: &str, count: usize) -> String {
 impl HostState {
     fn open_store(&mut self, label: String) -> Result<Option<Resource<KeyValueStore>>> {
         let component = &self.component;
-        let database = component.key_values.as_ref();
+        let database = component.key_values.get(&label);
         let store = KeyValueStore::open(database, &component.key_value_stores, label);
         Ok(store.map(|store| self.table.push(store)).transpose()?)
     }

@@ -6,7 +6,7 @@ use rusqlite::types::Value;
 use std::sync::{Arc, Mutex, PoisonError};
 
 const REPLACE: &str =
-    "UPDATE key_value SET value = ?3 WHERE store = ?1 AND key = ?2 AND value = ?4 RETURNING 1";
+    "UPDATE spin_key_value SET value = ?3 WHERE store = ?1 AND key = ?2 AND value = ?4 RETURNING 1";
 
 /// A key of a store, with the value that the guest last read.
 #[derive(Clone, Debug)]
