@@ -47,6 +47,7 @@ test-component: component ## check the component's imports against items-compone
 test-components: gateway ## build the components that only tests serve, and the gateway
 	tools/build-component.sh axum-component
 	tools/build-component.sh candidate-component
+	tools/build-component.sh clients-component
 	tools/build-component.sh misbehaving-component
 	tools/build-component.sh otel-component
 	tools/build-component.sh synchronous-component
@@ -160,7 +161,7 @@ LINTED := --workspace
 .PHONY: lint-rust
 lint-rust: setup ## clippy on both targets with warnings denied
 	cargo clippy --locked --release $(LINTED) --all-targets -- --deny warnings
-	cargo clippy --locked --profile component --target wasm32-wasip2 --lib --examples --package axum-component --package candidate-component --package conformance-component --package items-component --package request-telemetry --package metrics-gateway --package misbehaving-component --package otel-component --package synchronous-component --package world-component -- --deny warnings
+	cargo clippy --locked --profile component --target wasm32-wasip2 --lib --examples --package axum-component --package candidate-component --package clients-component --package conformance-component --package items-component --package request-telemetry --package metrics-gateway --package misbehaving-component --package otel-component --package synchronous-component --package world-component -- --deny warnings
 
 .PHONY: lint-dependencies
 lint-dependencies: setup ## licences, sources and bans of the dependencies: deny.toml

@@ -272,6 +272,7 @@ impl Config {
                 instance_reuse: args.instance_reuse,
                 instance_concurrency: args.instance_concurrency,
                 instance_memory: bytes(args.instance_memory),
+                clients: spin_host::ClientLimits::default(),
             },
             edge,
         };

@@ -3,6 +3,7 @@
 use crate::{
     Observer,
     chaining::Neighbours,
+    clients::Clients,
     database::Database,
     engine, files,
     instance::Component,
@@ -159,12 +160,15 @@ impl Application {
                     Some(copies)
                 }
             };
+            let name: Arc<str> = id.as_str().into();
+            let allowed_hosts = Arc::new(component.allowed_hosts.clone());
             let component = Component {
                 files,
-                id: id.as_str().into(),
+                clients: Clients::new(&name, &allowed_hosts, &limits),
+                id: name,
                 variables: component.variables.clone(),
                 environment: component.environment.clone(),
-                allowed_hosts: Arc::new(component.allowed_hosts.clone()),
+                allowed_hosts,
                 neighbours: Arc::clone(&neighbours),
                 databases: own_databases,
                 key_value_stores: component.key_value_stores.clone(),

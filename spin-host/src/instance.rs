@@ -3,6 +3,7 @@
 use crate::{
     Observer,
     chaining::Neighbours,
+    clients::Clients,
     database::{Database, Databases},
     limits::HostLimits,
     outbound::Outbound,
@@ -23,6 +24,7 @@ pub(crate) struct Component {
     pub environment: Vec<(String, String)>,
     pub allowed_hosts: Arc<AllowedHosts>,
     pub neighbours: Arc<Neighbours>,
+    pub clients: Arc<Clients>,
     pub databases: Databases,
     /// Labels of the key-value stores that the component may open.
     pub key_value_stores: Vec<String>,

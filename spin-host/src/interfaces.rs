@@ -41,9 +41,6 @@ const SPIN_1_AND_2: &[&str] = &[UNVERSIONED, "2.0.0"];
 const SPIN_3: &[&str] = &["3.0.0"];
 const TYPES_ONLY: &str = "types only";
 const NO_MYSQL: Support = Denied("MySQL");
-const NO_REDIS: Support = Denied("Redis");
-const NO_POSTGRES: Support = Denied("PostgreSQL");
-const NO_MQTT: Support = Denied("MQTT");
 const NO_LLM: Support = Denied("language models");
 
 const fn interface(
@@ -87,24 +84,19 @@ pub const INTERFACES: &[Interface] = &[
     interface("spin:variables/variables", SPIN_3, Served, ""),
     interface("spin:key-value/key-value", SPIN_3, Served, ""),
     interface("spin:sqlite/sqlite", &["3.1.0"], Served, ""),
-    interface("spin:redis/redis", SPIN_3, NO_REDIS, ""),
-    interface(
-        "spin:postgres/postgres",
-        &["3.0.0", "4.2.0"],
-        NO_POSTGRES,
-        "",
-    ),
-    interface("spin:mqtt/mqtt", SPIN_3, NO_MQTT, ""),
+    interface("spin:redis/redis", SPIN_3, Served, ""),
+    interface("spin:postgres/postgres", &["3.0.0", "4.2.0"], Served, ""),
+    interface("spin:mqtt/mqtt", SPIN_3, Served, ""),
     interface("spin:mysql/mysql", SPIN_3, NO_MYSQL, ""),
     interface("fermyon:spin/variables", SPIN_2, Served, ""),
     interface("fermyon:spin/config", SPIN_1, Served, ""),
     interface("fermyon:spin/key-value", SPIN_1_AND_2, Served, ""),
     interface("fermyon:spin/sqlite", SPIN_1_AND_2, Served, ""),
-    interface("fermyon:spin/redis", SPIN_1_AND_2, NO_REDIS, ""),
+    interface("fermyon:spin/redis", SPIN_1_AND_2, Served, ""),
     interface("fermyon:spin/redis-types", SPIN_1, Served, TYPES_ONLY),
-    interface("fermyon:spin/postgres", SPIN_1_AND_2, NO_POSTGRES, ""),
+    interface("fermyon:spin/postgres", SPIN_1_AND_2, Served, ""),
     interface("fermyon:spin/rdbms-types", SPIN_1_AND_2, Served, TYPES_ONLY),
-    interface("fermyon:spin/mqtt", SPIN_2, NO_MQTT, ""),
+    interface("fermyon:spin/mqtt", SPIN_2, Served, ""),
     interface("fermyon:spin/mysql", SPIN_1_AND_2, NO_MYSQL, ""),
     interface("fermyon:spin/llm", SPIN_1_AND_2, NO_LLM, ""),
     interface(

@@ -20,12 +20,42 @@ pub struct HostLimits {
     pub instance_reuse: usize,
     /// Requests per instance at one time. One for a component of WASI 0.2.
     pub instance_concurrency: usize,
-    /// Linear memory per instance, in bytes.
+    /// Linear memory per instance, in bytes. The result of a query may have as much.
     pub instance_memory: usize,
+    /// Limits on connections to databases and brokers.
+    pub clients: ClientLimits,
+}
+
+/// Limits on the connections of a component to databases and brokers.
+#[derive(Clone, Copy, Debug)]
+pub struct ClientLimits {
+    /// Most connections to Redis.
+    pub redis_connections: usize,
+    /// Most connections to PostgreSQL, with those that wait for their next guest.
+    pub postgres_connections: usize,
+    /// Most connections to MQTT brokers.
+    pub mqtt_connections: usize,
+    /// Longest message to a broker, in bytes.
+    pub mqtt_payload: usize,
+    /// Longest wait for one of these connections, and longest time to connect.
+    pub connect_timeout: Duration,
+}
+
+impl Default for ClientLimits {
+    fn default() -> Self {
+        Self {
+            redis_connections: 64,
+            postgres_connections: 64,
+            mqtt_connections: 64,
+            // The most that the protocol has.
+            mqtt_payload: 268_435_455,
+            connect_timeout: Duration::from_secs(5),
+        }
+    }
 }
 
 impl HostLimits {
-    /// Returns the time for a statement of SQLite.
+    /// Returns the time for a statement of a database, or a command of another server.
     pub(crate) fn statement(&self) -> Duration {
         self.request_timeout.unwrap_or(STATEMENT)
     }

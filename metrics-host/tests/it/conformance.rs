@@ -2,15 +2,13 @@
 //!
 //! Spin has to pass them too: that shows that the cases expect the right thing. `make test-conformance` prints a table.
 
-mod servers;
-
 use crate::{
     client::{empty, request},
+    servers::Servers,
     spin::{Spin, say},
     stack,
 };
 use anyhow::{Result, ensure};
-use servers::Servers;
 use std::{fs, path::Path, sync::Arc, time::Duration};
 use testkit::{
     http,

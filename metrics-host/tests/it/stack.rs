@@ -26,6 +26,9 @@ const WORLD: &str = "target/wasm32-wasip2/component/world_component.wasm";
 /// A component that exports telemetry by `wasi:otel`.
 const OTEL: &str = "target/wasm32-wasip2/component/otel_component.wasm";
 
+/// The component that uses Redis, PostgreSQL and MQTT.
+const CLIENTS: &str = "target/wasm32-wasip2/component/clients_component.wasm";
+
 /// The axum router that a library counts.
 const AXUM: &str = "target/wasm32-wasip2/component/axum_component.wasm";
 
@@ -67,6 +70,12 @@ pub(crate) fn serve_language(language: &str) -> Launch {
     require(&component, "make test-languages").unwrap();
     let manifest = format!("metrics-host/tests/languages/{language}/spin.toml");
     serve().manifest(&workspace(&manifest))
+}
+
+/// A `serve` of the component that uses Redis, PostgreSQL and MQTT.
+pub(crate) fn serve_clients() -> Launch {
+    require(CLIENTS, "make test-components").unwrap();
+    serve().manifest(&workspace("metrics-host/tests/clients/spin.toml"))
 }
 
 /// A `serve` of the axum router.

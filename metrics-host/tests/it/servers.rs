@@ -1,4 +1,4 @@
-//! The servers that cases connect to: Redis, PostgreSQL and Mosquitto of this machine, and echoes.
+//! The servers that components connect to: Redis, PostgreSQL and Mosquitto of this machine, and echoes.
 
 use crate::stack::free_address;
 use axum::{Router, body::Bytes};
@@ -24,33 +24,28 @@ use tokio::{
 const START: Duration = Duration::from_secs(60);
 
 /// Servers that end when this is dropped.
-pub(super) struct Servers {
+pub(crate) struct Servers {
     /// Names in the text of a case, such as `{redis}`, and the ports that they stand for.
     ports: Vec<(&'static str, u16)>,
-    pub(super) mqtt: Process,
+    pub(crate) mqtt: Process,
     _others: [Process; 2],
     _directory: TempDir,
 }
 
 impl Servers {
     /// Starts all of them.
-    pub(super) async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let [redis, postgres, mqtt] = [(); 3].map(|()| free_address());
         let processes = [
             start(redis_server(redis), redis),
-            start(postgres_server(directory.path(), postgres), postgres),
+            start(new_postgres_server(directory.path(), postgres), postgres),
             start(mosquitto(directory.path(), mqtt), mqtt),
         ];
         let [redis_process, postgres_process, mqtt_process] = processes;
         let (redis_process, postgres_process, mqtt_process) =
             tokio::join!(redis_process, postgres_process, mqtt_process);
-        let ready = |line: &str| {
-            let ready = line.contains("ready to accept connections");
-            ready.then_some(())
-        };
-        let started = postgres_process.line("PostgreSQL to be ready", START, ready);
-        started.await.unwrap();
+        ready(&postgres_process).await;
         Self {
             ports: vec![
                 ("{redis}", redis.port()),
@@ -66,7 +61,7 @@ impl Servers {
     }
 
     /// Returns `text` with the ports of the servers.
-    pub(super) fn address(&self, text: &str) -> String {
+    pub(crate) fn address(&self, text: &str) -> String {
         let ports = self.ports.iter();
         ports.fold(text.to_owned(), |text, (name, port)| {
             text.replace(name, &port.to_string())
@@ -74,7 +69,18 @@ impl Servers {
     }
 }
 
-async fn start(command: Command, address: SocketAddr) -> Process {
+/// Waits until a PostgreSQL server answers; it accepts connections before.
+pub(crate) async fn ready(postgres: &Process) {
+    let ready = |line: &str| {
+        let ready = line.contains("ready to accept connections");
+        ready.then_some(())
+    };
+    let started = postgres.line("PostgreSQL to be ready", START, ready);
+    started.await.unwrap();
+}
+
+/// Starts a server, and waits until it accepts connections.
+pub(crate) async fn start(command: Command, address: SocketAddr) -> Process {
     let mut process = Process::start(command).unwrap();
     let connected = process.until(Wait::up_to(START), "a connection", async || {
         TcpStream::connect(address).await?;
@@ -84,7 +90,7 @@ async fn start(command: Command, address: SocketAddr) -> Process {
     process
 }
 
-fn redis_server(address: SocketAddr) -> Command {
+pub(crate) fn redis_server(address: SocketAddr) -> Command {
     let mut command = Command::new("redis-server");
     command.args(["--bind", "127.0.0.1", "--save", "", "--port"]);
     command.arg(address.port().to_string());
@@ -92,7 +98,7 @@ fn redis_server(address: SocketAddr) -> Command {
 }
 
 /// A broker that asks for a password.
-fn mosquitto(directory: &Path, address: SocketAddr) -> Command {
+pub(crate) fn mosquitto(directory: &Path, address: SocketAddr) -> Command {
     let (passwords, config) = (
         directory.join("passwords"),
         directory.join("mosquitto.conf"),
@@ -113,24 +119,29 @@ fn mosquitto(directory: &Path, address: SocketAddr) -> Command {
     command
 }
 
-fn postgres_server(directory: &Path, address: SocketAddr) -> Command {
+/// Makes a database in `directory`.
+pub(crate) fn new_postgres_server(directory: &Path, address: SocketAddr) -> Command {
     let (data, password) = (directory.join("postgres"), directory.join("password"));
     fs::write(&password, "postgres").unwrap();
-    let own = |program: &str| as_postgres(&postgres_programs().join(program));
     if geteuid().is_root() {
         run(Command::new("chown")
             .arg("postgres")
             .arg(directory)
             .arg(&password));
     }
-    run(own("initdb")
+    run(as_postgres("initdb")
         .args(["--no-sync", "--auth=scram-sha-256", "--encoding=UTF8"])
         .args(["--locale=C", "--username=postgres", "--pgdata"])
         .arg(&data)
         .arg("--pwfile")
         .arg(&password));
-    let mut command = own("postgres");
-    command.arg("-D").arg(data).arg("-p");
+    postgres_server(directory, address)
+}
+
+/// A server of the database in `directory`.
+pub(crate) fn postgres_server(directory: &Path, address: SocketAddr) -> Command {
+    let mut command = as_postgres("postgres");
+    command.arg("-D").arg(directory.join("postgres")).arg("-p");
     command.arg(address.port().to_string());
     command.args(["-c", "listen_addresses=127.0.0.1", "-c", "fsync=off"]);
     command.args(["-c", "unix_socket_directories="]);
@@ -146,7 +157,8 @@ fn postgres_programs() -> PathBuf {
 }
 
 /// PostgreSQL refuses to be root.
-fn as_postgres(program: &Path) -> Command {
+fn as_postgres(program: &str) -> Command {
+    let program = postgres_programs().join(program);
     if !geteuid().is_root() {
         return Command::new(program);
     }
