@@ -68,17 +68,17 @@ setup-test: ## install what the tests need, where it is missing: Prometheus, Ale
 	@tools/need.sh $(PROMETHEUS) chromium valgrind jq
 
 .PHONY: setup-services
-setup-services: setup-test ## install the servers that the conformance cases connect to: Redis, PostgreSQL, Mosquitto
+setup-services: setup-test ## install the servers that components connect to: Redis, PostgreSQL, Mosquitto
 	@tools/need.sh redis-server /usr/sbin/mosquitto:mosquitto
 	# Each version has a folder of its own.
 	compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || tools/need.sh a-postgresql-server:postgresql
 
 .PHONY: test
-test: test-crates test-sdk test-languages e2e test-instructions test-compose test-release-files ## everything a change must pass
+test: test-crates test-sdk test-languages test-conformance e2e test-instructions test-compose test-release-files ## everything a change must pass
 
 # Of the binaries, those with tests: a harness of metrics-host would link Wasmtime once more. The end-to-end tests mostly wait, and are a step of their own: they can run beside the others. The first line finds tests that are in neither.
 .PHONY: test-crates
-test-crates: build test-components setup-test ## the tests of all crates, but for those end to end and with SDKs
+test-crates: build test-components setup-services ## the tests of all crates, but for those end to end and with SDKs
 	@cargo metadata --no-deps --format-version 1 | jq --exit-status '[.packages[].targets[] | select(.kind == ["test"]).name] - ["it", "e2e"] == []'
 	$(CARGO_TEST) --workspace --lib --bin instructions --bin soak --test it -- --skip sdk:: --skip languages:: --skip conformance::
 	$(CARGO_TEST) --workspace --doc

@@ -60,8 +60,9 @@ impl MqttConnection {
         let host = host.trim_start_matches('[').trim_end_matches(']');
         let gate = &clients.mqtt;
         gate.check(&scheme.to_ascii_lowercase(), host, port)
-            .map_err(|denied| {
-                MqttError::ConnectionFailed(format!("address {} is not permitted", denied.address))
+            // With its parameters, as under Spin.
+            .map_err(|_| {
+                MqttError::ConnectionFailed(format!("address {address} is not permitted"))
             })?;
         let slot = gate.slot().await.ok_or(MqttError::TooManyConnections)?;
         options.set_credentials(username, password);

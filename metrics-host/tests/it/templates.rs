@@ -314,14 +314,14 @@ async fn the_page_has_what_came_of_each_template() {
         table += &template.line(home.path()).await.unwrap();
     }
     let (before, _, behind) = page();
-    let text = format!("{before}{}\n{table}{}{behind}", MARKERS[0], MARKERS[1]);
+    let text = format!("{before}{}\n\n{table}{}{behind}", MARKERS[0], MARKERS[1]);
     fs::write(workspace(PAGE), text).unwrap();
 }
 
 #[test]
 fn the_page_names_every_template() {
     let (_, table, _) = page();
-    let mut lines = table.lines().skip(3);
+    let mut lines = table.lines().skip(4);
     for template in &TEMPLATES {
         let line = lines.next().unwrap();
         let cells: Vec<_> = line.split(" | ").collect();
