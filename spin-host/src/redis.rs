@@ -6,7 +6,7 @@ mod v3;
 
 use crate::clients::{Clients, Gate, Meter, Metered, TlsClient};
 use redis::{
-    AsyncConnectionConfig, Cmd, ConnectionAddr, FromRedisValue, IntoConnectionInfo,
+    AsyncConnectionConfig, Cmd, ConnectionAddr, ErrorKind, FromRedisValue, IntoConnectionInfo,
     RedisConnectionInfo, Value, aio::MultiplexedConnection,
 };
 use std::{sync::Arc, time::Duration};
@@ -158,7 +158,7 @@ impl RedisConnection {
             if inner.meter.is_exceeded() {
                 RedisError::Other(inner.clients.redis.too_large())
             } else {
-                other(error)
+                RedisError::Other(text(&error))
             }
         })
     }
@@ -189,6 +189,17 @@ async fn greet<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
 
 fn no_greeting(wait: Duration) -> String {
     format!("the server accepted the connection, but did not answer within {wait:?}")
+}
+
+/// Returns the text that Spin has for an error: a guest has nothing else to tell errors of the server apart.
+fn text(error: &redis::RedisError) -> String {
+    match (error.kind(), error.code(), error.detail()) {
+        (ErrorKind::Extension, Some(code), Some(detail)) => format!("{code}: {detail}"),
+        (ErrorKind::Server(kind), _, Some(detail)) => {
+            format!("An error was signalled by the server - {kind:?}: {detail}")
+        }
+        _ => error.to_string(),
+    }
 }
 
 fn other(error: impl std::fmt::Display) -> RedisError {
@@ -227,7 +238,7 @@ fn flatten(value: Value, replies: &mut Vec<Reply>) -> Result<(), RedisError> {
                 .into_iter()
                 .try_for_each(|value| flatten(value, replies));
         }
-        Value::ServerError(error) => return Err(other(redis::RedisError::from(error))),
+        Value::ServerError(error) => return Err(RedisError::Other(text(&error.into()))),
         // Only servers that were asked for version 3 of the protocol send other types.
         value => {
             return Err(RedisError::Other(format!(
