@@ -2,7 +2,7 @@
 //! step.
 
 use crate::chaining::{self, Neighbours};
-use http::uri::Scheme;
+use http::uri::{Authority, Scheme};
 use http_body_util::BodyExt;
 use spin_manifest::AllowedHosts;
 use std::{sync::Arc, time::Duration};
@@ -60,9 +60,12 @@ impl WasiHttpHooks for Outbound {
         _received: Transfer,
     ) -> Box<dyn Future<Output = Result<Reply, Error>> + Send> {
         if !self.is_allowed(request.uri()) {
+            let scheme = request.uri().scheme_str().unwrap_or("https");
+            let host = request.uri().authority().map(Authority::as_str);
             tracing::warn!(
                 component = &*self.component,
-                host = request.uri().authority().map(http::uri::Authority::as_str),
+                host,
+                add = host.map(|host| format!("{scheme}://{host}")),
                 "outgoing request refused: not in allowed_outbound_hosts"
             );
             return Box::new(async { Err(Error::HttpRequestDenied) });
