@@ -9,13 +9,11 @@ use crate::{
 use std::{fs, path::Path, process::Command, sync::Arc};
 
 /// The interfaces that the component imports and `serve` denies.
-const DENIED: [&str; 7] = [
+const DENIED: [&str; 5] = [
     "fermyon:spin/llm",
     "fermyon:spin/llm@2.0.0",
-    "fermyon:spin/mqtt@2.0.0",
     "fermyon:spin/mysql",
     "fermyon:spin/mysql@2.0.0",
-    "fermyon:spin/redis",
     "spin:mysql/mysql@3.0.0",
 ];
 /// Paths of the component, with the end of what it says.
