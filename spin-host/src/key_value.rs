@@ -17,18 +17,44 @@ use crate::{
     instance::HostState,
 };
 use rusqlite::types::Value;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use wasmtime::{Result, component::Resource};
 
 const CREATE: &str = "CREATE TABLE IF NOT EXISTS spin_key_value (store TEXT NOT NULL, key TEXT NOT NULL, value BLOB NOT NULL, \
     PRIMARY KEY (store, key)) WITHOUT ROWID";
 const KEYS: &str = "SELECT key FROM spin_key_value WHERE store = ?";
-/// A number is kept in decimal digits. A value that is not a number, and a sum that is too large, change nothing.
-const ADD: &str = "INSERT INTO spin_key_value (store, key, value) VALUES (?1, ?2, CAST(?3 AS BLOB)) \
-    ON CONFLICT (store, key) DO UPDATE SET value = CAST(CAST(CAST(value AS TEXT) AS INTEGER) + ?3 AS BLOB) \
-    WHERE value = CAST(CAST(CAST(value AS TEXT) AS INTEGER) AS BLOB) \
-    AND typeof(CAST(CAST(value AS TEXT) AS INTEGER) + ?3) = 'integer' \
-    RETURNING CAST(CAST(value AS TEXT) AS INTEGER)";
+/// Adds to a number. A value that is not a number, and a sum that is too large, change nothing.
+static ADD: LazyLock<String> = LazyLock::new(|| {
+    let (first, sum, number) = (to_bytes("?3"), to_bytes("sum"), from_bytes("value"));
+    format!(
+        "INSERT INTO spin_key_value (store, key, value) VALUES (?1, ?2, {first}) \
+        ON CONFLICT (store, key) DO UPDATE SET value = (SELECT {sum} FROM (SELECT {number} + ?3 AS sum)) \
+        WHERE length(value) = 8 AND typeof({number} + ?3) = 'integer' \
+        RETURNING {number}"
+    )
+});
+
+/// Returns an expression of SQL for the bytes of an integer, as Spin stores it: eight, the lowest first.
+fn to_bytes(integer: &str) -> String {
+    let bytes = (0..8).map(|byte| format!("{integer} >> {} & 255", 8 * byte));
+    let bytes: Vec<_> = bytes.collect();
+    format!(
+        "unhex(printf('{}', {}))",
+        "%02X".repeat(8),
+        bytes.join(", ")
+    )
+}
+
+/// Returns the expression for the integer of eight bytes.
+fn from_bytes(bytes: &str) -> String {
+    let digit = |at: u32| format!("instr('0123456789ABCDEF', substr(hex({bytes}), {at}, 1)) - 1");
+    let bytes = (0..8).map(|byte| {
+        let (high, low) = (digit(2 * byte + 1), digit(2 * byte + 2));
+        format!("((({high}) << 4 | ({low})) << {})", 8 * byte)
+    });
+    let bytes: Vec<_> = bytes.collect();
+    format!("({})", bytes.join(" | "))
+}
 
 /// A guest's open store.
 #[derive(Clone, Debug)]
@@ -115,7 +141,7 @@ impl KeyValueStore {
     /// Adds to a number, which is 0 at first, and returns the sum.
     async fn add(&self, key: String, number: i64) -> Result<i64, DatabaseError> {
         let parameters = [Value::Text(key), Value::Integer(number)];
-        let rows = self.rows(ADD.into(), parameters).await?;
+        let rows = self.rows(ADD.clone(), parameters).await?;
         match rows.into_iter().flatten().next() {
             Some(Value::Integer(sum)) => Ok(sum),
             _ => Err(DatabaseError::Sqlite(

@@ -24,7 +24,11 @@ const PATHS: [(&str, &str); 8] = [
     ("key-value", "None\nfalse\n[]\n"),
     ("key-value-of-spin-1", "\"Error::NoSuchKey\"\n"),
     ("key-value-3", "()\nNone\n[]\n"),
-    ("swap", "Some([49])\nSome([50])\ntrue\nSome([51])\n"),
+    (
+        "swap",
+        "Some([49])\nSome([50])\ntrue\nSome([51])\n300\n-1\n\
+         Some([255, 255, 255, 255, 255, 255, 255, 255])\n",
+    ),
     ("denied", "true\ntrue\ntrue\ntrue\ntrue\ntrue\ntrue\n"),
 ];
 

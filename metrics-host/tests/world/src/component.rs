@@ -161,7 +161,7 @@ async fn key_value_3(said: &mut Said) {
 }
 
 fn swap(said: &mut Said) {
-    use keyvalue::atomics::{Cas, CasError, swap};
+    use keyvalue::atomics::{Cas, CasError, increment, swap};
     let bucket = keyvalue::store::open("default").unwrap();
     bucket.set("key", b"1").unwrap();
     let cas = Cas::new(&bucket, "key").unwrap();
@@ -173,6 +173,10 @@ fn swap(said: &mut Said) {
     said.result(cas.current());
     said.line(swap(cas, b"3").is_ok());
     said.result(Cas::new(&bucket, "key").unwrap().current());
+    bucket.delete("sum").unwrap();
+    said.result(increment(&bucket, "sum", 300));
+    said.result(increment(&bucket, "sum", -301));
+    said.result(bucket.get("sum"));
 }
 
 /// Nothing of this is allowed by the manifest, so it fails under Spin, too.
