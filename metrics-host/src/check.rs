@@ -2,17 +2,15 @@
 
 use crate::{args::CheckArgs, config::ConfigError, hosting, settings::RuntimeConfigError};
 use anyhow::Result;
-use spin_host::Unserved;
-use spin_manifest::{ComponentManifest, ManifestError, Source};
+use spin_manifest::{ManifestError, Source};
 use std::{path::Path, process::ExitCode};
-use tokio::runtime;
 
 /// Checks a manifest and the imports of its components, and prints what is found, a line each. The exit code is 0 if it can
 /// be served, and 1 if not.
 ///
 /// # Errors
 /// Fails if a value of a variable cannot be read.
-pub(crate) fn run(
+pub(crate) async fn run(
     args: CheckArgs,
     environment: impl Iterator<Item = (String, String)>,
 ) -> Result<ExitCode> {
@@ -72,7 +70,7 @@ pub(crate) fn run(
         if !is_complete {
             continue;
         }
-        match unserved(component) {
+        match spin_host::check_imports(component).await {
             Ok(imports) => {
                 for import in imports {
                     let is_denied = import.denied.is_some();
@@ -92,12 +90,6 @@ pub(crate) fn run(
     }
     println!("{file}: can be served");
     Ok(ExitCode::SUCCESS)
-}
-
-/// Returns the imports of a component of files that do not work.
-fn unserved(component: &ComponentManifest) -> Result<Vec<Unserved>> {
-    let runtime = runtime::Builder::new_current_thread().build()?;
-    runtime.block_on(spin_host::check_imports(component))
 }
 
 /// Prints what keeps a file from being used, a line each.

@@ -259,6 +259,7 @@ impl Config {
         let unattended_timeout =
             request_timeout.map_or(UNATTENDED, |timeout| timeout.max(MIN_UNATTENDED));
         let instance_memory = settings.runtime.instance_memory;
+        let clients = client_limits(&settings.runtime.outbound);
         let hosting = crate::hosting::HostingConfig {
             manifest: args.manifest,
             routes: args.edge.routes,
@@ -273,7 +274,7 @@ impl Config {
                 instance_reuse: args.instance_reuse,
                 instance_concurrency: args.instance_concurrency,
                 instance_memory: instance_memory.unwrap_or(bytes(args.instance_memory)),
-                clients: spin_host::ClientLimits::default(),
+                clients,
             },
             edge,
         };
@@ -282,6 +283,20 @@ impl Config {
             application: ApplicationConfig::Hosted(hosting),
             ..Self::common(args.common)
         })
+    }
+}
+
+/// Returns the limits of the runtime config file, with defaults for those that it does not have.
+#[cfg(feature = "serve")]
+fn client_limits(outbound: &spin_manifest::OutboundLimits) -> spin_host::ClientLimits {
+    let default = spin_host::ClientLimits::default();
+    spin_host::ClientLimits {
+        http_connections: outbound.http,
+        redis_connections: outbound.redis.unwrap_or(default.redis_connections),
+        postgres_connections: outbound.pg.unwrap_or(default.postgres_connections),
+        mqtt_connections: outbound.mqtt.unwrap_or(default.mqtt_connections),
+        mqtt_payload: outbound.mqtt_payload.unwrap_or(default.mqtt_payload),
+        ..default
     }
 }
 

@@ -125,7 +125,7 @@ impl Application {
         for (id, component) in &manifest.components {
             let (proxy, digest) = engine::load(&engine, &cache, component, &downloads)
                 .await
-                .with_context(|| format!("component {id:?}"))?;
+                .with_context(|| format!("component {:?}", component.name))?;
             let limits = match proxy {
                 ProxyPre::P2(_) => limits.with_instance_per_request(),
                 ProxyPre::P3(_) => limits,
@@ -150,7 +150,7 @@ impl Application {
                 _ => {
                     let copies = state.join("files").join(id);
                     files::copy(&component.files, &copies)
-                        .with_context(|| format!("component {id:?}"))?;
+                        .with_context(|| format!("component {:?}", component.name))?;
                     Some(copies)
                 }
             };
@@ -181,7 +181,12 @@ impl Application {
             );
             // Find out now what would fail every request.
             let instance = pool.instantiate().await.map_err(anyhow::Error::from);
-            drop(instance.with_context(|| format!("component {id:?}: cannot create an instance"))?);
+            drop(instance.with_context(|| {
+                format!(
+                    "component {:?}: cannot create an instance",
+                    pool.component.id
+                )
+            })?);
             pools.insert(id.clone(), Arc::new(pool));
         }
         neighbours.introduce(&pools);

@@ -1,4 +1,4 @@
-//! The part that the clients of Redis, PostgreSQL and MQTT have in common: permission, limits and sockets.
+//! The part that the clients of HTTP, Redis, PostgreSQL and MQTT have in common: permission, limits and sockets.
 
 mod stream;
 mod tls;
@@ -18,6 +18,8 @@ use tokio::{
 /// The clients of a component. All its instances share them.
 #[derive(Debug)]
 pub(crate) struct Clients {
+    /// `None` without a limit.
+    pub http: Option<Gate>,
     pub redis: Gate,
     pub postgres: Gate,
     pub mqtt: Gate,
@@ -62,6 +64,7 @@ impl Clients {
             max_result_size: limits.instance_memory,
         };
         Arc::new(Self {
+            http: limits.clients.http_connections.map(gate),
             redis: gate(limits.clients.redis_connections),
             postgres: gate(limits.clients.postgres_connections),
             mqtt: gate(limits.clients.mqtt_connections),

@@ -71,6 +71,7 @@ impl Component {
                     Arc::clone(&self.id),
                     Arc::clone(&self.allowed_hosts),
                     Arc::clone(&self.neighbours),
+                    Arc::clone(&self.clients),
                     self.limits.request_timeout,
                 ),
                 memory: InstanceMemory::new(&self.usage, self.limits.instance_memory),

@@ -26,9 +26,11 @@ pub struct HostLimits {
     pub clients: ClientLimits,
 }
 
-/// Limits on the connections of a component to databases and brokers.
+/// Limits on the connections of a component to servers.
 #[derive(Clone, Copy, Debug)]
 pub struct ClientLimits {
+    /// Most outgoing HTTP requests; `None` is no limit.
+    pub http_connections: Option<usize>,
     /// Most connections to Redis.
     pub redis_connections: usize,
     /// Most connections to PostgreSQL, with those that wait for their next guest.
@@ -44,6 +46,7 @@ pub struct ClientLimits {
 impl Default for ClientLimits {
     fn default() -> Self {
         Self {
+            http_connections: None,
             redis_connections: 64,
             postgres_connections: 64,
             mqtt_connections: 64,

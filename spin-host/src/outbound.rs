@@ -1,7 +1,10 @@
 //! Outgoing requests. The manifest decides where a guest may connect, and the request timeout bounds each
 //! step.
 
-use crate::chaining::{self, Neighbours};
+use crate::{
+    chaining::{self, Neighbours},
+    clients::Clients,
+};
 use http::uri::{Authority, Scheme};
 use http_body_util::BodyExt;
 use spin_manifest::AllowedHosts;
@@ -13,6 +16,7 @@ pub(crate) struct Outbound {
     component: Arc<str>,
     allowed: Arc<AllowedHosts>,
     neighbours: Arc<Neighbours>,
+    clients: Arc<Clients>,
     longest_wait: Option<Duration>,
 }
 
@@ -25,12 +29,14 @@ impl Outbound {
         component: Arc<str>,
         allowed: Arc<AllowedHosts>,
         neighbours: Arc<Neighbours>,
+        clients: Arc<Clients>,
         longest_wait: Option<Duration>,
     ) -> Self {
         Self {
             component,
             allowed,
             neighbours,
+            clients,
             longest_wait,
         }
     }
@@ -98,12 +104,24 @@ impl WasiHttpHooks for Outbound {
         {
             return Box::new(async { Err(error) });
         }
+        let clients = Arc::clone(&self.clients);
         Box::new(async move {
+            let slot = match &clients.http {
+                Some(gate) => Some(gate.slot().await.ok_or(Error::ConnectionLimitReached)?),
+                None => None,
+            };
             let (response, sent) = default_send_request(request, Some(options)).await?;
-            Ok((
-                response.map(BodyExt::boxed_unsync),
-                Box::new(sent) as Transfer,
-            ))
+            let response = response.map(|body| match slot {
+                None => body.boxed_unsync(),
+                // The slot is free once the guest is done with the body.
+                Some(slot) => body
+                    .map_frame(move |frame| {
+                        let _held = &slot;
+                        frame
+                    })
+                    .boxed_unsync(),
+            });
+            Ok((response, Box::new(sent) as Transfer))
         })
     }
 }

@@ -67,7 +67,7 @@ pub struct OutboundLimits {
 use Support::{No, NoEffect, Yes};
 
 const UNDER_SPIN: &str = "run the application with `metrics-host proxy -- spin up`";
-const LIMIT: &str = "read, and not enforced";
+const LIMIT: &str = "for each component; one that waits longer than 5 s fails";
 
 /// All keys of a runtime config file.
 pub const RUNTIME_KEYS: &[Key] = &[
@@ -124,13 +124,13 @@ pub const RUNTIME_KEYS: &[Key] = &[
         "document",
         "outbound_networking",
         NoEffect,
-        "`block_networks` is refused; limits are read, and not enforced",
+        "`block_networks` is refused; the limits are not enforced",
     ),
-    key("document", "outbound_http", NoEffect, LIMIT),
-    key("document", "outbound_mqtt", NoEffect, LIMIT),
-    key("document", "outbound_mysql", NoEffect, LIMIT),
-    key("document", "outbound_pg", NoEffect, LIMIT),
-    key("document", "outbound_redis", NoEffect, LIMIT),
+    key("document", "outbound_http", Yes, LIMIT),
+    key("document", "outbound_mqtt", Yes, LIMIT),
+    key("document", "outbound_mysql", NoEffect, "calls fail"),
+    key("document", "outbound_pg", Yes, LIMIT),
+    key("document", "outbound_redis", Yes, LIMIT),
 ];
 
 impl RuntimeConfig {
@@ -346,7 +346,7 @@ impl Reader<'_> {
         variables
     }
 
-    /// Reads the numbers of a table of limits. Nothing enforces them yet.
+    /// Reads the numbers of a table of limits. Nothing enforces those of all connections, of sockets and of MySQL.
     fn limits(&mut self, kind: &str, value: &Value<'_>, limits: &mut [(&str, &mut Option<usize>)]) {
         for (name, value) in self.table(value, kind).into_iter().flatten() {
             let place = format!("{kind}, {}", name.get_ref());
@@ -378,8 +378,10 @@ impl Reader<'_> {
                     }
                 },
             }
-            self.warnings
-                .add(&name.span(), place, "this limit is not enforced");
+            if matches!(kind, "outbound_networking" | "outbound_mysql") {
+                self.warnings
+                    .add(&name.span(), place, "this limit is not enforced");
+            }
         }
     }
 
@@ -468,7 +470,7 @@ mod tests {
             (Some(10), Some(16))
         );
         let lines: Vec<_> = config.warnings.iter().map(|warning| warning.line).collect();
-        assert_eq!(lines, [2, 20, 22]);
+        assert_eq!(lines, [2, 22]);
     }
 
     #[test]
