@@ -113,11 +113,9 @@ impl Pool {
         if !matches!(reset, Ok(Ok(()))) {
             return;
         }
-        let mut idle = clients.postgres_pool.idle();
+        clients.postgres_pool.idle().push(connection);
+        // The next guest finds the connection once it has the slot.
         drop(slot);
-        if idle.len() < clients.postgres.free_slots() {
-            idle.push(connection);
-        }
     }
 }
 
