@@ -59,10 +59,10 @@ impl MqttConnection {
         let (host, port) = options.broker_address();
         let host = host.trim_start_matches('[').trim_end_matches(']');
         let gate = &clients.mqtt;
-        gate.check(&scheme.to_ascii_lowercase(), host, port)
-            .map_err(|denied| {
-                MqttError::ConnectionFailed(format!("address {} is not permitted", denied.address))
-            })?;
+        if !gate.permits(&scheme.to_ascii_lowercase(), host, port) {
+            let message = format!("address {address} is not permitted");
+            return Err(MqttError::ConnectionFailed(message));
+        }
         let slot = gate.slot().await.ok_or(MqttError::TooManyConnections)?;
         options.set_credentials(username, password);
         // The packet has 16 bits for it.
