@@ -231,7 +231,9 @@ async fn addresses_that_the_manifest_does_not_allow_are_refused() {
     let port = server.port();
     let not_permitted =
         format!("Error::ConnectionFailed(\"address postgres://{server} is not permitted\")");
-    let broker = format!("Error::ConnectionFailed(\"address mqtt://{server}?client_id=a is not permitted\")");
+    let broker = format!(
+        "Error::ConnectionFailed(\"address mqtt://{server}?client_id=a is not permitted\")"
+    );
     // An address that is allowed does not permit another one beside it.
     let beside = format!("host=127.0.0.1 hostaddr=127.0.0.2 port={port}");
     let second = format!("host=127.0.0.1,127.0.0.1 port=5432,{port} user=a");
