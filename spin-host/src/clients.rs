@@ -42,13 +42,6 @@ pub(crate) struct Gate {
     pub max_result_size: usize,
 }
 
-/// The address is not in `allowed_outbound_hosts`.
-#[derive(Debug)]
-pub(crate) struct Denied {
-    /// The address with its scheme, without credentials.
-    pub address: String,
-}
-
 impl Clients {
     pub(crate) fn new(
         component: &Arc<str>,
@@ -75,10 +68,10 @@ impl Clients {
 }
 
 impl Gate {
-    /// Checks that the component may connect to `host`. A refusal is logged with its remedy.
-    pub(crate) fn check(&self, scheme: &str, host: &str, port: u16) -> Result<(), Denied> {
+    /// Returns whether the component may connect to `host`. A refusal is logged with its remedy.
+    pub(crate) fn permits(&self, scheme: &str, host: &str, port: u16) -> bool {
         if self.allowed.allows(scheme, host, port) {
-            return Ok(());
+            return true;
         }
         let address = if host.contains(':') {
             format!("{scheme}://[{host}]:{port}")
@@ -91,7 +84,7 @@ impl Gate {
             "outgoing connection refused: to permit it, add {address:?} to allowed_outbound_hosts of component {:?}",
             self.component
         );
-        Err(Denied { address })
+        false
     }
 
     /// Waits until the component may have one more connection; `None` if that takes too long.

@@ -59,11 +59,11 @@ impl MqttConnection {
         let (host, port) = options.broker_address();
         let host = host.trim_start_matches('[').trim_end_matches(']');
         let gate = &clients.mqtt;
-        gate.check(&scheme.to_ascii_lowercase(), host, port)
+        if !gate.permits(&scheme.to_ascii_lowercase(), host, port) {
             // With its parameters, as under Spin.
-            .map_err(|_| {
-                MqttError::ConnectionFailed(format!("address {address} is not permitted"))
-            })?;
+            let message = format!("address {address} is not permitted");
+            return Err(MqttError::ConnectionFailed(message));
+        }
         let slot = gate.slot().await.ok_or(MqttError::TooManyConnections)?;
         options.set_credentials(username, password);
         // The packet has 16 bits for it.

@@ -1,5 +1,10 @@
 //! PostgreSQL for guests. Version 4 of Spin's interface has all the types; the others translate to and from it.
 
+#![expect(
+    clippy::result_large_err,
+    reason = "the generated error has its parts inline, and errors are rare"
+)]
+
 mod connection;
 mod pool;
 mod v1;

@@ -72,8 +72,9 @@ impl RedisConnection {
             return Err(RedisError::InvalidAddress);
         };
         let gate = &clients.redis;
-        gate.check(&scheme, host, *port)
-            .map_err(|_| RedisError::InvalidAddress)?;
+        if !gate.permits(&scheme, host, *port) {
+            return Err(RedisError::InvalidAddress);
+        }
         let slot = gate.slot().await.ok_or(RedisError::TooManyConnections)?;
         let stream = gate.dial(host, *port).await.map_err(other)?;
         let meter = stream.meter();

@@ -538,7 +538,12 @@ async fn a_server_that_restarts_under_load_is_found_again() {
         .await;
     }
     assert_eq!(load(3).await, 0);
-    // No more connections than a component may have.
+    // More requests than a component may have connections wait for their turn, and do not need new ones.
+    let asleep = "SELECT pg_sleep(0.05)";
+    let many = (0..200).map(|_| ask(api, "/postgres/stream", &[&url, asleep]));
+    for answer in join_all(many).await {
+        assert!(answer.contains("1 rows"), "{answer}");
+    }
     let own = "SELECT count(*) <= 65 FROM pg_stat_activity WHERE backend_type = 'client backend'";
     until(
         &host,

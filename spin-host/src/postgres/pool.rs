@@ -19,6 +19,8 @@ use tokio_postgres::{
 /// comes first, since `ROLLBACK` alone leaves a warning in the server's log.
 const RESET: &str = "BEGIN; ROLLBACK; CLOSE ALL; SET SESSION AUTHORIZATION DEFAULT; RESET ALL; UNLISTEN *; \
     SELECT pg_advisory_unlock_all(); DISCARD TEMP; DISCARD SEQUENCES;";
+/// The port of an address that names none.
+const PORT: u16 = 5432;
 /// Longest time for a reset, and for each step of a cancellation.
 const CLEAN_UP: Duration = Duration::from_secs(5);
 
@@ -113,11 +115,9 @@ impl Pool {
         if !matches!(reset, Ok(Ok(()))) {
             return;
         }
-        let mut idle = clients.postgres_pool.idle();
+        clients.postgres_pool.idle().push(connection);
+        // The next guest finds the connection once it has the slot.
         drop(slot);
-        if idle.len() < clients.postgres.free_slots() {
-            idle.push(connection);
-        }
     }
 }
 
@@ -164,8 +164,13 @@ fn targets(gate: &Gate, config: &Config) -> Result<Vec<Target>, Error> {
     if ports.len() > 1 && ports.len() != hosts.len().max(addresses.len()) {
         return Err(Error::ConnectionFailed("invalid number of ports".into()));
     }
-    let denied = |denied: crate::clients::Denied| {
-        Error::ConnectionFailed(format!("address {} is not permitted", denied.address))
+    let check = |name: &str, port: Option<u16>| {
+        if gate.permits("postgres", name, port.unwrap_or(PORT)) {
+            return Ok(());
+        }
+        let port = port.map(|port| format!(":{port}")).unwrap_or_default();
+        let message = format!("address postgres://{name}{port} is not permitted");
+        Err(Error::ConnectionFailed(message))
     };
     let target = |index: usize| {
         let address = addresses.get(index).copied();
@@ -179,17 +184,16 @@ fn targets(gate: &Gate, config: &Config) -> Result<Vec<Target>, Error> {
                 .map(|address| address.to_string())
                 .unwrap_or_default(),
         };
-        let port = ports.get(index).or(ports.first()).copied().unwrap_or(5432);
-        gate.check("postgres", &name, port).map_err(denied)?;
+        let port = ports.get(index).or(ports.first()).copied();
+        check(&name, port)?;
         // A name does not permit the address that stands beside it.
         if let Some(address) = address {
-            let address = address.to_string();
-            gate.check("postgres", &address, port).map_err(denied)?;
+            check(&address.to_string(), port)?;
         }
         Ok(Target {
             name,
             address,
-            port,
+            port: port.unwrap_or(PORT),
         })
     };
     (0..hosts.len().max(addresses.len())).map(target).collect()
