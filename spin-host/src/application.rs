@@ -154,7 +154,7 @@ impl Application {
                     Some(copies)
                 }
             };
-            let name: Arc<str> = id.as_str().into();
+            let name: Arc<str> = component.name.as_str().into();
             let allowed_hosts = Arc::new(component.allowed_hosts.clone());
             let component = Component {
                 files,

@@ -46,8 +46,8 @@ impl Denied {
     fn of(import: &str) -> Option<Self> {
         let (interface, reason, is_missing) = match spin_assembly::denied(import) {
             Some(interface) => {
-                let reason =
-                    format!("{interface} is not permitted: the dependency does not inherit it");
+                // In the words of Spin.
+                let reason = format!("{interface:?} is not permitted");
                 (interface, reason, false)
             }
             None => match interfaces::find(import)?.support {
@@ -63,6 +63,23 @@ impl Denied {
         })
     }
 
+    fn report(&self, caller: &Component) {
+        caller.observer.call_denied(&caller.id);
+        if !self.is_logged.swap(true, Relaxed) {
+            let (component, interface) = (&*caller.id, &self.interface);
+            let cause = match self.is_missing {
+                true => "",
+                false => ": the dependency does not inherit it",
+            };
+            tracing::warn!(
+                component,
+                interface,
+                "a call failed: {}{cause}",
+                self.reason
+            );
+        }
+    }
+
     /// Sets the results of a call.
     fn answer(
         &self,
@@ -70,11 +87,10 @@ impl Denied {
         function: &ComponentFunc,
         results: &mut [Val],
     ) -> Result<()> {
-        let caller: &Component = &store.data().component;
-        caller.observer.call_denied(&caller.id);
-        if !self.is_logged.swap(true, Relaxed) {
-            let (component, interface) = (&*caller.id, &self.interface);
-            tracing::warn!(component, interface, "a call failed: {}", self.reason);
+        // An environment without variables is no failure.
+        let is_failure = |ty| matches!(ty, Type::Result(_));
+        if self.is_missing || function.results().any(is_failure) {
+            self.report(&store.data().component);
         }
         let failure = || format_err!("{}", self.reason);
         let errors = match self.is_missing {

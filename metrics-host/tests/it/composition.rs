@@ -177,6 +177,8 @@ async fn middleware_stands_before_its_component_and_may_use_what_it_inherits() {
         "{sent:?}"
     );
     assert!(sent[1].contains("ConnectionRefused"), "{sent:?}");
+    let trapped = send(host.api(), asking("GET /", &[("middleware-trap", "yes")])).await;
+    assert_eq!(trapped.status, 500);
     // All of it counts under the component of the manifest.
     let scrape = Scrape::of(host.metrics()).await;
     let of = |route| {
@@ -185,8 +187,10 @@ async fn middleware_stands_before_its_component_and_may_use_what_it_inherits() {
             &[("component", "misbehaving"), ("endpoint", route)],
         )
     };
-    assert_eq!((of("/..."), of("/bare/...")), (8.0, 2.0));
-    assert_eq!(scrape.total(), 10);
+    assert_eq!((of("/..."), of("/bare/...")), (9.0, 2.0));
+    assert_eq!(scrape.total(), 11);
+    let trap = [("component", "misbehaving"), ("reason", "trap")];
+    assert_eq!(scrape.sum("app_component_failures_total", &trap), 1.0);
 }
 
 const COUNTED: &str = r#"
@@ -372,7 +376,12 @@ async fn a_module_that_only_spin_runs_is_refused_with_the_way_out() {
         .await;
     }
     fs::write(&path, "<html>").unwrap();
-    fails(launch(directory.path(), &text), 1, &["not WebAssembly"]).await;
+    fails(
+        launch(directory.path(), &text),
+        1,
+        &["no WebAssembly component"],
+    )
+    .await;
 }
 
 fn openssl(directory: &Path, arguments: &str) {

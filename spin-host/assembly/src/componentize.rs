@@ -19,7 +19,7 @@ const FIRST_SDKS: [&str; 2] = ["handle-http-request", "canonical_abi_realloc"];
 pub(crate) fn componentize(wasm: Vec<u8>) -> Result<Vec<u8>> {
     if !Parser::is_core_wasm(&wasm) {
         if !Parser::is_component(&wasm) {
-            bail!("not WebAssembly: neither a component nor a module");
+            bail!("no WebAssembly component or module");
         }
         return Ok(wasm);
     }
