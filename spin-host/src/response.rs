@@ -1,4 +1,4 @@
-//! The response of a component to a request, or the reason why there is none.
+//! The response of a component to a request, or the reason for its absence.
 
 use crate::{
     body::ResponseBody,

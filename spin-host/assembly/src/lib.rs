@@ -24,7 +24,7 @@ use std::path::Path;
 /// A component as it is compiled.
 #[derive(Debug)]
 pub struct Assembled {
-    /// Its bytes.
+    /// The bytes of the component.
     pub wasm: Vec<u8>,
     /// SHA-256 of its files: its own, then those of dependencies and middleware.
     pub digest: [u8; 32],
