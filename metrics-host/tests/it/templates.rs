@@ -5,7 +5,7 @@
 use crate::{
     client::{empty, request},
     scrape::Scrape,
-    spin::Spin,
+    spin::{Spin, say},
     stack::{self, workspace},
 };
 use anyhow::{Context, Result, bail, ensure};
@@ -234,7 +234,10 @@ impl Template {
                 let (answers, counts) = match self.served(&manifest).await {
                     Ok(counted) => ("yes", if counted { "yes" } else { "no" }),
                     Err(error) if format!("{error:#}").contains("wagi") => ("refused", "–"),
-                    Err(error) => return Err(error.context(self.name)),
+                    Err(error) => {
+                        say(&format!("{} under serve: {error:#}", self.name));
+                        ("no", "–")
+                    }
                 };
                 format!("yes | {answers} | {counts}")
             }
