@@ -32,6 +32,7 @@ mod raw;
 mod reverse_proxy;
 mod routes;
 mod scrape;
+mod scrape_gates;
 mod sdk;
 mod sidecar;
 mod spans;
