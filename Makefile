@@ -96,6 +96,15 @@ test-instructions: build setup-test ## count the instructions of the hot paths: 
 instructions-baseline: setup setup-test ## write bench/instructions.json again, after an intended change
 	@$(COUNT_INSTRUCTIONS) --write
 
+.PHONY: test-deploy
+test-deploy: ## the Helm chart and the SpinKube sample: what they render is valid, and Prometheus reads it as intended
+	@tools/need.sh $(PROMETHEUS)
+	tools/deploy.sh python3 -m unittest discover --verbose --start-directory deploy/tests
+
+.PHONY: test-kind
+test-kind: ## roll the chart out on a cluster of kind, under load: no count is lost
+	@tools/test-kind.sh
+
 .PHONY: test-faults
 test-faults: build test-components ## break what surrounds the service, for minutes: every answer is still counted once
 	FAULTS=full $(CARGO_TEST) --package metrics-host --test it -- --test-threads=1 faults::

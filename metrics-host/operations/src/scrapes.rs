@@ -12,7 +12,7 @@ use tokio::{sync::watch, time::timeout};
 /// vmagent sends the field for the same purpose.
 const SCRAPE_TIMEOUT: &str = "x-prometheus-scrape-timeout-seconds";
 
-/// What waits for scrapes: the values of the label `gate`.
+/// A wait for scrapes: the values of the label `gate`.
 #[derive(Clone, Copy, Debug)]
 pub enum Gate {
     /// Readiness waits, so that Prometheus has a 0 before the first increment.
