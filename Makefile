@@ -187,7 +187,7 @@ lint-secrets: ## nothing that looks like a secret, in the files and in the histo
 	@tools/lint-secrets.sh
 
 .PHONY: lint-versions
-lint-versions: ## Cargo.toml, spin.toml and CHANGELOG.md agree about the version
+lint-versions: ## Cargo.toml, spin.toml, the chart and CHANGELOG.md agree about the version
 	@tools/version.sh
 
 .PHONY: lock-linters

@@ -3,6 +3,7 @@
 # Docker, kind, kubectl and Helm, and the image of `make image`.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+. tools/wait.sh
 for program in docker kind kubectl helm; do
   command -v "$program" >/dev/null || tools/skip.sh "$program is not installed"
 done
@@ -33,19 +34,20 @@ helm test shop --namespace shop
 # The image of Prometheus has a wget.
 inside() { kubectl --namespace monitoring exec deployment/prometheus -- "$@"; }
 service=http://shop-metrics-host.shop.svc
-inside sh -c "answers=0; while [ ! -e /tmp/stop ]; do wget -q -O /dev/null $service/ && answers=\$((answers + 1)); done; echo \$answers" >"$work/answers" &
+inside sh -c "answers=0; while [ ! -e /prometheus/stop ]; do wget -q -O /dev/null $service/ && answers=\$((answers + 1)); done; echo \$answers" >"$work/answers" &
 load=$!
 for _ in 1 2; do
   kubectl --namespace shop rollout restart deployment/shop-metrics-host
   kubectl --namespace shop rollout status deployment/shop-metrics-host --timeout 5m
 done
-inside touch /tmp/stop
+inside touch /prometheus/stop
 wait "$load"
 # And that of `helm test`.
 expected=$(($(cat "$work/answers") + 1))
-# Replicas that still end, and the last scrape of those that stay.
-kubectl --namespace shop wait pod --selector app.kubernetes.io/component=app --for jsonpath='{.status.phase}'=Running --timeout 60s
-sleep 10
+# Replaced replicas go once their last counts are scraped. The others are scraped every 2 s.
+only_two() { [ "$(kubectl --namespace shop get pods --selector app.kubernetes.io/component=app --output name | wc -l)" = 2 ]; }
+await 120 "the end of replaced replicas" only_two
+sleep 6
 query='sum(last_over_time(app_requests_total{endpoint="/",http_status="200"}[30m]))'
 counted=$(inside wget -q -O - --post-data "query=$query" http://127.0.0.1:9090/api/v1/query | jq --raw-output '.data.result[0].value[1]')
 echo "test-kind: $expected answers, $counted counted"

@@ -20,11 +20,11 @@ pub(crate) fn confine(rules: &str) -> String {
         }
         match text.split_once("expr: ") {
             _ if block.is_some() => confined += &confine_line(line),
-            Some((key, "|")) => {
-                block = Some(indentation + key.len());
+            Some(("", "|")) => {
+                block = Some(indentation);
                 confined += line;
             }
-            Some((key, expression)) if key.is_empty() => {
+            Some(("", expression)) => {
                 confined += &line[..indentation];
                 confined += "expr: ";
                 confined += &confine_line(expression);

@@ -6,7 +6,6 @@ import json
 import pathlib
 import re
 import subprocess
-import tempfile
 import unittest
 from concurrent.futures import ThreadPoolExecutor
 

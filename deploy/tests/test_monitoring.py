@@ -104,17 +104,18 @@ def rules():
     return rule["spec"]
 
 
-def of_fleet(targets):
-    """Returns the series of `targets` replicas, a quarter of whose requests fail, and of a healthy namespace beside them."""
+def of_fleet(targets, fails=lambda number: 15, up=lambda number: 1):
+    """Returns the series of `targets` replicas, which get a request per second, and of a healthy and busy namespace beside them."""
     series = []
-    for namespace, fails, factor in [("market", 15, 1), ("other", 0, 100)]:
+    for namespace, busy in [("market", 1), ("other", 100)]:
         for number in range(targets):
             labels = f'namespace="{namespace}",job="metrics-host",pod="items-{number}",instance="10.0.{number // 250}.{number % 250}:9464"'
             request = f'{labels},application="items",component="items",method="GET",endpoint="/items"'
-            # A request per second of each replica, counted once a minute.
-            for status, rate in [("200", 60 * factor - fails), ("500", fails)]:
+            failed = fails(number) if busy == 1 else 0
+            # Counted once a minute.
+            for status, rate in [("200", 60 * busy - failed), ("500", failed)]:
                 series.append({"series": f'app_requests_total{{{request},http_status="{status}"}}', "values": f"0+{rate}x60"})
-            series.append({"series": f"up{{{labels}}}", "values": "1x60"})
+            series.append({"series": f"up{{{labels}}}", "values": f"{up(number) if busy == 1 else 1}x60"})
     return series
 
 
@@ -162,6 +163,22 @@ class Rules(unittest.TestCase):
                         expect('count(ALERTS{alertname="MetricsHostDown"})'),
                         # What is recorded and alerted keeps the namespace, and is that of the rules.
                         expect('count({__name__=~"ALERTS|.*:.*", namespace!="market"})'),
+                    ],
+                }])
+
+    def test_one_replica_is_a_matter_of_the_others(self):
+        for targets, down, outlier in [(1, True, False), (3, True, True), (1000, False, True)]:
+            with self.subTest(targets=targets):
+                common = 'alertstate="firing", namespace="market"'
+                one_down = f'{{__name__="ALERTS", alertname="MetricsHostDown", {common}, severity="critical", job="metrics-host"}}'
+                differs = f'{{__name__="ALERTS", alertname="AppReplicaOutlier", {common}, severity="warning", application="items", '
+                differs += 'instance="10.0.0.0:9464"}'
+                self.promtool([{
+                    "interval": "1m",
+                    "input_series": of_fleet(targets, fails=lambda number: 0 if number else 15, up=lambda number: min(number, 1)),
+                    "promql_expr_test": [
+                        expect('ALERTS{alertname="MetricsHostDown"}', *[(one_down, 1)] * down),
+                        expect('ALERTS{alertname="AppReplicaOutlier"}', *[(differs, 1)] * outlier),
                     ],
                 }])
 
