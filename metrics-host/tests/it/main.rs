@@ -15,6 +15,7 @@ mod counts;
 mod edge;
 mod exactness;
 mod faults;
+mod fleet;
 mod gateway;
 mod items;
 mod javascript;

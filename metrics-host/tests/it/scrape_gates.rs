@@ -39,7 +39,7 @@ async fn is_ready(host: &Host) -> bool {
 }
 
 /// Becomes true a moment after the scrape that opened the gate.
-async fn becomes_ready(host: &Host) {
+pub(crate) async fn becomes_ready(host: &Host) {
     let wait = Wait::up_to(WAIT).every(Duration::from_millis(5));
     let ready = wait.until("ready", async || {
         Ok(Seen::when(is_ready(host).await, "503"))
@@ -206,7 +206,8 @@ async fn without_a_prometheus_a_host_ends_after_the_time_out() {
 #[tokio::test]
 async fn a_real_prometheus_opens_both_gates() {
     let host = stack::sidecar().args(&GATES).listen().await.unwrap();
-    let prometheus = prometheus(host.metrics());
+    let discovery = format!("static_configs: [{{targets: [\"{}\"]}}]", host.metrics());
+    let prometheus = prometheus(&discovery, "250ms");
     becomes_ready(&host).await;
     assert_eq!(
         deliver(&host, "a-1", &batch_of("items", "", "a", 3)).await,
@@ -232,14 +233,16 @@ async fn a_real_prometheus_opens_both_gates() {
     }
 }
 
-/// Starts a Prometheus that scrapes `target` four times a second.
-fn prometheus(target: SocketAddr) -> (SocketAddr, Process, tempfile::TempDir) {
+/// Starts a Prometheus that finds its targets by `discovery`, as in a `scrape_config`.
+pub(crate) fn prometheus(
+    discovery: &str,
+    interval: &str,
+) -> (SocketAddr, Process, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let address = stack::free_address();
     let file = folder.path().join("prometheus.yml");
-    let job = format!("{{job_name: host, static_configs: [{{targets: [\"{target}\"]}}]}}");
     let configuration = format!(
-        "global: {{scrape_interval: 250ms, scrape_timeout: 200ms}}\nscrape_configs: [{job}]\n"
+        "global: {{scrape_interval: {interval}, scrape_timeout: {interval}}}\nscrape_configs: [{{job_name: host, {discovery}}}]\n"
     );
     fs::write(&file, configuration).unwrap();
     let mut command = Command::new("prometheus");
