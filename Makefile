@@ -46,8 +46,18 @@ test-component: component ## check the component's imports against items-compone
 .PHONY: test-components
 test-components: gateway ## build the components that only tests serve, and the gateway
 	tools/build-component.sh axum-component
+	tools/build-component.sh candidate-component
+	tools/build-component.sh clients-component
+	tools/build-component.sh middleware-component
 	tools/build-component.sh misbehaving-component
+	tools/build-component.sh otel-component
 	tools/build-component.sh synchronous-component
+	tools/build-component.sh synchronous-component --target wasm32-wasip1
+	tools/build-component.sh world-component
+
+.PHONY: conformance-components
+conformance-components: setup ## build the components of the conformance cases
+	tools/build-component.sh conformance-component --examples
 
 .PHONY: rules
 rules: setup ## write the configuration of Prometheus and Alertmanager from alerts/source
@@ -57,14 +67,20 @@ rules: setup ## write the configuration of Prometheus and Alertmanager from aler
 setup-test: ## install what the tests need, where it is missing: Prometheus, Alertmanager, Chromium, valgrind
 	@tools/need.sh $(PROMETHEUS) chromium valgrind jq
 
+.PHONY: setup-services
+setup-services: setup-test ## install the servers that components connect to: Redis, PostgreSQL, Mosquitto
+	@tools/need.sh redis-server /usr/sbin/mosquitto:mosquitto
+	# Each version has a folder of its own.
+	compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || tools/need.sh a-postgresql-server:postgresql
+
 .PHONY: test
-test: test-crates test-sdk test-javascript e2e test-instructions test-compose test-release-files ## everything a change must pass
+test: test-crates test-sdk test-languages test-conformance e2e test-instructions test-compose test-release-files ## everything a change must pass
 
 # Of the binaries, those with tests: a harness of metrics-host would link Wasmtime once more. The end-to-end tests mostly wait, and are a step of their own: they can run beside the others. The first line finds tests that are in neither.
 .PHONY: test-crates
-test-crates: build test-components setup-test ## the tests of all crates, but for those end to end and with SDKs
+test-crates: build test-components setup-services ## the tests of all crates, but for those end to end and with SDKs
 	@cargo metadata --no-deps --format-version 1 | jq --exit-status '[.packages[].targets[] | select(.kind == ["test"]).name] - ["it", "e2e"] == []'
-	$(CARGO_TEST) --workspace --lib --bin instructions --bin soak --test it -- --skip sdk:: --skip javascript::
+	$(CARGO_TEST) --workspace --lib --bin instructions --bin soak --test it -- --skip sdk:: --skip languages:: --skip conformance::
 	$(CARGO_TEST) --workspace --doc
 
 .PHONY: test-sdk
@@ -74,11 +90,21 @@ test-sdk: build setup-test ## the SDKs of Python and JavaScript: what they recor
 	done
 	$(CARGO_TEST) --workspace --test it -- sdk::
 
-.PHONY: test-javascript
-test-javascript: build setup-test ## a Spin application in JavaScript, built with Spin's SDK: every request answered and counted
-	@tools/packages.sh metrics-host/tests/javascript/package-lock.json >/dev/null || tools/skip.sh "the packages of Spin's JavaScript SDK cannot be installed"
-	tools/build-javascript.sh
-	$(CARGO_TEST) --workspace --test it -- javascript::
+.PHONY: test-languages
+test-languages: build setup-test ## Spin applications in JavaScript, Python and Rust, built with Spin's SDKs: every request answered and counted
+	@for lock in metrics-host/tests/languages/{javascript/package-lock.json,python/requirements.txt}; do
+		tools/packages.sh "$$lock" >/dev/null || tools/skip.sh "the packages of Spin's SDKs cannot be installed"
+	done
+	tools/build-languages.sh
+	$(CARGO_TEST) --workspace --test it -- languages::
+
+.PHONY: test-conformance
+test-conformance: build conformance-components setup-services ## the cases of Spin's conformance suite, under serve and under the Spin on PATH
+	$(CARGO_TEST) --workspace --test it -- conformance::
+
+.PHONY: test-templates
+test-templates: build conformance-components ## applications as `spin new` makes them, under Spin and serve: writes the table in docs/compatibility.md
+	tools/test-templates.sh $(CARGO_TEST) --workspace --test it -- --ignored templates::
 
 .PHONY: e2e
 e2e: build setup-test ## drive the four alerts against real servers: pending, firing, notified, resolved
@@ -107,7 +133,8 @@ test-kind: ## roll the chart out on a cluster of kind, under load: no count is l
 
 .PHONY: test-faults
 test-faults: build test-components ## break what surrounds the service, for minutes: every answer is still counted once
-	FAULTS=full $(CARGO_TEST) --package metrics-host --test it -- --test-threads=1 faults::
+	tools/build-languages.sh
+	FAULTS=full $(CARGO_TEST) --package metrics-host --test it -- --test-threads=1 faults:: javascript_with_traps
 
 .PHONY: evidence
 evidence: build setup-test ## drive every alert for real, in about 12 minutes, and write evidence/report
@@ -145,7 +172,7 @@ LINTED := --workspace
 .PHONY: lint-rust
 lint-rust: setup ## clippy on both targets with warnings denied
 	cargo clippy --locked --release $(LINTED) --all-targets -- --deny warnings
-	cargo clippy --locked --profile component --target wasm32-wasip2 --package axum-component --package items-component --package request-telemetry --package metrics-gateway --package misbehaving-component --package synchronous-component -- --deny warnings
+	cargo clippy --locked --profile component --target wasm32-wasip2 --lib --examples --package axum-component --package candidate-component --package clients-component --package conformance-component --package items-component --package request-telemetry --package metrics-gateway --package middleware-component --package misbehaving-component --package otel-component --package synchronous-component --package world-component -- --deny warnings
 
 .PHONY: lint-dependencies
 lint-dependencies: setup ## licences, sources and bans of the dependencies: deny.toml

@@ -10,6 +10,7 @@ use crate::{
 use anyhow::{Context, Result, anyhow};
 use edge::{EdgeCounts, EdgeMetrics};
 use exposition::Sources;
+use http::uri::Scheme;
 use http_server::{
     listener::{self, ConnectionMetrics, Listener},
     tls::Tls,
@@ -126,6 +127,7 @@ impl App {
             .tls
             .map(|(certificate, key)| Tls::load(certificate, key));
         let tls = tls.transpose().map_err(ConfigError::Tls)?;
+        let scheme = tls.as_ref().map_or(Scheme::HTTP, |_| Scheme::HTTPS);
         let readiness = Readiness::default();
         let (max_connections, grace) = (config.max_connections, config.shutdown_grace);
         let listener = |name, tcp| Listener {
@@ -144,23 +146,42 @@ impl App {
             metrics: metrics.local_addr()?,
             otlp: otlp.as_ref().map(TcpListener::local_addr).transpose()?,
         };
+        let ingest = Ingest::new(
+            Arc::clone(&journal),
+            Callers {
+                hosts: config.hosts.clone(),
+                origins: config.otlp_origins,
+            },
+            config.ingest,
+            name.map(str::to_owned),
+            applications.clone(),
+            &registry,
+        );
         let edge_metrics = EdgeMetrics::register(&registry);
         #[cfg(feature = "serve")]
-        let hosting_metrics =
-            crate::hosting::HostingMetrics::register(&registry, edge_metrics.clone());
+        let hosting_metrics = crate::hosting::HostingMetrics::register(
+            &registry,
+            edge_metrics.clone(),
+            applications.clone(),
+        );
         let application = match application {
             Prepared::None => None,
             #[cfg(feature = "serve")]
             Prepared::Hosted(hosting, manifest) => {
                 let tcp = bind("--listen", &hosting.listen).await?;
+                let listeners = crate::hosting::Listeners {
+                    scheme: scheme.clone(),
+                    own: tcp.local_addr()?,
+                    otlp: addresses.otlp,
+                };
                 let hosted = crate::hosting::Hosted::load(
                     hosting,
                     *manifest,
-                    addresses.otlp,
+                    listeners,
                     &state,
                     Arc::clone(&counts),
+                    ingest.clone(),
                     hosting_metrics,
-                    &applications,
                 );
                 Some((tcp, Application::Hosted(hosted.await?)))
             }
@@ -177,8 +198,8 @@ impl App {
             api: api.transpose()?,
             ..addresses
         };
-        let scheme = if tls.is_some() { "https" } else { "http" };
-        let base = addresses.api.map(|api| operations::url(scheme, &api));
+        let base = addresses.api;
+        let base = base.map(|api| operations::url(scheme.as_str(), &api));
         let paths = application
             .as_ref()
             .map_or(&[][..], |(_, application)| application.examples());
@@ -203,17 +224,6 @@ impl App {
                 application,
             )
         });
-        let ingest = Ingest::new(
-            Arc::clone(&journal),
-            Callers {
-                hosts: config.hosts.clone(),
-                origins: config.otlp_origins,
-            },
-            config.ingest,
-            name.map(str::to_owned),
-            applications,
-            &registry,
-        );
         let sources = Sources::new(counts, journal, &registry);
         let notifications = Arc::new(Notifications::open(
             state.join("notifications.json"),

@@ -250,13 +250,35 @@ pub(crate) struct EdgeArgs {
     #[arg(long, env = "METRICS_HOST_ROUTES", value_name = "FILE")]
     pub(crate) routes: Option<PathBuf>,
 
-    /// Timeout for the response of the application
-    #[arg(long, env = "METRICS_HOST_REQUEST_TIMEOUT", value_name = "TIME", default_value = "30s", value_parser = positive_duration)]
-    pub(crate) request_timeout: humantime::Duration,
+    /// Timeout for the response of the application [default: `serve` has none, as Spin; `proxy`: 30s]
+    #[arg(long, env = "METRICS_HOST_REQUEST_TIMEOUT", value_name = "TIME", value_parser = positive_duration)]
+    pub(crate) request_timeout: Option<humantime::Duration>,
 
-    /// Maximum concurrent requests inside the application; further ones get a 503
+    /// Maximum size of a request body [default: no limit]
+    #[arg(long, env = "METRICS_HOST_MAX_BODY_SIZE", value_name = "SIZE")]
+    pub(crate) max_body_size: Option<ByteSize>,
+
+    /// Maximum concurrent requests inside the application; further ones wait
     #[arg(long, env = "METRICS_HOST_MAX_CONCURRENT_REQUESTS", value_name = "N", default_value = "1024", value_parser = at_least_one)]
     pub(crate) max_concurrent_requests: usize,
+
+    /// Maximum requests that wait for a place inside the application; further ones get a 503
+    #[arg(
+        long,
+        env = "METRICS_HOST_MAX_WAITING_REQUESTS",
+        value_name = "N",
+        default_value = "1024"
+    )]
+    pub(crate) max_waiting_requests: usize,
+
+    /// Time that a request waits for a place inside the application, after which it gets a 503
+    #[arg(
+        long,
+        env = "METRICS_HOST_MAX_WAITING_TIME",
+        value_name = "TIME",
+        default_value = "1s"
+    )]
+    pub(crate) max_waiting_time: humantime::Duration,
 }
 
 /// Settings of `proxy`.
@@ -280,10 +302,6 @@ pub(crate) struct ProxyArgs {
     /// Name of the application in metrics and alerts [default: name of the working directory]
     #[arg(long, env = "METRICS_HOST_APPLICATION", value_name = "NAME")]
     pub(crate) application: Option<String>,
-
-    /// Maximum size of a request body [default: no limit]
-    #[arg(long, env = "METRICS_HOST_MAX_BODY_SIZE", value_name = "SIZE")]
-    pub(crate) max_body_size: Option<ByteSize>,
 
     /// Header fields that tell the application the address of a client
     #[arg(
@@ -346,14 +364,10 @@ pub(crate) struct ServeArgs {
     #[command(flatten)]
     pub(crate) edge: EdgeArgs,
 
-    /// Maximum size of a request body
-    #[arg(
-        long,
-        env = "METRICS_HOST_MAX_BODY_SIZE",
-        value_name = "SIZE",
-        default_value = "1MiB"
-    )]
-    pub(crate) max_body_size: ByteSize,
+    /// Timeout for work of a component that no client waits for: all have their responses or, without
+    /// `--request-timeout`, have left [default: `--request-timeout`, at least 10s; without it 30s]
+    #[arg(long, env = "METRICS_HOST_UNATTENDED_TIMEOUT", value_name = "TIME", value_parser = positive_duration)]
+    pub(crate) unattended_timeout: Option<humantime::Duration>,
 
     /// Requests that an instance handles before it is replaced
     #[arg(long, env = "METRICS_HOST_INSTANCE_REUSE", value_name = "N", default_value = "10000", value_parser = at_least_one)]

@@ -1,7 +1,9 @@
 //! The configuration as used: checked values in the types of the subsystems. Nothing is opened here.
 
 use crate::{
-    args::{CommonArgs, ForwardedFields, ListenAddress, OtlpListen, ProxyArgs, SidecarArgs},
+    args::{
+        CommonArgs, EdgeArgs, ForwardedFields, ListenAddress, OtlpListen, ProxyArgs, SidecarArgs,
+    },
     logging::LogConfig,
     proxying::ProxyingConfig,
 };
@@ -17,6 +19,8 @@ use otlp::SeriesLimits;
 use request_counts::LabelSpace;
 use std::{path::PathBuf, time::Duration};
 
+/// Request timeout of `proxy`. It cannot tell an application that is busy from one that hangs.
+const PROXY_TIMEOUT: Duration = Duration::from_secs(30);
 /// Configuration of `serve`, `proxy` or `sidecar`.
 #[derive(Debug)]
 pub(crate) struct Config {
@@ -169,6 +173,7 @@ impl Config {
         if args.upstream.is_none() && is_spin(&args.command) && args.command.iter().any(listens) {
             return Err(ConfigError::CommandListens);
         }
+        let edge = edge_limits(&args.edge);
         let proxying = ProxyingConfig {
             listen: args.edge.listen,
             routes: args.edge.routes,
@@ -177,11 +182,8 @@ impl Config {
             application: args
                 .application
                 .unwrap_or_else(ProxyingConfig::default_application),
-            timeout: args.edge.request_timeout.into(),
-            edge: edge::EdgeLimits {
-                max_concurrent_requests: args.edge.max_concurrent_requests,
-                max_body_size: args.max_body_size.map_or(usize::MAX, bytes),
-            },
+            timeout: args.edge.request_timeout.map_or(PROXY_TIMEOUT, Into::into),
+            edge,
             forwarding: proxy::Forwarding {
                 fields: match args.forwarded_fields {
                     ForwardedFields::None => proxy::ForwardedFields::None,
@@ -263,31 +265,55 @@ impl Config {
         args: crate::args::ServeArgs,
         environment: impl Iterator<Item = (String, String)>,
     ) -> Result<Self, ConfigError> {
+        const UNATTENDED: Duration = Duration::from_secs(30);
+        // Sending telemetry takes up to two seconds, and writing it to a busy database takes longer.
+        const MIN_UNATTENDED: Duration = Duration::from_secs(10);
         let directory = args.manifest.parent().unwrap_or(std::path::Path::new(""));
         let settings = args.settings.resolve(directory, environment);
         let settings = settings.map_err(ConfigError::Settings)?;
+        let edge = edge_limits(&args.edge);
+        let request_timeout = args.edge.request_timeout.map(Duration::from);
+        let unattended_timeout =
+            request_timeout.map_or(UNATTENDED, |timeout| timeout.max(MIN_UNATTENDED));
+        let instance_memory = settings.runtime.instance_memory;
+        let clients = client_limits(&settings.runtime.outbound);
         let hosting = crate::hosting::HostingConfig {
             manifest: args.manifest,
             routes: args.edge.routes,
             listen: args.edge.listen,
             settings,
             host: spin_host::HostLimits {
-                request_timeout: args.edge.request_timeout.into(),
+                request_timeout,
+                unattended_timeout: args
+                    .unattended_timeout
+                    .map_or(unattended_timeout, Into::into),
                 max_concurrent_requests: args.edge.max_concurrent_requests,
                 instance_reuse: args.instance_reuse,
                 instance_concurrency: args.instance_concurrency,
-                instance_memory: bytes(args.instance_memory),
+                instance_memory: instance_memory.unwrap_or(bytes(args.instance_memory)),
+                clients,
             },
-            edge: edge::EdgeLimits {
-                max_concurrent_requests: args.edge.max_concurrent_requests,
-                max_body_size: bytes(args.max_body_size),
-            },
+            edge,
         };
         Ok(Self {
             tls: args.edge.tls_cert.zip(args.edge.tls_key),
             application: ApplicationConfig::Hosted(hosting),
             ..Self::common(args.common)
         })
+    }
+}
+
+/// Returns the limits of the runtime config file, with defaults for those that it does not have.
+#[cfg(feature = "serve")]
+fn client_limits(outbound: &spin_manifest::OutboundLimits) -> spin_host::ClientLimits {
+    let default = spin_host::ClientLimits::default();
+    spin_host::ClientLimits {
+        http_connections: outbound.http,
+        redis_connections: outbound.redis.unwrap_or(default.redis_connections),
+        postgres_connections: outbound.pg.unwrap_or(default.postgres_connections),
+        mqtt_connections: outbound.mqtt.unwrap_or(default.mqtt_connections),
+        mqtt_payload: outbound.mqtt_payload.unwrap_or(default.mqtt_payload),
+        ..default
     }
 }
 
@@ -307,6 +333,15 @@ pub(crate) fn load_routes(file: Option<&std::path::Path>) -> Result<routes::Rout
         path: path.to_owned(),
         source,
     })
+}
+
+fn edge_limits(args: &EdgeArgs) -> edge::EdgeLimits {
+    edge::EdgeLimits {
+        max_concurrent_requests: args.max_concurrent_requests,
+        max_waiting_requests: args.max_waiting_requests,
+        max_waiting_time: args.max_waiting_time.into(),
+        max_body_size: args.max_body_size.map_or(usize::MAX, bytes),
+    }
 }
 
 fn is_spin(command: &[std::ffi::OsString]) -> bool {

@@ -8,18 +8,24 @@ use crate::{
 use anyhow::Result;
 use edge::{Edge, EdgeCounts, EdgeLimits, EdgeMetrics, Outcome, RequestBodyError, Upstream};
 use edge_counts::MAX_NAME_LEN;
-use http::{Request, StatusCode};
+use http::{Request, StatusCode, uri::Scheme};
 use http_body_util::{BodyExt, Either, combinators::MapErr};
 use http_server::listener::ClientAddress;
+use ingest::Ingest;
 use metric::{ApplicationInfo, IntCounter, IntGauge, Registry};
 use request_counts::{Component, ComponentFailure};
-use spin_host::{Application, HostLimits, HttpError, Observer, Responded, Stopper, Trigger};
+use spin_host::{
+    Application, BoxFuture, HostLimits, HttpError, Observer, ResourceMetrics, Responded, Stopper,
+    Trigger, Usage,
+};
 use spin_manifest::{Manifest, Settings};
 use state_dir::StateDir;
 use std::{
+    collections::BTreeSet,
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -27,6 +33,8 @@ use tokio::sync::OwnedSemaphorePermit;
 const TELEMETRY: &str = "telemetry";
 /// Value of [`TELEMETRY`] for hosts that count requests themselves.
 const INLINE: &str = "inline";
+/// Longest wait for the catalogue of a component, if requests have no timeout.
+const CATALOGUE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Length of the digest in `app_build_info`, in bytes.
 const REVISION_LEN: usize = 6;
 
@@ -51,8 +59,14 @@ impl HostingConfig {
     /// Fails if the application cannot be hosted.
     pub(crate) fn manifest(&self) -> Result<Manifest, ConfigError> {
         let manifest = load_manifest(&self.manifest, self.settings.clone())?;
-        for warning in &manifest.warnings {
-            tracing::warn!("{}: {warning}", self.manifest.display());
+        let runtime = &manifest.runtime;
+        for (file, warnings) in [
+            (&self.manifest, &manifest.warnings),
+            (&runtime.file, &runtime.warnings),
+        ] {
+            for warning in warnings {
+                tracing::warn!("{}: {warning}", file.display());
+            }
         }
         if !request_counts::is_legible(&manifest.name, MAX_NAME_LEN) {
             return Err(ConfigError::ApplicationName {
@@ -77,9 +91,20 @@ pub(crate) fn load_manifest(path: &Path, mut settings: Settings) -> Result<Manif
 /// Returns the component whose requests metrics-host 0.1.0 counted, as it knew no components: the application's only
 /// one, or else that of no component.
 pub(crate) fn owner(manifest: &Manifest) -> Component {
-    let mut components = manifest.components.keys();
-    let only = components.next().filter(|_| components.next().is_none());
-    Component::new(&manifest.name, only.map_or("", String::as_str))
+    let components = manifest.components.values();
+    let names: BTreeSet<_> = components.map(|component| &component.name).collect();
+    let only = names.first().filter(|_| names.len() == 1);
+    Component::new(&manifest.name, only.map_or("", |name| name))
+}
+
+/// Addresses of this process.
+pub(crate) struct Listeners {
+    /// Scheme of the application's listener.
+    pub(crate) scheme: Scheme,
+    /// The application's listener, to which its requests to itself go.
+    pub(crate) own: SocketAddr,
+    /// The OTLP listener, if there is one. The application must not send its telemetry there.
+    pub(crate) otlp: Option<SocketAddr>,
 }
 
 /// A Spin application, ready to serve.
@@ -91,38 +116,61 @@ pub(crate) struct Hosted {
 /// Handles to the metrics of hosting.
 #[derive(Clone)]
 pub(crate) struct HostingMetrics {
+    registry: Registry,
     edge: EdgeMetrics,
+    applications: ApplicationInfo,
     instances: IntGauge,
     instances_started: IntCounter,
+    denied_calls: IntCounter,
 }
 
 impl HostingMetrics {
     /// Registers the metrics at 0, beside those of the edge.
-    pub(crate) fn register(registry: &Registry, edge: EdgeMetrics) -> Self {
+    pub(crate) fn register(
+        registry: &Registry,
+        edge: EdgeMetrics,
+        applications: ApplicationInfo,
+    ) -> Self {
         Self {
+            registry: registry.clone(),
             edge,
+            applications,
             instances: registry.gauge(metric::INSTANCES),
             instances_started: registry.counter(metric::INSTANCES_STARTED),
+            denied_calls: registry.counter(metric::DENIED_CALLS),
         }
+    }
+
+    /// Registers what a component uses.
+    fn show_usage(&self, application: &str, component: &str, usage: &Arc<Usage>) {
+        let labels = [application, component];
+        let (cpu, memory) = (Arc::clone(usage), Arc::clone(usage));
+        self.registry
+            .counter_func(metric::COMPONENT_CPU, &labels, move || {
+                cpu.cpu().as_secs_f64()
+            });
+        self.registry
+            .gauge_func(metric::COMPONENT_MEMORY, &labels, move || {
+                i64::try_from(memory.memory()).unwrap_or(i64::MAX)
+            });
     }
 }
 
 impl Hosted {
-    /// Loads the application of `manifest`, whose requests count in `counts`. `otlp` is the OTLP listener of this process,
-    /// if it has one: the application must not send its telemetry there.
+    /// Loads the application of `manifest`, whose requests count in `counts`.
     ///
     /// # Errors
     /// Fails if the application cannot be hosted.
     pub(crate) async fn load(
         config: HostingConfig,
         manifest: Manifest,
-        otlp: Option<SocketAddr>,
+        listeners: Listeners,
         state: &StateDir,
         counts: Arc<EdgeCounts>,
+        ingest: Ingest,
         metrics: HostingMetrics,
-        applications: &ApplicationInfo,
     ) -> Result<Self> {
-        if let (Some(target), Some(address)) = (otlp_target(&manifest), otlp)
+        if let (Some(target), Some(address)) = (otlp_target(&manifest), listeners.otlp)
             && leads_to(target, address)
         {
             return Err(ConfigError::TelemetryLoop { address }.into());
@@ -131,16 +179,23 @@ impl Hosted {
         let observer = InstanceObserver {
             application: manifest.name.clone(),
             counts: Arc::clone(&counts),
+            ingest,
             metrics: metrics.clone(),
         };
         let application =
             Application::load(&manifest, config.host, state.path(), Arc::new(observer)).await?;
+        application.listen(listeners.scheme, listeners.own);
         for (component, digest) in application.digests() {
             let revision: String = digest[..REVISION_LEN]
                 .iter()
                 .map(|byte| format!("{byte:02x}"))
                 .collect();
-            applications.show(&manifest.name, component, &manifest.version, &revision);
+            metrics
+                .applications
+                .show(&manifest.name, component, &manifest.version, &revision);
+        }
+        for (component, usage) in application.usage() {
+            metrics.show_usage(&manifest.name, component, usage);
         }
         let stopper = application.stopper();
         let inline = manifest.variables.get(TELEMETRY);
@@ -149,7 +204,7 @@ impl Hosted {
             inline: inline.is_some_and(|mode| mode == INLINE),
             name: manifest.name,
         };
-        let timeout = config.host.request_timeout;
+        let timeout = config.host.request_timeout.unwrap_or(CATALOGUE_TIMEOUT);
         let (metrics, limits) = (metrics.edge, config.edge);
         let edge = Edge::start(upstream, counts, routes, metrics, limits, timeout).await;
         Ok(Self { edge, stopper })
@@ -241,10 +296,11 @@ fn failure(failure: spin_host::Failure) -> edge::Failure {
     }
 }
 
-/// Observer that counts instances and traps.
+/// Observer that counts instances, traps and exported telemetry.
 struct InstanceObserver {
     application: String,
     counts: Arc<EdgeCounts>,
+    ingest: Ingest,
     metrics: HostingMetrics,
 }
 
@@ -263,6 +319,28 @@ impl Observer for InstanceObserver {
 
     fn instance_ended(&self, _component: &str) {
         self.metrics.instances.dec();
+    }
+
+    fn call_denied(&self, _component: &str) {
+        self.metrics.denied_calls.inc();
+    }
+
+    fn metrics_exported(
+        &self,
+        component: &str,
+        metrics: ResourceMetrics,
+    ) -> BoxFuture<'static, Result<(), String>> {
+        let component = Component::new(&self.application, component);
+        let ingest = self.ingest.clone();
+        Box::pin(async move { ingest.export(&component, metrics).await })
+    }
+
+    fn span_dropped(&self) {
+        self.ingest.skip_span();
+    }
+
+    fn log_record_dropped(&self) {
+        self.ingest.drop_log_record();
     }
 }
 

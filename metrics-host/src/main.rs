@@ -108,7 +108,7 @@ async fn run(args: Args) -> anyhow::Result<ExitCode> {
         Command::Add(args) => return gateway::add(&args),
         Command::Remove(args) => return gateway::remove(&args),
         #[cfg(feature = "serve")]
-        Command::Check(args) => return check::run(args, env::vars()),
+        Command::Check(args) => return check::run(args, env::vars()).await,
         Command::Health(args) => {
             health_check::run(&args.url).await?;
             return Ok(ExitCode::SUCCESS);

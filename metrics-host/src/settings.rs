@@ -1,7 +1,7 @@
 //! Values that the command line and the environment add to a manifest, as under `spin up`.
 
 use anyhow::{Context, Result, bail};
-use spin_manifest::Settings;
+use spin_manifest::{ManifestError, RuntimeConfig, Settings};
 use std::{
     collections::BTreeMap,
     fs,
@@ -36,6 +36,18 @@ pub(crate) struct SettingsArgs {
     /// Build profile of the components; those that do not have it stay as they are
     #[arg(long, env = "METRICS_HOST_PROFILE", value_name = "NAME")]
     profile: Option<String>,
+
+    /// Spin's runtime configuration: places of stores and databases, values of variables
+    #[arg(long, env = "METRICS_HOST_RUNTIME_CONFIG_FILE", value_name = "FILE")]
+    runtime_config_file: Option<PathBuf>,
+}
+
+/// A runtime config file that cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", path.display())]
+pub(crate) struct RuntimeConfigError {
+    pub(crate) path: PathBuf,
+    pub(crate) source: ManifestError,
 }
 
 /// A value of `--variable`.
@@ -96,8 +108,8 @@ fn pair(text: &str) -> Result<(String, String), &'static str> {
 }
 
 impl SettingsArgs {
-    /// Returns the settings for the manifest in `directory`. A flag wins over `environment`, and that over a file `.env`
-    /// beside the manifest.
+    /// Returns the settings for the manifest in `directory`. A flag wins over the runtime config file, that over
+    /// `environment`, and that over a file `.env` beside the manifest.
     ///
     /// # Errors
     /// Fails if a file cannot be read.
@@ -106,11 +118,18 @@ impl SettingsArgs {
         directory: &Path,
         environment: impl Iterator<Item = (String, String)>,
     ) -> Result<Settings> {
+        let runtime = match self.runtime_config_file {
+            Some(path) => {
+                RuntimeConfig::load(&path).map_err(|source| RuntimeConfigError { path, source })?
+            }
+            None => RuntimeConfig::default(),
+        };
         let mut variables = Vec::new();
         // The last of several flags with one name counts.
         for flag in self.variables.into_iter().rev() {
             variables.extend(flag.read()?);
         }
+        variables.extend(runtime.variables.iter().cloned());
         let of_application = |(name, value): (String, String)| {
             Some((name.strip_prefix(PREFIX)?.to_lowercase(), value))
         };
@@ -124,6 +143,7 @@ impl SettingsArgs {
             variables,
             environment: self.environment,
             profile: self.profile,
+            runtime,
         })
     }
 }

@@ -2,23 +2,24 @@
 
 use crate::{
     Observer,
-    body::ResponseBody,
+    chaining::Neighbours,
+    clients::Clients,
     database::Database,
     engine, files,
     instance::Component,
     key_value,
     limits::HostLimits,
     message::RequestBody,
-    outcome::InstanceOutcome,
-    pool::{NoResponse, Pool},
-    queue::{Progress, RequestContext},
+    places::Places,
+    pool::Pool,
+    response::{self, Responded},
     route_headers::RouteHeaders,
+    usage::Usage,
 };
 use anyhow::{Context, Result};
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response};
+use http::{Request, Response, uri::Scheme};
 use http_body_util::{Either, Full};
-use sha2::{Digest, Sha256};
 use spin_manifest::{Handler, Manifest, StaticResponse, TriggerRoute, WELL_KNOWN};
 use std::{
     collections::{BTreeMap, HashMap, btree_map::Entry},
@@ -28,12 +29,7 @@ use std::{
     time::Duration,
 };
 use tokio::sync::{OwnedSemaphorePermit, watch};
-use wasmtime_wasi_http::handler::{ExpirationError, ProxyPre};
-
-/// Time that the host waits beyond the deadline of the guest, so that the guest's own timeout comes first.
-const GRACE: Duration = Duration::from_millis(250);
-/// Longest wait for the id of a trap. It follows the trap at once.
-const TRAP_TIMEOUT: Duration = Duration::from_secs(1);
+use wasmtime_wasi_http::handler::ProxyPre;
 
 /// The components of an application, ready to serve.
 pub struct Application {
@@ -42,7 +38,11 @@ pub struct Application {
     well_known: Vec<Trigger>,
     /// SHA-256 of each component, with its id.
     digests: Vec<(String, [u8; 32])>,
-    request_timeout: Duration,
+    /// By the name of the component.
+    usage: BTreeMap<String, Arc<Usage>>,
+    /// The components, also those that only others reach.
+    _pools: HashMap<String, Arc<Pool>>,
+    neighbours: Arc<Neighbours>,
     stop: watch::Sender<bool>,
     alive: watch::Sender<()>,
 }
@@ -94,39 +94,6 @@ impl Trigger {
     }
 }
 
-/// Outcome of a request.
-pub struct Responded {
-    /// The response, complete unless it streams, or the failure.
-    pub response: Result<Response<ResponseBody>, Failure>,
-    /// Name of the instance that took the request.
-    pub instance: Option<Arc<str>>,
-    /// Headers of the response that the component began before it failed.
-    pub unsent_head: Option<HeaderMap>,
-}
-
-/// The reason why a component returned no response, or did not complete its body.
-#[derive(Debug, thiserror::Error)]
-pub enum Failure {
-    /// The component took too long.
-    #[error("the component did not answer in time")]
-    Timeout,
-    /// The engine has no free slot, or the component does not start.
-    #[error("no instance of the component could be created: {0}")]
-    Instantiation(String),
-    /// The instance trapped, in this request or another.
-    #[error("the component trapped")]
-    Trap {
-        /// Id of the trap, which is in the log with the guest's backtrace.
-        id: Option<Arc<str>>,
-    },
-    /// The component returned an error.
-    #[error("the component returned an error instead of a response: {0}")]
-    Handler(String),
-    /// The component ended a body with an error, or too early.
-    #[error("the component did not complete the body: {0}")]
-    Truncated(String),
-}
-
 impl Application {
     /// Compiles and links the components and opens their databases. The directory `state` holds databases and compiled
     /// code.
@@ -140,63 +107,69 @@ impl Application {
         observer: Arc<dyn Observer>,
     ) -> Result<Self> {
         let cache = std::path::absolute(state.join("compiled"))?;
-        let (engine, cache) =
-            engine::create(&limits, &cache).context("cannot start the WebAssembly engine")?;
+        let neighbours = Arc::new(Neighbours::new(limits.max_concurrent_requests));
+        let mut components = manifest.components.values();
+        let chains = components.any(|component| component.allowed_hosts.allows_components());
+        // Each request of a client may wait for one of another component.
+        let requests = limits.max_concurrent_requests * if chains { 2 } else { 1 };
+        let (engine, cache) = engine::create(requests, &limits, &cache)
+            .context("cannot start the WebAssembly engine")?;
+        let downloads = state.join("downloads");
         let stop = watch::Sender::new(false);
         let alive = watch::Sender::new(());
         let mut databases = BTreeMap::new();
+        let places = Places::new(state, &manifest.runtime)?;
         let mut digests = Vec::new();
+        let mut usage = BTreeMap::<_, Arc<Usage>>::new();
         let mut pools = HashMap::new();
         for (id, component) in &manifest.components {
-            let (proxy, wasm) = engine::load(
-                &engine,
-                &cache,
-                id,
-                &component.source,
-                component.build_command.as_deref(),
-            )
-            .await
-            .with_context(|| format!("component {id:?}"))?;
+            let (proxy, digest) = engine::load(&engine, &cache, component, &downloads)
+                .await
+                .with_context(|| format!("component {:?}", component.name))?;
             let limits = match proxy {
                 ProxyPre::P2(_) => limits.with_instance_per_request(),
                 ProxyPre::P3(_) => limits,
             };
-            digests.push((id.clone(), Sha256::digest(&*wasm).into()));
+            digests.push((component.name.clone(), digest));
+            let own_usage = Arc::clone(usage.entry(component.name.clone()).or_default());
             let mut own_databases = HashMap::new();
             for name in &component.databases {
-                let path = state.join(format!("{name}.sqlite"));
+                let path = places.database(name);
                 let database = open_database(&mut databases, path, limits)?;
                 own_databases.insert(name.clone(), database);
             }
-            let key_values = match component.key_value_stores.as_slice() {
-                [] => None,
-                _ => {
-                    // No database of a manifest has a dot in its name.
-                    let path = state.join("key.value.sqlite");
-                    let database = open_database(&mut databases, path, limits)?;
-                    key_value::create(&database).await?;
-                    Some(database)
-                }
-            };
+            let mut key_values = HashMap::new();
+            for label in &component.key_value_stores {
+                let path = places.key_value_store(label);
+                let database = open_database(&mut databases, path, limits)?;
+                key_value::create(&database).await?;
+                key_values.insert(label.clone(), database);
+            }
             let files = match component.files.mounts.as_slice() {
                 [] => None,
                 _ => {
                     let copies = state.join("files").join(id);
                     files::copy(&component.files, &copies)
-                        .with_context(|| format!("component {id:?}"))?;
+                        .with_context(|| format!("component {:?}", component.name))?;
                     Some(copies)
                 }
             };
+            let name: Arc<str> = id.as_str().into();
+            let allowed_hosts = Arc::new(component.allowed_hosts.clone());
             let component = Component {
                 files,
-                id: id.as_str().into(),
+                clients: Clients::new(&name, &allowed_hosts, &limits),
+                id: name,
                 variables: component.variables.clone(),
                 environment: component.environment.clone(),
-                allowed_hosts: Arc::new(component.allowed_hosts.clone()),
+                allowed_hosts,
+                neighbours: Arc::clone(&neighbours),
                 databases: own_databases,
                 key_value_stores: component.key_value_stores.clone(),
                 key_values,
                 limits,
+                usage: own_usage,
+                observer: Arc::clone(&observer),
             };
             let pool = Pool::new(
                 engine.clone(),
@@ -208,9 +181,15 @@ impl Application {
             );
             // Find out now what would fail every request.
             let instance = pool.instantiate().await.map_err(anyhow::Error::from);
-            drop(instance.with_context(|| format!("component {id:?}: cannot create an instance"))?);
-            pools.insert(id, Arc::new(pool));
+            drop(instance.with_context(|| {
+                format!(
+                    "component {:?}: cannot create an instance",
+                    pool.component.id
+                )
+            })?);
+            pools.insert(id.clone(), Arc::new(pool));
         }
+        neighbours.introduce(&pools);
         let mut triggers: Vec<_> = manifest
             .triggers
             .iter()
@@ -218,7 +197,7 @@ impl Application {
                 Handler::Component(id) => Trigger {
                     route: trigger.route.clone(),
                     server: Server::Component {
-                        id: id.clone(),
+                        id: manifest.components[id].name.clone(),
                         instances: Arc::clone(&pools[id]),
                         headers: RouteHeaders::of(&trigger.route),
                     },
@@ -233,15 +212,27 @@ impl Application {
             triggers,
             well_known: well_known.collect(),
             digests,
-            request_timeout: limits.request_timeout,
+            usage,
+            _pools: pools,
+            neighbours,
             stop,
             alive,
         })
     }
 
+    /// Sets the address at which clients, and the components themselves, reach the application.
+    pub fn listen(&self, scheme: Scheme, address: SocketAddr) {
+        self.neighbours.listen(scheme, address);
+    }
+
     /// Returns the id of each component with the SHA-256 of its file.
     pub fn digests(&self) -> &[(String, [u8; 32])] {
         &self.digests
+    }
+
+    /// Returns the id of each component with the processor time and memory that it uses.
+    pub fn usage(&self) -> &BTreeMap<String, Arc<Usage>> {
+        &self.usage
     }
 
     /// Returns the triggers of the application by precedence.
@@ -281,24 +272,7 @@ impl Application {
                 };
             }
         };
-        let progress = Arc::new(Progress::default());
-        let context = RequestContext {
-            permit,
-            progress: Arc::clone(&progress),
-        };
-        let handled = instances.handle(context, request);
-        let handled = tokio::time::timeout(self.request_timeout + GRACE, handled).await;
-        let taken_by = progress.taken_by.get();
-        let response = match handled {
-            Ok(Ok(response)) => Ok(response),
-            Ok(Err(error)) => Err(Failure::of(error, taken_by).await),
-            Err(_) => Err(Failure::Timeout),
-        };
-        Responded {
-            response,
-            instance: taken_by.map(|outcome| Arc::clone(&outcome.instance)),
-            unsent_head: progress.unsent_head.get().cloned(),
-        }
+        response::respond(instances, request, permit).await
     }
 
     /// Returns a handle that stops the instances.
@@ -306,35 +280,6 @@ impl Application {
         Stopper {
             stop: self.stop.clone(),
             alive: self.alive.clone(),
-        }
-    }
-}
-
-impl Failure {
-    async fn of(error: wasmtime::Error, taken_by: Option<&Arc<InstanceOutcome>>) -> Self {
-        if error.is::<ExpirationError>() || taken_by.is_some_and(|outcome| outcome.is_expired()) {
-            return Self::Timeout;
-        }
-        match error.downcast_ref::<NoResponse>() {
-            Some(NoResponse::NoInstance(reason)) => Self::Instantiation(reason.clone()),
-            Some(NoResponse::Truncated(reason)) => Self::Truncated(reason.clone()),
-            Some(NoResponse::InstanceFailed) => Self::of_instance(taken_by).await,
-            None if error.is::<wasmtime::Trap>() => Self::of_instance(taken_by).await,
-            None => Self::Handler(format!("{error:#}")),
-        }
-    }
-
-    /// Classifies the failure of an instance in the middle of a request.
-    async fn of_instance(taken_by: Option<&Arc<InstanceOutcome>>) -> Self {
-        let trap = async { taken_by?.trap().await };
-        let id = tokio::time::timeout(TRAP_TIMEOUT, trap)
-            .await
-            .ok()
-            .flatten();
-        if taken_by.is_some_and(|outcome| outcome.is_expired()) {
-            Self::Timeout
-        } else {
-            Self::Trap { id }
         }
     }
 }
@@ -367,7 +312,7 @@ fn open_database(
         Entry::Occupied(entry) => entry.into_mut(),
         Entry::Vacant(entry) => {
             let path = entry.key();
-            let database = Database::open(path, limits.request_timeout, limits.instance_memory)
+            let database = Database::open(path, limits.statement(), limits.instance_memory)
                 .with_context(|| format!("cannot open database {}", path.display()))?;
             entry.insert(database)
         }

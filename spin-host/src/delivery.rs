@@ -20,7 +20,7 @@ use http_body_util::{Either, Full};
 use std::{
     future::poll_fn,
     pin::{Pin, pin},
-    sync::Arc,
+    sync::{Arc, atomic::Ordering::Relaxed},
     task::Poll,
     time::Duration,
 };
@@ -50,7 +50,7 @@ pub(crate) struct Begun {
 pub(crate) async fn deliver(
     begun: Begun,
     outcome: Arc<InstanceOutcome>,
-    stall_timeout: Duration,
+    stall_timeout: Option<Duration>,
     is_held_up: impl Fn() -> bool,
 ) {
     let Begun {
@@ -59,8 +59,18 @@ pub(crate) async fn deliver(
         permit,
         progress,
     } = begun;
-    // Also if the caller has left: the guest works on the request, which keeps its permit.
-    let response = match response.await {
+    let response = match future::select(response, caller.cancellation()).await {
+        Left((response, _)) => response,
+        Right(((), response)) => {
+            // The guest works on the request, which keeps its permit.
+            progress.left.notify_one();
+            outcome.unattended.fetch_add(1, Relaxed);
+            let response = response.await;
+            outcome.unattended.fetch_sub(1, Relaxed);
+            response
+        }
+    };
+    let response = match response {
         Ok(Ok(response)) => response,
         Ok(Err(error)) => {
             _ = caller.send(Err(error));
@@ -105,7 +115,7 @@ async fn deliverable(
     body: WasiBody,
     outcome: Arc<InstanceOutcome>,
     permit: OwnedSemaphorePermit,
-    stall_timeout: Duration,
+    stall_timeout: Option<Duration>,
     is_held_up: impl Fn() -> bool,
 ) -> Result<ResponseBody, NoResponse> {
     let length = content_length(headers);
@@ -130,7 +140,7 @@ async fn deliverable(
         Collection::Unfinished { start, rest } => {
             let stream = OpenStream::new(outcome, permit);
             // Silence is part of a declared stream, and a stall of any other body.
-            let stall_timeout = (!is_declared).then_some(stall_timeout);
+            let stall_timeout = stall_timeout.filter(|_| !is_declared);
             let body = Streamed::new(start, rest, stream, length, stall_timeout);
             Ok(Either::Right(body))
         }

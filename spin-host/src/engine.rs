@@ -1,14 +1,19 @@
 //! The Wasm engine, and the loading of components.
 
-use crate::{bindings, compile::compile, instance::HostState, limits::HostLimits};
+use crate::{
+    bindings, compile::compile, denied, instance::HostState, interfaces, limits::HostLimits,
+    own_requests,
+};
 use anyhow::{Context, Result, bail};
+use spin_assembly::Assembled;
+use spin_manifest::ComponentManifest;
 use std::{path::Path, sync::Arc, thread, time::Duration};
 use wasmtime::{
     Cache, CacheConfig, Config, Enabled, Engine, InstanceAllocationStrategy,
     PoolingAllocationConfig,
     component::{HasSelf, Linker},
 };
-use wasmtime_wasi_http::{handler::ProxyPre, p2, p3};
+use wasmtime_wasi_http::{WasiHttp, WasiHttpView, handler::ProxyPre, p2, p3};
 
 /// Interval at which a computing guest is interrupted.
 const EPOCH: Duration = Duration::from_millis(10);
@@ -18,11 +23,16 @@ const MAX_SLOTS: usize = 8 << 10;
 /// which costs a sixth less per instance than to return them and to fault them in again.
 const KEPT_MEMORY: usize = 1 << 20;
 
-/// Creates the engine, and its cache of compiled code in the directory `cache`.
+/// Creates the engine, and its cache of compiled code in the directory `cache`. Components have at most `requests`
+/// requests at one time, those of other components among them.
 ///
 /// # Errors
 /// Fails if the cache cannot be used, or the system lacks the address space for `limits`.
-pub(crate) fn create(limits: &HostLimits, cache: &Path) -> Result<(Engine, Cache)> {
+pub(crate) fn create(
+    requests: usize,
+    limits: &HostLimits,
+    cache: &Path,
+) -> Result<(Engine, Cache)> {
     let mut cache_config = CacheConfig::new();
     cache_config.with_directory(cache);
     let cache = Cache::new(cache_config)?;
@@ -30,7 +40,7 @@ pub(crate) fn create(limits: &HostLimits, cache: &Path) -> Result<(Engine, Cache
     config
         .wasm_component_model_async(true)
         .epoch_interruption(true)
-        .allocation_strategy(InstanceAllocationStrategy::Pooling(pool(limits)))
+        .allocation_strategy(InstanceAllocationStrategy::Pooling(pool(requests, limits)))
         .cache(Some(cache.clone()));
     let engine = Engine::new(&config)?;
     let weak = engine.weak();
@@ -48,13 +58,13 @@ pub(crate) fn create(limits: &HostLimits, cache: &Path) -> Result<(Engine, Cache
 
 /// Reserves slots for twice the instances of full load, since an instance that ends is replaced before it is gone.
 /// Slots cost address space, and memory only for those used last. A component of WASI 0.2 has an instance for each request.
-fn pool(limits: &HostLimits) -> PoolingAllocationConfig {
+fn pool(requests: usize, limits: &HostLimits) -> PoolingAllocationConfig {
     let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
     // A used-up instance keeps its slot until it has sent its telemetry.
     let slots = |requests: usize| (2 * requests + 16).min(MAX_SLOTS);
     let requests_at_once = limits.instance_concurrency.min(limits.instance_reuse);
-    let shared = slots(limits.max_concurrent_requests.div_ceil(requests_at_once));
-    let instances = slots(limits.max_concurrent_requests);
+    let shared = slots(requests.div_ceil(requests_at_once));
+    let instances = slots(requests);
     let mut pool = PoolingAllocationConfig::default();
     pool.total_component_instances(count(instances))
         .total_core_instances(count(8 * instances))
@@ -69,37 +79,43 @@ fn pool(limits: &HostLimits) -> PoolingAllocationConfig {
     pool
 }
 
-/// Compiles the component `id` at `path`, or loads it from the cache, and links it with the host's interfaces.
+/// Compiles a component, or loads it from the cache, and links it with the host's interfaces. Its sources may have to be
+/// downloaded first. Returns it with the SHA-256 of its files.
 ///
 /// # Errors
-/// Fails if the file cannot be read, is not a component that serves HTTP, or imports an interface that the host lacks.
+/// Fails if a file cannot be read, is not a component that serves HTTP, or imports an interface that the host lacks.
 pub(crate) async fn load(
     engine: &Engine,
     cache: &Cache,
-    id: &str,
-    path: &Path,
-    build_command: Option<&str>,
-) -> Result<(ProxyPre<HostState>, Arc<Vec<u8>>)> {
-    let wasm = std::fs::read(path).with_context(|| {
-        let hint = build_command
-            .map(|command| format!("; build it with: {command}"))
-            .unwrap_or_default();
-        format!("cannot read {}{hint}", path.display())
-    })?;
+    manifest: &ComponentManifest,
+    downloads: &Path,
+) -> Result<(ProxyPre<HostState>, [u8; 32])> {
+    let source = &manifest.source;
+    let Assembled { wasm, digest } = spin_assembly::assemble(manifest, downloads).await?;
     let wasm = Arc::new(wasm);
-    let component = compile(engine, cache, id, &wasm).await.with_context(|| {
-        format!(
-            "{} is no WebAssembly component that this host can run",
-            path.display()
-        )
-    })?;
-    let instance = linker(engine)?
+    let component = compile(engine, cache, &manifest.name, &wasm)
+        .await
+        .with_context(|| format!("{source} is no WebAssembly component that this host can run"))?;
+    // All that is missing at once; the linker would name the first one only.
+    let unserved = interfaces::unserved(&wasm)?;
+    let unknown = unserved.iter().filter(|import| import.denied.is_none());
+    let unknown: Vec<_> = unknown.map(|import| &*import.import).collect();
+    if !unknown.is_empty() {
+        bail!(
+            "{source} imports {}, which metrics-host serve does not have; {}",
+            unknown.join(", "),
+            interfaces::WAY_OUT
+        );
+    }
+    let mut linker = linker(engine)?;
+    denied::link(&mut linker, &component)?;
+    let instance = linker
         .instantiate_pre(&component)
         .map_err(anyhow::Error::from)
         .with_context(|| {
             format!(
-                "{} imports an interface that metrics-host does not implement",
-                path.display()
+                "{source} imports an interface in another form than metrics-host serve has it; {}",
+                interfaces::WAY_OUT
             )
         })?;
     let proxy = match p3::bindings::ServicePre::new(instance.clone()) {
@@ -107,20 +123,25 @@ pub(crate) async fn load(
         Err(_) => match p2::bindings::ProxyPre::new(instance) {
             Ok(proxy) => ProxyPre::P2(proxy),
             Err(_) => bail!(
-                "{} serves no HTTP: it exports neither wasi:http/handler@0.3 nor wasi:http/incoming-handler@0.2",
-                path.display()
+                "{source} serves no HTTP: it exports neither wasi:http/handler@0.3 nor wasi:http/incoming-handler@0.2"
             ),
         },
     };
-    Ok((proxy, wasm))
+    Ok((proxy, digest))
 }
 
 fn linker(engine: &Engine) -> Result<Linker<HostState>> {
     let mut linker = Linker::new(engine);
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
     wasmtime_wasi::p3::add_to_linker(&mut linker)?;
-    p2::add_only_http_to_linker_async(&mut linker)?;
-    p3::add_to_linker(&mut linker)?;
+    let unstable = p2::bindings::LinkOptions::default();
+    p2::bindings::http::types::add_to_linker::<_, WasiHttp>(
+        &mut linker,
+        &unstable.into(),
+        HostState::http,
+    )?;
+    p3::bindings::http::types::add_to_linker::<_, WasiHttp>(&mut linker, HostState::http)?;
+    own_requests::add_to_linker(&mut linker)?;
     bindings::Imports::add_to_linker::<_, HasSelf<HostState>>(&mut linker, |state| state)?;
     Ok(linker)
 }

@@ -1,32 +1,40 @@
 //! The store of an instance: the host's state and the limits of the guest.
 
 use crate::{
+    Observer,
+    chaining::Neighbours,
+    clients::Clients,
     database::{Database, Databases},
     limits::HostLimits,
-    outbound::{self, Outbound},
+    outbound::Outbound,
+    sockets,
     stdio::GuestOutput,
+    usage::{InstanceMemory, Usage},
 };
 use spin_manifest::AllowedHosts;
 use std::{collections::HashMap, path::PathBuf, sync::Arc};
-use wasmtime::{Engine, Store, StoreLimits, StoreLimitsBuilder, component::ResourceTable};
+use wasmtime::{Engine, Store, component::ResourceTable};
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 /// Settings that all instances of a component share.
-#[derive(Debug)]
 pub(crate) struct Component {
     pub id: Arc<str>,
     pub variables: HashMap<String, String>,
     pub environment: Vec<(String, String)>,
     pub allowed_hosts: Arc<AllowedHosts>,
+    pub neighbours: Arc<Neighbours>,
+    pub clients: Arc<Clients>,
     pub databases: Databases,
     /// Labels of the key-value stores that the component may open.
     pub key_value_stores: Vec<String>,
-    /// The database of all key-value stores, if the component may open one.
-    pub key_values: Option<Arc<Database>>,
+    /// Their databases, by label. Most share one.
+    pub key_values: HashMap<String, Arc<Database>>,
     /// Folder with the files that the component can read.
     pub files: Option<PathBuf>,
     pub limits: HostLimits,
+    pub usage: Arc<Usage>,
+    pub observer: Arc<dyn Observer>,
 }
 
 /// The host's state for one instance.
@@ -34,7 +42,7 @@ pub(crate) struct HostState {
     wasi: WasiCtx,
     http: WasiHttpCtx,
     outbound: Outbound,
-    memory: StoreLimits,
+    memory: InstanceMemory,
     pub table: ResourceTable,
     pub component: Arc<Component>,
 }
@@ -53,7 +61,7 @@ impl Component {
             let component = &*self.id;
             tracing::error!(component, "cannot open {}: {error}", files.display());
         }
-        outbound::allow_sockets(&mut wasi, &self.allowed_hosts);
+        sockets::restrict(&mut wasi, &self.id, &self.allowed_hosts);
         let mut store = Store::new(
             engine,
             HostState {
@@ -62,11 +70,11 @@ impl Component {
                 outbound: Outbound::new(
                     Arc::clone(&self.id),
                     Arc::clone(&self.allowed_hosts),
+                    Arc::clone(&self.neighbours),
+                    Arc::clone(&self.clients),
                     self.limits.request_timeout,
                 ),
-                memory: StoreLimitsBuilder::new()
-                    .memory_size(self.limits.instance_memory)
-                    .build(),
+                memory: InstanceMemory::new(&self.usage, self.limits.instance_memory),
                 table: ResourceTable::new(),
                 component: Arc::clone(self),
             },

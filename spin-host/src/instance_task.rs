@@ -14,6 +14,7 @@ use crate::{
     queue::{InstanceId, Pending},
 };
 use futures::{
+    FutureExt,
     channel::oneshot,
     stream::{FuturesUnordered, StreamExt},
 };
@@ -21,7 +22,7 @@ use sha2::{Digest, Sha256};
 use std::{
     future::poll_fn,
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering::Relaxed},
     task::{Context, Poll},
     thread,
     time::{Duration, Instant},
@@ -38,9 +39,6 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Delay between the deadline of a request, which the event loop enforces, and the stop of the whole instance, in case
 /// the guest stalls the loop.
 const WATCHDOG_DELAY: Duration = Duration::from_secs(1);
-/// Shortest time that a guest gets for work after its responses, however short the request timeout. Sending telemetry
-/// takes up to two seconds, and writing it to a busy database takes longer.
-const MIN_BACKGROUND_TIME: Duration = Duration::from_secs(10);
 /// Length of a trap's id in the log, in bytes.
 const TRAP_ID_LEN: usize = 4;
 
@@ -50,7 +48,7 @@ pub(crate) async fn run(pool: Arc<Pool>, instance: NewInstance, first: Option<Pe
     let limits = pool.component.limits;
     let mailbox = Mailbox::new(first);
     let mut activity = Activity::new();
-    let mut expiration = Expiration::new(limits.request_timeout, pool.stopping.clone());
+    let mut expiration = Expiration::new(limits, pool.stopping.clone());
     let mut ending = EndGuard {
         pool: &pool,
         id: instance.id,
@@ -65,15 +63,15 @@ pub(crate) async fn run(pool: Arc<Pool>, instance: NewInstance, first: Option<Pe
     let is_synchronous = matches!(proxy, Proxy::P2(_));
     let mut deliveries = FuturesUnordered::new();
     let is_held_up = || !is_synchronous && !mailbox.has_reported();
-    let mut event_loop =
-        Box::pin(ending.store.run_concurrent(async |accessor| {
-            serve(accessor, proxy, &mailbox, outcome, limits).await
-        }));
+    let event_loop = ending
+        .store
+        .run_concurrent(async |accessor| serve(accessor, proxy, &mailbox, outcome, limits).await);
+    let mut event_loop = pool.component.usage.measured(event_loop);
     let result = poll_fn(|cx| {
         mailbox.expect_report();
         // The guest's ready work comes first: a trap in it would lose a request taken before.
         let was_busy = activity.status != Status::Idle;
-        if was_busy && let Poll::Ready(error) = event_loop.as_mut().poll(cx) {
+        if was_busy && let Poll::Ready(error) = event_loop.poll_unpin(cx) {
             return Poll::Ready(error.flatten());
         }
         let open = deliveries.len() + outcome.watch_streams(cx.waker());
@@ -86,7 +84,7 @@ pub(crate) async fn run(pool: Arc<Pool>, instance: NewInstance, first: Option<Pe
             mailbox.put(pending);
         }
         if (has_taken || !was_busy)
-            && let Poll::Ready(error) = event_loop.as_mut().poll(cx)
+            && let Poll::Ready(error) = event_loop.poll_unpin(cx)
         {
             return Poll::Ready(error.flatten());
         }
@@ -103,7 +101,12 @@ pub(crate) async fn run(pool: Arc<Pool>, instance: NewInstance, first: Option<Pe
         activity.update(match mailbox.guest() {
             // The host holds the rest of the body. If the guest leaked its end, it ends with the store.
             guest if is_synchronous && guest.is_done() => return Poll::Ready(Ok(())),
-            _ if !deliveries.is_empty() => Status::Requests,
+            _ if !deliveries.is_empty() => match outcome.unattended.load(Relaxed) {
+                left if left == deliveries.len() && limits.request_timeout.is_none() => {
+                    Status::Unattended
+                }
+                _ => Status::Requests,
+            },
             _ if streams > 0 => Status::Streams,
             Guest { works: true, .. } => Status::Background,
             Guest { accepts: true, .. } => Status::Idle,
@@ -113,7 +116,7 @@ pub(crate) async fn run(pool: Arc<Pool>, instance: NewInstance, first: Option<Pe
         if expiration.poll(cx, &activity).is_ready() {
             return Poll::Ready(match activity.status {
                 Status::Idle => Ok(()),
-                Status::Requests | Status::Streams | Status::Background => {
+                Status::Requests | Status::Unattended | Status::Streams | Status::Background => {
                     outcome.expire();
                     Err(wasmtime::format_err!("guest timed out"))
                 }
@@ -167,14 +170,7 @@ async fn serve(
                 break;
             };
             begun += 1;
-            requests.push(handle(
-                accessor,
-                proxy,
-                pending,
-                mailbox,
-                outcome,
-                limits.request_timeout,
-            ));
+            requests.push(handle(accessor, proxy, pending, mailbox, outcome, limits));
         }
         let used_up = expired || begun >= limits.instance_reuse;
         let is_ready = accessor
@@ -190,14 +186,14 @@ async fn serve(
     .await
 }
 
-/// Passes a request to the guest. Returns whether the guest met the deadline for the head of its response.
+/// Passes a request to the guest. Returns whether the guest produced the head of its response in time.
 fn handle<'a>(
     accessor: &'a Accessor<HostState>,
     proxy: &'a Proxy,
     pending: Pending,
     mailbox: &Mailbox,
     outcome: &Arc<InstanceOutcome>,
-    timeout: Duration,
+    limits: HostLimits,
 ) -> impl Future<Output = wasmtime::Result<bool>> + use<'a> {
     let Pending {
         context,
@@ -216,13 +212,26 @@ fn handle<'a>(
             sender,
         )
     });
+    let progress = Arc::clone(&context.progress);
     mailbox.begin(Begun {
         response,
         caller,
         permit: context.permit,
         progress: context.progress,
     });
-    async move { prepared?.run(accessor, tokio::time::sleep(timeout)).await }
+    async move {
+        let expired = async {
+            let time = match limits.request_timeout {
+                Some(timeout) => timeout,
+                None => {
+                    progress.left.notified().await;
+                    limits.unattended_timeout
+                }
+            };
+            tokio::time::sleep(time).await;
+        };
+        prepared?.run(accessor, expired).await
+    }
 }
 
 /// The activity of an instance.
@@ -237,6 +246,8 @@ enum Status {
     Idle,
     /// Requests await a response.
     Requests,
+    /// Requests without a timeout await a response, and all their clients have left.
+    Unattended,
     /// All requests are answered, and clients still read bodies.
     Streams,
     /// All responses are sent, and the guest still works, such as on telemetry.
@@ -369,7 +380,7 @@ impl Mailbox {
 
 /// Deadline of an instance.
 struct Expiration {
-    request_timeout: Duration,
+    limits: HostLimits,
     /// Fires at the deadline or earlier, and is then set again.
     timer: Pin<Box<Sleep>>,
     /// Completes on shutdown. `None` after that: the instance then ends as soon as it is idle.
@@ -377,9 +388,9 @@ struct Expiration {
 }
 
 impl Expiration {
-    fn new(request_timeout: Duration, mut stopping: watch::Receiver<bool>) -> Self {
+    fn new(limits: HostLimits, mut stopping: watch::Receiver<bool>) -> Self {
         Self {
-            request_timeout,
+            limits,
             timer: Box::pin(tokio::time::sleep(IDLE_TIMEOUT)),
             stop: Some(Box::pin(async move {
                 // An error means that the application was dropped, which is a shutdown, too.
@@ -397,10 +408,15 @@ impl Expiration {
         let time = match activity.status {
             Status::Idle if self.stop.is_none() => Duration::ZERO,
             Status::Idle => IDLE_TIMEOUT,
-            Status::Requests => self.request_timeout + WATCHDOG_DELAY,
+            Status::Requests => match self.limits.request_timeout {
+                Some(timeout) => timeout + WATCHDOG_DELAY,
+                None => return Poll::Pending,
+            },
             // A client may read as slowly, and a declared stream be silent as long, as it likes.
             Status::Streams => return Poll::Pending,
-            Status::Background => self.request_timeout.max(MIN_BACKGROUND_TIME) + WATCHDOG_DELAY,
+            Status::Unattended | Status::Background => {
+                self.limits.unattended_timeout + WATCHDOG_DELAY
+            }
         };
         let deadline = activity.since + time;
         // A later deadline is checked when the timer fires. Setting the timer for every request would cost more.

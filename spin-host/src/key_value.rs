@@ -1,27 +1,60 @@
 //! Key-value stores for guests.
 //!
-//! All stores are one SQLite file, as under Spin. Each call is a single statement, and so a transaction.
+//! All stores are one SQLite file, unless the runtime config names others; the table is that of Spin. Each call is a
+//! single statement, and so a transaction.
 
+mod compare_and_swap;
 mod spin;
+mod spin1;
+mod spin3;
 mod wasi;
+
+#[expect(unreachable_pub, reason = "the generated bindings re-export it")]
+pub use compare_and_swap::CompareAndSwap;
 
 use crate::{
     database::{Database, DatabaseError, Session},
     instance::HostState,
 };
 use rusqlite::types::Value;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use wasmtime::{Result, component::Resource};
 
-const CREATE: &str = "CREATE TABLE IF NOT EXISTS key_value (store TEXT NOT NULL, key TEXT NOT NULL, value BLOB NOT NULL, \
+const CREATE: &str = "CREATE TABLE IF NOT EXISTS spin_key_value (store TEXT NOT NULL, key TEXT NOT NULL, value BLOB NOT NULL, \
     PRIMARY KEY (store, key)) WITHOUT ROWID";
-const KEYS: &str = "SELECT key FROM key_value WHERE store = ?";
-/// A number is kept in decimal digits. A value that is not a number, and a sum that is too large, change nothing.
-const ADD: &str = "INSERT INTO key_value (store, key, value) VALUES (?1, ?2, CAST(?3 AS BLOB)) \
-    ON CONFLICT (store, key) DO UPDATE SET value = CAST(CAST(CAST(value AS TEXT) AS INTEGER) + ?3 AS BLOB) \
-    WHERE value = CAST(CAST(CAST(value AS TEXT) AS INTEGER) AS BLOB) \
-    AND typeof(CAST(CAST(value AS TEXT) AS INTEGER) + ?3) = 'integer' \
-    RETURNING CAST(CAST(value AS TEXT) AS INTEGER)";
+const KEYS: &str = "SELECT key FROM spin_key_value WHERE store = ?";
+/// Adds to a number. A value that is not a number, and a sum that is too large, change nothing.
+static ADD: LazyLock<String> = LazyLock::new(|| {
+    let (first, sum, number) = (to_bytes("?3"), to_bytes("sum"), from_bytes("value"));
+    format!(
+        "INSERT INTO spin_key_value (store, key, value) VALUES (?1, ?2, {first}) \
+        ON CONFLICT (store, key) DO UPDATE SET value = (SELECT {sum} FROM (SELECT {number} + ?3 AS sum)) \
+        WHERE length(value) = 8 AND typeof({number} + ?3) = 'integer' \
+        RETURNING {number}"
+    )
+});
+
+/// Returns an expression of SQL for the bytes of an integer, as Spin stores it: eight, the lowest first.
+fn to_bytes(integer: &str) -> String {
+    let bytes = (0..8).map(|byte| format!("{integer} >> {} & 255", 8 * byte));
+    let bytes: Vec<_> = bytes.collect();
+    format!(
+        "unhex(printf('{}', {}))",
+        "%02X".repeat(8),
+        bytes.join(", ")
+    )
+}
+
+/// Returns the expression for the integer of eight bytes.
+fn from_bytes(bytes: &str) -> String {
+    let digit = |at: u32| format!("instr('0123456789ABCDEF', substr(hex({bytes}), {at}, 1)) - 1");
+    let bytes = (0..8).map(|byte| {
+        let (high, low) = (digit(2 * byte + 1), digit(2 * byte + 2));
+        format!("((({high}) << 4 | ({low})) << {})", 8 * byte)
+    });
+    let bytes: Vec<_> = bytes.collect();
+    format!("({})", bytes.join(" | "))
+}
 
 /// A guest's open store.
 #[derive(Clone, Debug)]
@@ -56,8 +89,9 @@ impl KeyValueStore {
     /// Returns those values that are there, in the order of their keys.
     async fn get(&self, keys: Vec<String>) -> Result<Vec<(String, Vec<u8>)>, DatabaseError> {
         let keys_given = list("?", keys.len());
-        let sql =
-            format!("SELECT key, value FROM key_value WHERE store = ? AND key IN ({keys_given})");
+        let sql = format!(
+            "SELECT key, value FROM spin_key_value WHERE store = ? AND key IN ({keys_given})"
+        );
         let rows = self.rows(sql, keys.into_iter().map(Value::Text)).await?;
         let entry = |row: Vec<Value>| match <[Value; 2]>::try_from(row) {
             Ok([Value::Text(key), Value::Blob(value)]) => Some((key, value)),
@@ -79,7 +113,7 @@ impl KeyValueStore {
         // The store is the first parameter.
         let rows = list("(?1, ?, ?)", values.len());
         let sql = format!(
-            "INSERT INTO key_value (store, key, value) VALUES {rows} \
+            "INSERT INTO spin_key_value (store, key, value) VALUES {rows} \
              ON CONFLICT (store, key) DO UPDATE SET value = excluded.value"
         );
         let parameters = values
@@ -90,7 +124,7 @@ impl KeyValueStore {
 
     async fn delete(&self, keys: Vec<String>) -> Result<(), DatabaseError> {
         let keys_given = list("?", keys.len());
-        let sql = format!("DELETE FROM key_value WHERE store = ? AND key IN ({keys_given})");
+        let sql = format!("DELETE FROM spin_key_value WHERE store = ? AND key IN ({keys_given})");
         let rows = self.rows(sql, keys.into_iter().map(Value::Text)).await;
         rows.map(drop)
     }
@@ -107,7 +141,7 @@ impl KeyValueStore {
     /// Adds to a number, which is 0 at first, and returns the sum.
     async fn add(&self, key: String, number: i64) -> Result<i64, DatabaseError> {
         let parameters = [Value::Text(key), Value::Integer(number)];
-        let rows = self.rows(ADD.into(), parameters).await?;
+        let rows = self.rows(ADD.clone(), parameters).await?;
         match rows.into_iter().flatten().next() {
             Some(Value::Integer(sum)) => Ok(sum),
             _ => Err(DatabaseError::Sqlite(
@@ -135,7 +169,7 @@ fn list(item: &str, count: usize) -> String {
 impl HostState {
     fn open_store(&mut self, label: String) -> Result<Option<Resource<KeyValueStore>>> {
         let component = &self.component;
-        let database = component.key_values.as_ref();
+        let database = component.key_values.get(&label);
         let store = KeyValueStore::open(database, &component.key_value_stores, label);
         Ok(store.map(|store| self.table.push(store)).transpose()?)
     }

@@ -14,35 +14,51 @@
 //! - Any other body streams. If the guest does not complete it, it ends with an error.
 //! - Components can use only what their manifest allows; the crate `spin-manifest` reads it.
 //!
-//! This crate knows nothing of metrics. [`Application::respond`] returns the outcome of each request, and an
-//! [`Observer`] is told of every instance that starts, traps or ends.
+//! This crate counts nothing. [`Application::respond`] returns the outcome of each request, and an [`Observer`] is told
+//! of every instance that starts, traps or ends, and of the telemetry that components export.
 
 mod application;
 mod bindings;
 mod body;
+mod chaining;
+mod clients;
 mod compile;
 mod database;
 mod delivery;
+mod denied;
 mod engine;
 mod files;
 mod instance;
 mod instance_task;
+mod interfaces;
 mod key_value;
 mod limits;
 mod message;
+mod mqtt;
 mod observer;
+mod otel;
 mod outbound;
 mod outcome;
+mod own_requests;
+mod places;
 mod pool;
+mod postgres;
 mod queue;
+mod redis;
+mod response;
 mod route_headers;
+mod sockets;
 mod sqlite;
 mod stdio;
+mod usage;
 mod variables;
 
-pub use application::{Application, Failure, Responded, Stopper, Trigger};
+pub use application::{Application, Stopper, Trigger};
 pub use body::{ResponseBody, Streamed};
-pub use limits::HostLimits;
+pub use interfaces::{INTERFACES, Interface, Support, UNVERSIONED, Unserved, check_imports};
+pub use limits::{ClientLimits, HostLimits};
 pub use message::RequestBody;
-pub use observer::Observer;
+pub use observer::{BoxFuture, Observer, ResourceMetrics};
+pub use response::{Failure, Responded};
+pub use usage::Usage;
 pub use wasmtime_wasi_http::Error as HttpError;

@@ -1,4 +1,7 @@
-//! Reports about the life of instances.
+//! Reports about instances, and what they export.
+
+pub use futures::future::BoxFuture;
+pub use opentelemetry_proto::tonic::metrics::v1::ResourceMetrics;
 
 /// Receiver of events about instances. Calls happen while requests are handled, so they must not block.
 pub trait Observer: Send + Sync + 'static {
@@ -10,4 +13,20 @@ pub trait Observer: Send + Sync + 'static {
 
     /// An instance of `component` ended, for any reason.
     fn instance_ended(&self, component: &str);
+
+    /// `component` called a function of an interface that the host denies.
+    fn call_denied(&self, component: &str);
+
+    /// `component` exported metrics by `wasi:otel`. Completes when they are counted. The guest gets the text of an error.
+    fn metrics_exported(
+        &self,
+        component: &str,
+        metrics: ResourceMetrics,
+    ) -> BoxFuture<'static, Result<(), String>>;
+
+    /// A component exported a span, which was dropped.
+    fn span_dropped(&self);
+
+    /// A component exported a log record, which was dropped.
+    fn log_record_dropped(&self);
 }

@@ -20,6 +20,8 @@ pub(crate) struct InstanceOutcome {
     expired: AtomicBool,
     /// Set before the store is dropped. The drop ends unfinished bodies as if they were complete.
     end: watch::Sender<Option<End>>,
+    /// Requests without a response whose callers have left.
+    pub unattended: AtomicUsize,
     /// Streams that their clients have not read to the end.
     streams: AtomicUsize,
     /// The task of the instance, which waits for the end of the streams.
@@ -42,6 +44,7 @@ impl InstanceOutcome {
             instance,
             expired: AtomicBool::new(false),
             end: watch::Sender::new(None),
+            unattended: AtomicUsize::new(0),
             streams: AtomicUsize::new(0),
             task: AtomicWaker::new(),
         }

@@ -135,7 +135,8 @@ impl Pool {
         let number = self.created.fetch_add(1, Relaxed);
         let name: Arc<str> = format!("{}-{number}", self.component.id).into();
         let mut store = self.component.store(&self.engine, &name);
-        let proxy = self.proxy.instantiate_async(&mut store).await?;
+        let instance = self.proxy.instantiate_async(&mut store);
+        let proxy = self.component.usage.measured(instance).await?;
         self.observer.instance_started(&self.component.id);
         Ok(NewInstance {
             id: InstanceId(number),

@@ -20,7 +20,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     task::Waker,
 };
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{Notify, OwnedSemaphorePermit};
 
 /// A request that waits for an instance.
 pub(crate) struct Pending {
@@ -41,6 +41,8 @@ pub(crate) struct RequestContext {
 /// Progress of a request, for its caller.
 #[derive(Debug, Default)]
 pub(crate) struct Progress {
+    /// Notified when the caller leaves while it waits for the head of the response.
+    pub left: Notify,
     /// The instance that took the request.
     pub taken_by: OnceLock<Arc<InstanceOutcome>>,
     /// Headers of a response that the guest began and that was not sent.

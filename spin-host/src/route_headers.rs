@@ -1,6 +1,6 @@
 //! The request headers in which a component finds its route, as Spin sets them.
 
-use http::{HeaderName, HeaderValue, Request, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, header};
 use spin_manifest::TriggerRoute;
 use std::net::SocketAddr;
 
@@ -56,6 +56,30 @@ impl RouteHeaders {
         request: &mut Request<B>,
         client: SocketAddr,
     ) {
+        self.put(route, request, client, |headers, name, value| {
+            headers.insert(name, value);
+        });
+    }
+
+    /// Adds the headers to a request of another component, which may pass on those of its own, as under Spin.
+    pub(crate) fn append<B>(
+        &self,
+        route: &TriggerRoute,
+        request: &mut Request<B>,
+        client: SocketAddr,
+    ) {
+        self.put(route, request, client, |headers, name, value| {
+            headers.append(name, value);
+        });
+    }
+
+    fn put<B>(
+        &self,
+        route: &TriggerRoute,
+        request: &mut Request<B>,
+        client: SocketAddr,
+        put: impl Fn(&mut HeaderMap, HeaderName, HeaderValue),
+    ) {
         let path = request.uri().path();
         let Some(captures) = route.captures(path) else {
             return;
@@ -70,18 +94,17 @@ impl RouteHeaders {
         let client = HeaderValue::try_from(client.to_string());
         let headers = request.headers_mut();
         headers.reserve(COUNT + parameters.len());
-        let mut set = |name, value| _ = headers.insert(name, value);
         for (name, value) in [
             (PATH_INFO, path_info),
             (FULL_URL, full_url),
             (CLIENT_ADDR, client),
         ] {
             if let Ok(value) = value {
-                set(name, value);
+                put(headers, name, value);
             }
         }
         for (name, value) in self.fixed.iter().cloned().chain(parameters) {
-            set(name, value);
+            put(headers, name, value);
         }
     }
 }
@@ -110,7 +133,6 @@ fn full_url<B>(request: &Request<B>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::HeaderMap;
 
     fn headers(route: &str, uri: &str) -> HeaderMap {
         let route: TriggerRoute = route.parse().unwrap();

@@ -1,8 +1,14 @@
-//! `spin:sqlite` for guests.
+//! SQLite for guests: `spin:sqlite`, and the same of Spin 2 and 1.
 
 use crate::{
-    bindings::spin::sqlite::sqlite::{
-        Error, Host, HostConnection, HostConnectionWithStore, QueryResult, RowResult, Value,
+    bindings::{
+        fermyon::{
+            spin::sqlite::Host as Host1,
+            spin2_0_0::sqlite::{Host as Host2, HostConnection as HostConnection2},
+        },
+        spin::sqlite::sqlite::{
+            Error, Host, HostConnection, HostConnectionWithStore, QueryResult, RowResult, Value,
+        },
     },
     database::{DatabaseError, Session, StatementResult},
     instance::HostState,
@@ -121,6 +127,53 @@ impl<T: 'static> HostConnectionWithStore<T> for HasSelf<HostState> {
         connection: Resource<Session>,
     ) -> Result<u64> {
         store.with(|mut access| Ok(access.get().session(&connection)?.changes()))
+    }
+}
+
+impl Host2 for HostState {}
+
+impl HostConnection2 for HostState {
+    async fn open(&mut self, name: String) -> Result<Result<Resource<Session>, Error>> {
+        Self::open(self, &name)
+    }
+
+    async fn execute(
+        &mut self,
+        connection: Resource<Session>,
+        sql: String,
+        parameters: Vec<Value>,
+    ) -> Result<Result<QueryResult, Error>> {
+        HostConnection::execute(self, connection, sql, parameters).await
+    }
+
+    async fn drop(&mut self, connection: Resource<Session>) -> Result<()> {
+        HostConnection::drop(self, connection).await
+    }
+}
+
+/// Handles of Spin 1 are plain numbers, so a guest can give any.
+impl Host1 for HostState {
+    async fn open(&mut self, name: String) -> Result<Result<u32, Error>> {
+        Ok(Self::open(self, &name)?.map(|connection| connection.rep()))
+    }
+
+    async fn execute(
+        &mut self,
+        connection: u32,
+        sql: String,
+        parameters: Vec<Value>,
+    ) -> Result<Result<QueryResult, Error>> {
+        let connection = Resource::new_borrow(connection);
+        if self.session(&connection).is_err() {
+            return Ok(Err(Error::InvalidConnection));
+        }
+        HostConnection::execute(self, connection, sql, parameters).await
+    }
+
+    async fn close(&mut self, connection: u32) -> Result<()> {
+        // Closing what is not open has no effect.
+        _ = self.table.delete(Resource::<Session>::new_own(connection));
+        Ok(())
     }
 }
 

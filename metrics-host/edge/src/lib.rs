@@ -16,6 +16,7 @@
 //! `metrics-host serve` implements [`Upstream`] with the crate `spin-host`. An upstream reports the outcome of each
 //! request and knows nothing of counters.
 
+mod admission;
 mod catalogue;
 mod examples;
 mod failure;

@@ -1,7 +1,9 @@
 //! The service of the application's listener.
 
 use crate::{
-    EdgeMetrics, Failure, Outcome, RequestBody, Upstream, catalogue, host, request,
+    EdgeMetrics, Failure, Outcome, RequestBody, Upstream,
+    admission::Admission,
+    catalogue, host, request,
     response::Report,
     streaming::{StreamContext, Streaming},
 };
@@ -34,6 +36,10 @@ pub type EdgeBody<U> = Either<Full<Bytes>, Streaming<U>>;
 pub struct EdgeLimits {
     /// Requests inside the upstream at one time.
     pub max_concurrent_requests: usize,
+    /// Further requests that wait for a place there.
+    pub max_waiting_requests: usize,
+    /// Longest time that they wait.
+    pub max_waiting_time: Duration,
     /// Largest request body, in bytes.
     pub max_body_size: usize,
 }
@@ -48,7 +54,7 @@ struct Inner<U> {
     /// Where requests count that reach no component.
     no_component: ComponentId,
     components: HashMap<String, ComponentId>,
-    metrics: EdgeMetrics,
+    admission: Admission,
     max_body_size: usize,
     examples: Vec<String>,
     /// Process id, which keeps request ids distinct across restarts.
@@ -74,7 +80,7 @@ impl<U: Upstream> Edge<U> {
         limits: EdgeLimits,
         timeout: Duration,
     ) -> Self {
-        metrics.allow(limits.max_concurrent_requests);
+        let admission = Admission::new(metrics, &limits);
         let id = |component| counts.component(&Component::new(upstream.application(), component));
         let no_component = id("");
         let components = upstream.targets().iter().map(|target| {
@@ -97,7 +103,7 @@ impl<U: Upstream> Edge<U> {
             routes,
             no_component,
             components,
-            metrics,
+            admission,
             max_body_size: limits.max_body_size,
             examples,
             process: std::process::id(),
@@ -166,7 +172,7 @@ impl<U: Upstream> Edge<U> {
         if declared.is_some_and(|length: u64| length > limit as u64) {
             return Failure::TooLarge(limit).into();
         }
-        let Ok(permit) = Arc::clone(&self.0.metrics.permits).try_acquire_owned() else {
+        let Some(permit) = self.0.admission.enter().await else {
             return Failure::Overload.into();
         };
         let (request, fault): (Request<RequestBody>, _) = request::prepare(request, limit);

@@ -168,6 +168,8 @@ impl Server {
         let registry = Registry::new();
         let limits = EdgeLimits {
             max_concurrent_requests: 2,
+            max_waiting_requests: 1,
+            max_waiting_time: Duration::from_millis(100),
             max_body_size: 1000,
         };
         let metrics = EdgeMetrics::register(&registry);

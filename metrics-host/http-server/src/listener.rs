@@ -15,6 +15,7 @@ use hyper::{
 };
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use metric::{IntCounter, IntCounterVec, IntGaugeVec, Registry};
+use rustix::net::sockopt;
 use std::{
     error::Error,
     future::Future,
@@ -41,6 +42,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Time between two pings of an HTTP/2 connection. A client that does not answer one within [`PING_TIMEOUT`] has left.
 const PING_INTERVAL: Duration = Duration::from_secs(30);
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
+/// Probes of TCP's keep-alive without an answer after which a client has left. They begin after [`PING_INTERVAL`].
+const KEEP_ALIVE_PROBES: u32 = 3;
 
 /// The service behind a listener.
 pub trait Service: Clone + Send + Sync + 'static {
@@ -151,6 +154,10 @@ pub async fn run<S: Service>(
         let (tls, tls_failures) = (listener.tls.clone(), metrics.tls_failures.clone());
         connections.spawn(async move {
             let client = ClientAddress(client);
+            if let Err(error) = keep_alive(&stream) {
+                tracing::debug!(%error, "connection ended early");
+                return;
+            }
             let stream = match handshake(stream, tls, idle_timeout, &mut shutdown).await {
                 Ok(Some(stream)) => stream,
                 Ok(None) => return,
@@ -188,6 +195,15 @@ pub async fn run<S: Service>(
     }
     connections.shutdown().await;
     open.set(0);
+}
+
+/// Has the system ask a silent client whether it is still there. One whose machine or network is gone says nothing, and
+/// would otherwise keep its request for ever.
+fn keep_alive(stream: &TcpStream) -> io::Result<()> {
+    sockopt::set_socket_keepalive(stream, true)?;
+    sockopt::set_tcp_keepidle(stream, PING_INTERVAL)?;
+    sockopt::set_tcp_keepintvl(stream, PING_TIMEOUT)?;
+    Ok(sockopt::set_tcp_keepcnt(stream, KEEP_ALIVE_PROBES)?)
 }
 
 /// A connection whose handshake is done.

@@ -8,6 +8,7 @@
 //! whether to retry, and [`IngestError::reason`] labels its counter. Bodies are bounded in size, time and memory.
 
 mod error;
+mod in_process;
 mod metrics;
 mod refused_streams;
 
@@ -139,18 +140,9 @@ impl Ingest {
             Err(other) => return *other,
         };
         self.accept(signal, request).await.unwrap_or_else(|error| {
-            let (status, reason) = (error.status(), error.reason());
+            let status = error.status();
             let wrong_encoding = matches!(&error, IngestError::Body(BodyError::ContentEncoding(_)));
-            self.0.metrics.reject(reason);
-            // The journal logs a failing disk itself, once.
-            let is_logged = matches!(
-                &error,
-                IngestError::NotCommitted(CommitError::Unavailable(_))
-            );
-            let text = format!("{:#}", anyhow::Error::new(error));
-            if !is_logged {
-                tracing::warn!(reason, error = text, "telemetry refused");
-            }
+            let text = self.refused(error);
             if status == StatusCode::SERVICE_UNAVAILABLE {
                 return reply::retry_after(status, &text, RETRY_AFTER);
             }
@@ -163,6 +155,22 @@ impl Ingest {
             }
             response
         })
+    }
+
+    /// Counts and logs a refusal. Returns its text.
+    fn refused(&self, error: IngestError) -> String {
+        let reason = error.reason();
+        self.0.metrics.reject(reason);
+        // The journal logs a failing disk itself, once.
+        let is_logged = matches!(
+            &error,
+            IngestError::NotCommitted(CommitError::Unavailable(_))
+        );
+        let text = format!("{:#}", anyhow::Error::new(error));
+        if !is_logged {
+            tracing::warn!(reason, error = text, "telemetry refused");
+        }
+        text
     }
 
     /// Refuses a web page.
@@ -262,18 +270,33 @@ impl Ingest {
         Ok(Outcome::default())
     }
 
-    /// Counts generic OTLP metrics.
+    /// Decodes and counts generic OTLP metrics.
     async fn count_metrics(&self, encoding: Encoding, body: Bytes) -> Result<Outcome, IngestError> {
-        let decoded = self.decode::<ExportMetricsServiceRequest>(encoding, &body)?;
+        let Decoded {
+            message,
+            malformed,
+            fault,
+            ..
+        } = self.decode(encoding, &body)?;
         drop(body);
+        self.count_message(message, malformed, fault).await
+    }
+
+    /// Counts generic OTLP metrics, of which `malformed` parts were left out.
+    async fn count_message(
+        &self,
+        message: ExportMetricsServiceRequest,
+        malformed: u64,
+        fault: Option<String>,
+    ) -> Result<Outcome, IngestError> {
         let otlp::Points {
             points,
             targets,
             mut uncounted,
-        } = otlp::points(&decoded.message, self.0.limits.space);
-        drop(decoded.message);
-        if decoded.malformed > 0 {
-            uncounted.rejected.insert(MALFORMED, decoded.malformed);
+        } = otlp::points(&message, self.0.limits.space);
+        drop(message);
+        if malformed > 0 {
+            uncounted.rejected.insert(MALFORMED, malformed);
         }
         let found = points.len();
         self.check_points(found)?;
@@ -300,7 +323,7 @@ impl Ingest {
         self.0.refused_streams.log(&uncounted.streams);
         Ok(Outcome {
             rejected: uncounted.rejected,
-            fault: decoded.fault,
+            fault,
         })
     }
 

@@ -4,8 +4,8 @@
 //! which registers handles for the families it needs. [`Registry::snapshot`] reads them back for the `/metrics` page and
 //! the status page. Tests check alerts, dashboards and the metrics reference against [`ALL`].
 //!
-//! A [`Registry`] starts at 0 with the process, so it holds no request counts: the `app_*` counters come from the
-//! counter file and the journal, which outlive the process.
+//! A [`Registry`] starts at 0 with the process, so it holds no request counts: they come from the counter file and
+//! the journal, which outlive the process.
 
 mod application_info;
 mod registry;
@@ -87,6 +87,10 @@ families! {
     ERRORS = Counter "app_errors_total" ["application", "component"] "Requests that ended in an internal exception: an error that the component names, a trap, or an error instead of a response. A 500 that the component answers by itself is not one.";
     /// Reasons: `request_counts::ComponentFailure`.
     COMPONENT_FAILURES = Counter "app_component_failures_total" ["application", "component", "reason"] "Component failures: instances lost to a trap; requests that timed out, got no instance, were refused at capacity, found no application, or whose response was ended early.";
+    /// From the start of this process, unlike the counts of requests.
+    COMPONENT_CPU = Counter "app_component_cpu_seconds_total" ["application", "component"] "Processor time of a component hosted here, with the host's work in its calls.";
+    /// Zero again once its instances have ended.
+    COMPONENT_MEMORY = Gauge "app_component_memory_bytes" ["application", "component"] "Linear memory of all live instances of a component hosted here.";
     /// Always 1.
     APP_BUILD_INFO = Gauge "app_build_info" ["application", "component", "version", "revision"] "Version of the application, and the first digits of the component's SHA-256 if it is hosted here.";
 
@@ -171,10 +175,16 @@ families! {
     IN_FLIGHT = Gauge "metrics_host_requests_in_flight" [] "Requests inside the application, also those whose client left, streams and upgraded connections.";
     /// See `--max-concurrent-requests`.
     IN_FLIGHT_LIMIT = Gauge "metrics_host_requests_in_flight_limit" [] "Maximum number of requests inside the application at one time.";
+    /// A client that leaves gives its place in the queue back.
+    WAITING = Gauge "metrics_host_requests_waiting" [] "Requests that wait for a place inside the application.";
+    /// See `--max-waiting-requests`.
+    WAITING_LIMIT = Gauge "metrics_host_requests_waiting_limit" [] "Maximum number of requests that wait for a place inside the application.";
     /// Wasm instances that serve requests or finish their work.
     INSTANCES = Gauge "metrics_host_instances" [] "Live component instances.";
     /// Instances are replaced after the reuse limit, a trap or a timeout.
     INSTANCES_STARTED = Counter "metrics_host_instances_started_total" [] "Component instances created.";
+    /// Such as of MySQL. The log names the component and the interface.
+    DENIED_CALLS = Counter "metrics_host_guest_denied_calls_total" [] "Calls of components for services that serve does not have.";
 }
 
 #[cfg(test)]

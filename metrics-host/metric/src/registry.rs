@@ -2,7 +2,7 @@
 
 use crate::Family;
 use prometheus::{
-    Gauge, GaugeVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Counter, Gauge, GaugeVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
     core::{Collector, Desc},
     proto::{Metric, MetricFamily},
 };
@@ -43,10 +43,31 @@ impl Registry {
         gauge
     }
 
-    /// Registers an integer gauge without labels whose value is computed by `read` whenever it is collected.
-    pub fn gauge_func(&self, family: Family, read: impl Fn() -> i64 + Send + Sync + 'static) {
-        let gauge = IntGauge::with_opts(opts(family)).expect(VALID);
+    /// Registers the series of an integer gauge with these label values, computed by `read` whenever it is collected.
+    pub fn gauge_func(
+        &self,
+        family: Family,
+        labels: &[&str],
+        read: impl Fn() -> i64 + Send + Sync + 'static,
+    ) {
+        let gauge = IntGauge::with_opts(with_labels(family, labels)).expect(VALID);
         self.register(GaugeFunc { gauge, read });
+    }
+
+    /// Registers the series of a counter with these label values, computed by `read` whenever it is collected.
+    pub fn counter_func(
+        &self,
+        family: Family,
+        labels: &[&str],
+        read: impl Fn() -> f64 + Send + Sync + 'static,
+    ) {
+        let opts = with_labels(family, labels);
+        let counter = Counter::with_opts(opts.clone()).expect(VALID);
+        self.register(CounterFunc {
+            opts,
+            counter,
+            read,
+        });
     }
 
     /// Registers an integer gauge with labels. A series appears when its label values are first used.
@@ -104,6 +125,26 @@ impl<F: Fn() -> i64 + Send + Sync> Collector for GaugeFunc<F> {
     }
 }
 
+/// A counter that is computed when it is collected.
+struct CounterFunc<F> {
+    opts: Opts,
+    /// Stays at 0.
+    counter: Counter,
+    read: F,
+}
+
+impl<F: Fn() -> f64 + Send + Sync> Collector for CounterFunc<F> {
+    fn desc(&self) -> Vec<&Desc> {
+        self.counter.desc()
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        let counter = Counter::with_opts(self.opts.clone()).expect(VALID);
+        counter.inc_by((self.read)());
+        counter.collect()
+    }
+}
+
 impl Default for Registry {
     fn default() -> Self {
         Self::new()
@@ -112,6 +153,13 @@ impl Default for Registry {
 
 fn opts(family: Family) -> Opts {
     Opts::new(family.name, family.help)
+}
+
+fn with_labels(family: Family, values: &[&str]) -> Opts {
+    let labels = family.labels.iter().zip(values);
+    labels.fold(opts(family), |opts, (name, value)| {
+        opts.const_label(*name, *value)
+    })
 }
 
 /// The metrics of a [`Registry`] at one moment.

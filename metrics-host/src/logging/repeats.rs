@@ -185,6 +185,7 @@ impl Kind {
                     trap = self.field("trap"),
                     error = self.field("error"),
                     reason = self.field("reason"),
+                    add = self.field("add"),
                     "{}",
                     self.message
                 )

@@ -195,7 +195,12 @@ async fn a_component_that_takes_too_long_is_a_504() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_without_a_place_is_refused_with_a_503() {
     let host = stack::serve()
-        .args(&["--max-concurrent-requests", "1"])
+        .args(&[
+            "--max-concurrent-requests",
+            "1",
+            "--max-waiting-time",
+            "100ms",
+        ])
         .start()
         .await
         .unwrap();

@@ -18,7 +18,7 @@ mod preload;
 mod proxy;
 mod restarts;
 mod spin;
-mod synchronous;
+pub(crate) mod synchronous;
 mod traps;
 mod upstreams;
 

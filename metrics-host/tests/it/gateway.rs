@@ -1,5 +1,6 @@
 //! `add` and `remove`: the gateway's lines in a manifest, as a user changes it and as Spin takes it.
 
+mod under_serve;
 mod under_spin;
 
 use crate::stack::{GATEWAY, binary, workspace};

@@ -44,7 +44,7 @@ source = "SYNCHRONOUS"
 
 [component.unused]
 source = "missing.wasm"
-dependencies = { "a:b/c" = { path = "c.wasm" } }
+dependencies = { "a:b/c" = { export = "c" } }
 "#;
 
 /// Writes a manifest with the components of the workspace.
@@ -86,7 +86,7 @@ async fn static_responses_and_components_are_served_by_the_most_specific_route()
     assert_eq!(other.status, 404);
 }
 
-fn check(arguments: &[&str]) -> Output {
+pub(crate) fn check(arguments: &[&str]) -> Output {
     let mut command = Command::new(stack::binary());
     command.arg("check").args(arguments).output().unwrap()
 }
@@ -112,7 +112,7 @@ fn check_says_everything_that_keeps_an_application_from_being_served() {
     for (line, expected) in said.lines().zip([
         "line 17: trigger.http \"/*/sync\"",
         "line 25: component \"private\", colour",
-        "line 30: component \"unused\", dependencies",
+        "line 30: component \"unused\", dependencies \"a:b/c\": needs one of `path`",
     ]) {
         assert!(line.contains(expected), "{line}");
     }

@@ -24,7 +24,9 @@ async fn a_host_that_the_manifest_does_not_allow_is_not_reached() {
             .as_str()
             .is_some_and(|message| message.contains("not in allowed_outbound_hosts"))
     });
-    assert_eq!(refused.await.unwrap()["host"], sidecar.otlp().to_string());
+    let refused = refused.await.unwrap();
+    assert_eq!(refused["host"], sidecar.otlp().to_string());
+    assert_eq!(refused["add"], format!("http://{}", sidecar.otlp()));
     assert_eq!(Scrape::of(sidecar.metrics()).await.total(), 0);
 }
 

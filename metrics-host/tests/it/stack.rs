@@ -20,8 +20,14 @@ pub(crate) const SYNCHRONOUS: &str = "target/wasm32-wasip2/component/synchronous
 /// The gateway, as `make test-components` builds it.
 pub(crate) const GATEWAY: &str = "target/wasm32-wasip2/component/metrics_gateway.wasm";
 
-/// The application in JavaScript.
-const JAVASCRIPT: &str = "target/wasm32-wasip2/component/javascript_component.wasm";
+/// A component that imports what Spin offers of all its versions.
+const WORLD: &str = "target/wasm32-wasip2/component/world_component.wasm";
+
+/// A component that exports telemetry by `wasi:otel`.
+const OTEL: &str = "target/wasm32-wasip2/component/otel_component.wasm";
+
+/// The component that uses Redis, PostgreSQL and MQTT.
+const CLIENTS: &str = "target/wasm32-wasip2/component/clients_component.wasm";
 
 /// The axum router that a library counts.
 const AXUM: &str = "target/wasm32-wasip2/component/axum_component.wasm";
@@ -58,16 +64,36 @@ pub(crate) fn serve_misbehaving() -> Launch {
     serve().manifest(&workspace("metrics-host/tests/misbehaving/spin.toml"))
 }
 
-/// A `serve` of the application in JavaScript.
-pub(crate) fn serve_javascript() -> Launch {
-    require(JAVASCRIPT, "make test-javascript").unwrap();
-    serve().manifest(&workspace("metrics-host/tests/javascript/spin.toml"))
+/// A `serve` of the application in `language`, a folder of `tests/languages`.
+pub(crate) fn serve_language(language: &str) -> Launch {
+    let component = format!("target/languages/{language}.wasm");
+    require(&component, "make test-languages").unwrap();
+    let manifest = format!("metrics-host/tests/languages/{language}/spin.toml");
+    serve().manifest(&workspace(&manifest))
+}
+
+/// A `serve` of the component that uses Redis, PostgreSQL and MQTT.
+pub(crate) fn serve_clients() -> Launch {
+    require(CLIENTS, "make test-components").unwrap();
+    serve().manifest(&workspace("metrics-host/tests/clients/spin.toml"))
 }
 
 /// A `serve` of the axum router.
 pub(crate) fn serve_axum() -> Launch {
     require(AXUM, "make test-components").unwrap();
     serve().manifest(&workspace("metrics-host/tests/axum/spin.toml"))
+}
+
+/// A `serve` of the component with all imports.
+pub(crate) fn serve_world() -> Launch {
+    require(WORLD, "make test-components").unwrap();
+    serve().manifest(&workspace("metrics-host/tests/world/spin.toml"))
+}
+
+/// A `serve` of the component that exports telemetry.
+pub(crate) fn serve_otel() -> Launch {
+    require(OTEL, "make test-components").unwrap();
+    serve().manifest(&workspace("metrics-host/tests/otel/spin.toml"))
 }
 
 /// A `serve` of the items manifest with `from` replaced by `to`; the changed manifest is written to `directory`.

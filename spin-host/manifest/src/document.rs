@@ -46,6 +46,8 @@ pub(crate) struct HttpTrigger {
     pub static_response: Option<Spanned<StaticResponse>>,
     pub executor: Option<Spanned<Executor>>,
     pub id: Option<String>,
+    #[serde(default)]
+    pub dependencies: BTreeMap<Spanned<String>, Vec<Spanned<Dependency>>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -121,6 +123,13 @@ pub(crate) struct Component {
     pub files: Vec<FileMount>,
     #[serde(default)]
     pub exclude_files: Vec<String>,
+    #[serde(default)]
+    pub allowed_http_hosts: Vec<String>,
+    #[serde(default)]
+    pub ai_models: Vec<String>,
+    #[serde(default)]
+    pub dependencies: BTreeMap<Spanned<String>, Spanned<Dependency>>,
+    pub dependencies_inherit_configuration: Option<Spanned<bool>>,
     pub build: Option<Build>,
     #[serde(default)]
     pub profile: BTreeMap<String, Profile>,
@@ -135,6 +144,39 @@ pub(crate) enum Source {
     File(String),
     Url { url: String, digest: String },
     Package { package: String },
+}
+
+/// A component that another one is composed with.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(
+    untagged,
+    expecting = "expected a version, or a table with `path`, `url` and `digest`, or `component`"
+)]
+pub(crate) enum Dependency {
+    Version(String),
+    Table(DependencyTable),
+}
+
+/// Every key of a dependency; `resolve` checks which ones belong together.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct DependencyTable {
+    pub path: Option<String>,
+    pub url: Option<String>,
+    pub digest: Option<String>,
+    pub component: Option<String>,
+    pub registry: Option<String>,
+    pub package: Option<String>,
+    pub version: Option<String>,
+    pub export: Option<String>,
+    pub inherit_configuration: Option<InheritConfiguration>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged, expecting = "expected true, false or a list of keys")]
+pub(crate) enum InheritConfiguration {
+    All(bool),
+    Some(Vec<String>),
 }
 
 /// An entry of `files`.
@@ -192,6 +234,8 @@ pub(crate) struct Profile {
     source: Option<Spanned<Source>>,
     #[serde(default)]
     environment: BTreeMap<String, String>,
+    #[serde(default)]
+    dependencies: BTreeMap<Spanned<String>, Spanned<Dependency>>,
     build: Option<Build>,
 }
 
@@ -203,6 +247,7 @@ impl Component {
         };
         self.source = profile.source.unwrap_or(self.source);
         self.environment.extend(profile.environment);
+        self.dependencies.extend(profile.dependencies);
         self.build = profile.build.or(self.build);
         self
     }

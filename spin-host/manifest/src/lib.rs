@@ -7,25 +7,30 @@
 //! The crate needs no Wasmtime and opens no file but the manifest, so its tests and fuzz targets build in seconds.
 
 mod allowed_hosts;
+mod dependency;
 mod document;
 mod id;
 mod problem;
 mod resolve;
 mod route;
+mod runtime_config;
 mod static_response;
 mod support;
 mod template;
 
 pub use allowed_hosts::{AllowedHosts, AllowedHostsError};
+pub use dependency::{Dependency, DependencyName, Inherited, Middleware};
 pub use document::FileMount;
 pub use problem::{ManifestError, Problem};
 pub use route::{Captures, RouteError, TriggerRoute};
+pub use runtime_config::{Location, OutboundLimits, RUNTIME_KEYS, RuntimeConfig};
 pub use static_response::StaticResponse;
 pub use support::{KEYS, Key, Support};
 pub use template::TemplateError;
 
 use std::{
     collections::{BTreeMap, HashMap},
+    fmt,
     path::{Path, PathBuf},
 };
 
@@ -41,6 +46,8 @@ pub struct Settings {
     pub environment: Vec<(String, String)>,
     /// The build profile.
     pub profile: Option<String>,
+    /// Places of stores and databases, and limits.
+    pub runtime: RuntimeConfig,
 }
 
 /// An application with its variables expanded.
@@ -56,6 +63,8 @@ pub struct Manifest {
     pub components: BTreeMap<String, ComponentManifest>,
     /// The application's variables.
     pub variables: HashMap<String, String>,
+    /// Places of stores and databases, and limits.
+    pub runtime: RuntimeConfig,
     /// Remarks that the author may not expect.
     pub warnings: Vec<Problem>,
 }
@@ -79,10 +88,16 @@ pub enum Handler {
 }
 
 /// A component and its permissions.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct ComponentManifest {
-    /// Path of the Wasm file.
-    pub source: PathBuf,
+    /// Name of the component, under which it is counted. Copies of a component with different middleware share it.
+    pub name: String,
+    /// The Wasm file.
+    pub source: Source,
+    /// Components that satisfy its imports.
+    pub dependencies: Vec<Dependency>,
+    /// Components that stand before it, outermost first.
+    pub middleware: Vec<Middleware>,
     /// Command that builds the file, if the manifest names one.
     pub build_command: Option<String>,
     /// Values of `spin:variables`.
@@ -97,6 +112,29 @@ pub struct ComponentManifest {
     pub environment: Vec<(String, String)>,
     /// Files that the component can read.
     pub files: Files,
+}
+
+/// The place of a Wasm file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// A file.
+    File(PathBuf),
+    /// A download.
+    Url {
+        /// Where it comes from: `http` or `https`.
+        url: String,
+        /// SHA-256 of its content, in lower-case hexadecimal digits.
+        sha256: String,
+    },
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => path.display().fmt(f),
+            Self::Url { url, .. } => url.fmt(f),
+        }
+    }
 }
 
 /// Files that a component can read.

@@ -1,8 +1,9 @@
 //! From the document to the application: names are looked up, variables expanded, and every problem noted.
 
 use crate::{
-    AllowedHosts, ComponentManifest, Files, Handler, Manifest, ManifestError, Settings,
+    AllowedHosts, ComponentManifest, Files, Handler, Manifest, ManifestError, Settings, Source,
     StaticResponse, Trigger, TriggerRoute, WELL_KNOWN,
+    dependency::{Enriched, Resolver},
     document::{self, Component, ComponentSpec, Document, HttpTrigger, Route},
     id,
     problem::Problems,
@@ -10,7 +11,7 @@ use crate::{
 };
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
-    path::{Path, PathBuf},
+    path::Path,
 };
 use toml::{
     Spanned,
@@ -68,6 +69,7 @@ pub(crate) fn manifest(
         triggers,
         components,
         variables,
+        runtime: settings.runtime.clone(),
         warnings: warnings.sorted(),
     })
 }
@@ -142,7 +144,10 @@ impl<'a> Application<'a> {
         declared: Vec<Spanned<HttpTrigger>>,
         warnings: &mut Problems<'_>,
     ) -> Vec<Trigger> {
-        let mut triggers: Vec<Trigger> = Vec::new();
+        let mut triggers: Vec<(Trigger, Option<Enriched>)> = Vec::new();
+        let mut private: Vec<Enriched> = Vec::new();
+        // Numbers of the triggers of each component.
+        let mut uses: HashMap<String, usize> = HashMap::new();
         let named = declared
             .iter()
             .filter_map(|trigger| trigger.get_ref().id.clone());
@@ -198,7 +203,20 @@ impl<'a> Application<'a> {
                     continue;
                 }
             };
+            let middleware = self.resolver().middleware(trigger.dependencies, &place);
+            let enriched = match &handler {
+                Some(Handler::Component(component)) => {
+                    *uses.entry(component.clone()).or_default() += 1;
+                    (!middleware.is_empty()).then(|| Enriched {
+                        trigger: id,
+                        component: component.clone(),
+                        middleware,
+                    })
+                }
+                _ => None,
+            };
             let (Some(text), Some(handler)) = (route, handler) else {
+                private.extend(enriched);
                 continue;
             };
             let parsed = text.parse::<TriggerRoute>();
@@ -215,17 +233,39 @@ impl<'a> Application<'a> {
             // The last of several with one route counts, at the place of the first.
             match triggers
                 .iter_mut()
-                .find(|other| other.route.as_str() == text)
+                .find(|(other, _)| other.route.as_str() == text)
             {
                 Some(first) => {
                     let message = "another trigger has the same route; the last one is used";
                     warnings.add(&route_span, &place, message);
-                    first.handler = handler;
+                    *first = (Trigger { route, handler }, enriched);
                 }
-                None => triggers.push(Trigger { route, handler }),
+                None => triggers.push((Trigger { route, handler }, enriched)),
             }
         }
-        triggers
+        let mut enrich = |enriched: Enriched| {
+            let is_shared = uses.get(&enriched.component).is_some_and(|&uses| uses > 1);
+            enriched.apply(&mut self.components, is_shared)
+        };
+        private
+            .into_iter()
+            .for_each(|enriched| _ = enrich(enriched));
+        let triggers = triggers.into_iter().map(|(mut trigger, enriched)| {
+            if let Some(copy) = enriched.and_then(&mut enrich) {
+                trigger.handler = Handler::Component(copy);
+            }
+            trigger
+        });
+        triggers.collect()
+    }
+
+    fn resolver(&mut self) -> Resolver<'_, 'a> {
+        Resolver {
+            directory: self.directory,
+            profile: self.settings.profile.as_deref(),
+            declared: &self.declared,
+            problems: &mut self.problems,
+        }
     }
 
     /// Resolves the component of a trigger, unless another trigger has it, too.
@@ -271,15 +311,26 @@ impl<'a> Application<'a> {
     }
 
     fn resolve(&mut self, id: &str, declared: Component) -> Option<ComponentManifest> {
+        let dependencies = self.resolver().dependencies(
+            declared.dependencies,
+            declared.dependencies_inherit_configuration.as_ref(),
+            &format!("component {id:?}"),
+        );
         let place = |key: &str| format!("component {id:?}, {key}");
         let problems = &mut self.problems;
         let mut hosts = Vec::new();
-        for host in &declared.allowed_outbound_hosts {
-            let (span, place) = (host.span(), place("allowed_outbound_hosts"));
-            let expanded = expand(host.get_ref(), self.variables);
+        for declared_host in &declared.allowed_outbound_hosts {
+            let (span, place) = (declared_host.span(), place("allowed_outbound_hosts"));
+            let declared_host = declared_host.get_ref();
+            let expanded = expand(declared_host, self.variables);
             let Some(host) = problems.note(&span, &place, expanded) else {
                 continue;
             };
+            // An empty variable means that there is no such host.
+            let is_template = host != *declared_host;
+            if is_template && matches!(host.as_str(), "" | "http://" | "https://") {
+                continue;
+            }
             let allowed = AllowedHosts::parse(std::slice::from_ref(&host));
             if problems.note(&span, &place, allowed).is_some() {
                 hosts.push(host);
@@ -310,6 +361,9 @@ impl<'a> Application<'a> {
         let mut environment = declared.environment;
         environment.extend(self.settings.environment.iter().cloned());
         Some(ComponentManifest {
+            name: id.to_owned(),
+            dependencies,
+            middleware: Vec::new(),
             source: problems.note(&span, place("source"), source)?,
             build_command: declared.build.map(|build| build.command.line()),
             variables,
@@ -345,13 +399,26 @@ fn expand(text: &str, variables: &HashMap<String, String>) -> Result<String, Str
     template::expand(text, variables).map_err(|error| format!("{text:?}: {error}"))
 }
 
-fn source(declared: document::Source, directory: &Path) -> Result<PathBuf, String> {
+/// Resolves the place of a Wasm file.
+pub(crate) fn source(declared: document::Source, directory: &Path) -> Result<Source, String> {
     match declared {
-        document::Source::File(path) => Ok(directory.join(path)),
-        document::Source::Url { url, digest } => Err(format!(
-            "a URL is not supported; download it with `curl -fLO {url}`, compare `sha256sum` with {digest:?}, and name \
-             the file"
-        )),
+        document::Source::File(path) => Ok(Source::File(directory.join(path))),
+        document::Source::Url { url, digest } => {
+            if !url.starts_with("https://") && !url.starts_with("http://") {
+                return Err(format!("{url:?} is no URL of http or https"));
+            }
+            let sha256 = digest.strip_prefix("sha256:").filter(|hex| {
+                let is_digit = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
+                hex.len() == 64 && hex.bytes().all(is_digit)
+            });
+            let expected = || {
+                format!(
+                    "the digest {digest:?} is not sha256: and 64 digits; `curl -fL {url} | sha256sum` tells them"
+                )
+            };
+            let sha256 = sha256.ok_or_else(expected)?.to_owned();
+            Ok(Source::Url { url, sha256 })
+        }
         document::Source::Package { package } => Err(format!(
             "the package {package:?} of a registry is not supported; download it, such as with `wkg get`, and name the file"
         )),

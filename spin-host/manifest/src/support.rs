@@ -30,7 +30,12 @@ pub enum Support {
 
 use Support::{No, NoEffect, Yes};
 
-const fn key(table: &'static str, name: &'static str, support: Support, note: &'static str) -> Key {
+pub(crate) const fn key(
+    table: &'static str,
+    name: &'static str,
+    support: Support,
+    note: &'static str,
+) -> Key {
     Key {
         table,
         name,
@@ -40,9 +45,6 @@ const fn key(table: &'static str, name: &'static str, support: Support, note: &'
 }
 
 const UNDER_SPIN: &str = "run the application with `metrics-host proxy -- spin up`, which supports everything that Spin does";
-const COMPOSE: &str = "compose the component when it is built, with `wac plug`, or run the application with \
-                       `metrics-host proxy -- spin up`";
-
 /// All keys, in the order of Spin's documentation.
 pub const KEYS: &[Key] = &[
     key(
@@ -101,12 +103,17 @@ pub const KEYS: &[Key] = &[
     key("trigger.http", "static_response", Yes, ""),
     key("trigger.http", "executor", Yes, "`http`; `wagi` is refused"),
     key("trigger.http", "id", Yes, ""),
-    key("trigger.http", "dependencies", No(COMPOSE), ""),
+    key(
+        "trigger.http",
+        "dependencies",
+        Yes,
+        "`middleware`, by `path`, `url` or `component`",
+    ),
     key(
         "component",
         "source",
         Yes,
-        "a file; a URL or a package of a registry is refused",
+        "a file, or a URL, which is downloaded once; a package of a registry is refused",
     ),
     key("component", "description", NoEffect, ""),
     key("component", "variables", Yes, ""),
@@ -146,17 +153,17 @@ pub const KEYS: &[Key] = &[
         "named if the file of the component is missing",
     ),
     key("component", "tool", NoEffect, ""),
+    key("component", "dependencies_inherit_configuration", Yes, ""),
     key(
         "component",
-        "dependencies_inherit_configuration",
-        NoEffect,
-        "",
+        "dependencies",
+        Yes,
+        "by `path`, `url` or `component`; packages of a registry are refused",
     ),
-    key("component", "dependencies", No(COMPOSE), ""),
     key("component", "profile", Yes, "chosen with `--profile`"),
     key("profile", "source", Yes, ""),
     key("profile", "environment", Yes, ""),
-    key("profile", "dependencies", No(COMPOSE), ""),
+    key("profile", "dependencies", Yes, ""),
     key("profile", "build", NoEffect, ""),
 ];
 

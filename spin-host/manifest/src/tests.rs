@@ -50,6 +50,10 @@ fn pair(name: &str, value: &str) -> (String, String) {
     (name.to_owned(), value.to_owned())
 }
 
+fn file(path: &str) -> Source {
+    Source::File(path.into())
+}
+
 #[test]
 fn an_application_is_read_with_its_variables_expanded() {
     let settings = Settings {
@@ -58,13 +62,13 @@ fn an_application_is_read_with_its_variables_expanded() {
             pair("telemetry_host", "127.0.0.1:10"),
         ],
         environment: vec![pair("HOME", "/home")],
-        profile: None,
+        ..Settings::default()
     };
     let manifest = parse(MANIFEST, &settings);
     assert_eq!(manifest.variables["telemetry_host"], "127.0.0.1:9");
     assert_eq!(manifest.warnings, []);
     let component = &manifest.components["items"];
-    assert_eq!(component.source, Path::new("app/items.wasm"));
+    assert_eq!(component.source, file("app/items.wasm"));
     assert_eq!(component.build_command.as_deref(), Some("make a && make b"));
     assert_eq!(component.variables["telemetry"], "otlp");
     assert_eq!(component.key_value_stores, ["default"]);
@@ -81,7 +85,7 @@ fn a_profile_replaces_what_it_names() {
         ..Settings::default()
     };
     let component = &parse(MANIFEST, &settings).components["items"];
-    assert_eq!(component.source, Path::new("app/debug.wasm"));
+    assert_eq!(component.source, file("app/debug.wasm"));
     let expected = [pair("HOME", "/"), pair("LEVEL", "debug")];
     assert_eq!(component.environment, expected);
     assert_eq!(component.build_command.as_deref(), Some("make a && make b"));
@@ -124,6 +128,32 @@ fn components_written_out_in_triggers_get_the_ids_of_spin() {
     let manifest = parse(&text, &Settings::default());
     let ids: Vec<_> = manifest.components.keys().collect();
     assert_eq!(ids, ["front-component", "http-trigger1-component"]);
+}
+
+#[test]
+fn middleware_belongs_to_the_component_or_to_a_copy_that_a_trigger_has_alone() {
+    let middleware =
+        "component = \"items\"\n    dependencies.middleware = [{ path = \"m.wasm\" }]\n";
+    let text = MANIFEST.replacen("component = \"items\"\n", middleware, 1);
+    let manifest = parse(&text, &Settings::default());
+    let expected = [Middleware {
+        source: file("app/m.wasm"),
+        inherited: Inherited::Keys(Vec::new()),
+    }];
+    assert_eq!(manifest.components["items"].middleware, expected);
+
+    let text = text.replace(
+        "static_response = { status_code = 301, headers = { location = \"/\" } }",
+        "component = \"items\"",
+    );
+    let manifest = parse(&text, &Settings::default());
+    let copy = "items-for-items-http-trigger";
+    assert_eq!(manifest.components["items"].middleware, []);
+    assert_eq!(manifest.components[copy].middleware, expected);
+    assert_eq!(manifest.components[copy].name, "items");
+    let handlers: Vec<_> = manifest.triggers.iter().map(|t| &t.handler).collect();
+    let component = |id: &str| Handler::Component(id.to_owned());
+    assert_eq!(handlers, [&component(copy), &component("items")]);
 }
 
 #[test]
@@ -178,9 +208,9 @@ fn the_keys_of_a_table_are_distinct_and_refused_ones_say_what_to_do() {
     }
 }
 
-/// The table in the documentation, made from [`KEYS`].
-fn table() -> String {
-    let rows = KEYS.iter().map(|key| {
+/// A table in the documentation, made from [`KEYS`] or [`RUNTIME_KEYS`].
+fn table(keys: &[Key]) -> String {
+    let rows = keys.iter().map(|key| {
         let name = match key.table {
             "document" => format!("`{}`", key.name),
             table => format!("`{table}`: `{}`", key.name),
@@ -210,12 +240,14 @@ fn table() -> String {
 }
 
 #[test]
-fn the_documentation_has_the_table_of_keys() {
+fn the_documentation_has_the_tables_of_keys() {
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/your-application.md");
     let page = fs::read_to_string(page).unwrap();
-    let expected = table();
-    assert!(
-        page.contains(&expected),
-        "docs/your-application.md needs:\n{expected}"
-    );
+    for keys in [KEYS, RUNTIME_KEYS] {
+        let expected = table(keys);
+        assert!(
+            page.contains(&expected),
+            "docs/your-application.md needs:\n{expected}"
+        );
+    }
 }

@@ -1,8 +1,8 @@
-//! `fermyon:spin/key-value`.
+//! `fermyon:spin/key-value@2.0.0`.
 
 use super::KeyValueStore;
 use crate::{
-    bindings::fermyon::spin::key_value::{Error, Host, HostStore},
+    bindings::fermyon::spin2_0_0::key_value::{Error, Host, HostStore},
     database::DatabaseError,
     instance::HostState,
 };

@@ -89,7 +89,13 @@ async fn sums_of_many_instances_are_exact() {
     futures::future::join_all(adding).await;
     assert_eq!(stores.add("sum".into(), 0).await, Ok(20_100));
     assert_eq!(stores.add("sum".into(), -20_101).await, Ok(-1));
-    assert_eq!(stores.get_one("sum".into()).await, Ok(Some(b"-1".to_vec())));
+    // Spin can read it.
+    let bytes = (-1i64).to_le_bytes().to_vec();
+    assert_eq!(stores.get_one("sum".into()).await, Ok(Some(bytes)));
+    let bytes = 0x0102_0304_0506_0708i64.to_le_bytes().to_vec();
+    stores.set(vec![("of Spin".into(), bytes)]).await.unwrap();
+    let sum = 0x0102_0304_0506_0709;
+    assert_eq!(stores.add("of Spin".into(), 1).await, Ok(sum));
 }
 
 #[tokio::test]
@@ -97,7 +103,7 @@ async fn a_value_that_is_no_number_and_a_sum_that_is_too_large_change_nothing() 
     let (_dir, database) = database();
     let store = store(&database, "default").await;
     for (key, value) in [
-        ("text", &b"7 apples"[..]),
+        ("text", &b"7 pears"[..]),
         ("binary", &[7, 0]),
         ("none", b""),
     ] {
@@ -109,6 +115,9 @@ async fn a_value_that_is_no_number_and_a_sum_that_is_too_large_change_nothing() 
     assert_eq!(store.add("large".into(), i64::MAX).await, Ok(i64::MAX));
     assert!(store.add("large".into(), 1).await.is_err());
     assert_eq!(store.add("large".into(), -1).await, Ok(i64::MAX - 1));
+    assert_eq!(store.add("small".into(), i64::MIN).await, Ok(i64::MIN));
+    assert!(store.add("small".into(), -1).await.is_err());
+    assert_eq!(store.add("small".into(), 1).await, Ok(i64::MIN + 1));
 }
 
 #[tokio::test]
@@ -121,4 +130,23 @@ async fn a_component_opens_only_the_stores_of_its_manifest() {
     assert!(opens("default", &["other", "default"], Some(&database)));
     assert!(!opens("other", &["default"], Some(&database)));
     assert!(!opens("default", &[], None));
+}
+
+#[tokio::test]
+async fn a_swap_happens_only_over_the_value_that_was_read() {
+    let (_dir, database) = database();
+    let store = store(&database, "default").await;
+    let (one, other) = (
+        CompareAndSwap::new(store.clone(), "key".into()),
+        CompareAndSwap::new(store.clone(), "key".into()),
+    );
+    assert_eq!(one.current().await, Ok(None));
+    assert_eq!(one.swap(b"1".to_vec()).await, Ok(true));
+    assert_eq!(one.current().await, Ok(Some(b"1".to_vec())));
+    assert_eq!(other.current().await, Ok(Some(b"1".to_vec())));
+    assert_eq!(other.swap(b"2".to_vec()).await, Ok(true));
+    assert_eq!(one.swap(b"3".to_vec()).await, Ok(false));
+    assert_eq!(one.current().await, Ok(Some(b"2".to_vec())));
+    assert_eq!(one.swap(b"3".to_vec()).await, Ok(true));
+    assert_eq!(store.get_one("key".into()).await, Ok(Some(b"3".to_vec())));
 }

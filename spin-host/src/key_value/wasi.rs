@@ -1,9 +1,10 @@
-//! `wasi:keyvalue`: stores, several values at a time, and numbers. Compare-and-swap is not offered.
+//! `wasi:keyvalue`: stores, several values at a time, numbers, and compare-and-swap.
 
-use super::KeyValueStore;
+use super::{CompareAndSwap, KeyValueStore};
 use crate::{
     bindings::wasi::keyvalue::{
-        atomics, batch,
+        atomics::{self, CasError},
+        batch,
         store::{Error, Host, HostBucket, KeyResponse},
     },
     database::DatabaseError,
@@ -12,6 +13,7 @@ use crate::{
 use wasmtime::{Result, component::Resource};
 
 type Bucket = Resource<KeyValueStore>;
+type Cas = Resource<CompareAndSwap>;
 
 impl Host for HostState {
     async fn open(&mut self, identifier: String) -> Result<Result<Bucket, Error>> {
@@ -110,6 +112,37 @@ impl atomics::Host for HostState {
     ) -> Result<Result<i64, Error>> {
         let store = self.store(&bucket)?;
         Ok(store.add(key, delta).await.map_err(Error::from))
+    }
+
+    async fn swap(&mut self, cas: Cas, value: Vec<u8>) -> Result<Result<(), CasError>> {
+        let cas = self.table.delete(cas)?;
+        let swapped = match cas.swap(value).await {
+            // The next attempt begins with the value that is there now.
+            Ok(false) => cas.current().await.map(|_| false),
+            result => result,
+        };
+        Ok(match swapped {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(CasError::CasFailed(self.table.push(cas)?)),
+            Err(error) => Err(CasError::StoreError(error.into())),
+        })
+    }
+}
+
+impl atomics::HostCas for HostState {
+    async fn new(&mut self, bucket: Bucket, key: String) -> Result<Result<Cas, Error>> {
+        let cas = CompareAndSwap::new(self.store(&bucket)?, key);
+        Ok(Ok(self.table.push(cas)?))
+    }
+
+    async fn current(&mut self, cas: Cas) -> Result<Result<Option<Vec<u8>>, Error>> {
+        let cas = self.table.get(&cas)?.clone();
+        Ok(cas.current().await.map_err(Error::from))
+    }
+
+    async fn drop(&mut self, cas: Cas) -> Result<()> {
+        self.table.delete(cas)?;
+        Ok(())
     }
 }
 

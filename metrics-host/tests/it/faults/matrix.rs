@@ -315,6 +315,11 @@ async fn under_serve_the_proxy_counts_what_its_clients_saw() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn under_serve_the_gateway_counts_what_its_clients_saw() {
+    count(Way::Gateway, Under::Serve).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn under_serve_the_edge_counts_what_its_clients_saw_and_the_library_within_its_bound() {
     count(Way::Library, Under::Serve).await;
 }

@@ -20,7 +20,7 @@ fn store(host: &Host) -> Connection {
 }
 
 fn entries(store: &Connection) -> i64 {
-    let count = "SELECT count(*) FROM key_value WHERE key LIKE 'request-telemetry/%-%'";
+    let count = "SELECT count(*) FROM spin_key_value WHERE key LIKE 'request-telemetry/%-%'";
     store.query_row(count, [], |row| row.get(0)).unwrap()
 }
 
@@ -33,7 +33,7 @@ async fn a_full_outbox_takes_no_more_and_its_losses_are_reported() {
     for number in 1..=CAPACITY {
         // Of a sidecar that never comes back.
         let entry =
-            "INSERT INTO key_value VALUES ('default', ?, CAST('192.0.2.1:4318\n{}' AS BLOB))";
+            "INSERT INTO spin_key_value VALUES ('default', ?, CAST('192.0.2.1:4318\n{}' AS BLOB))";
         let key = format!("request-telemetry/1/gone-{number}");
         filling.execute(entry, params![key]).unwrap();
     }

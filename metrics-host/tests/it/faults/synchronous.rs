@@ -1,11 +1,11 @@
-//! A component of WASI 0.2 that traps in one request in twenty, also in the middle of a body, while clients leave.
+//! Components of WASI 0.2 that trap in one request in twenty, also in the middle of a body, while clients leave.
 
 use super::{Length, QUIET};
 use crate::{
     client::{empty, request, with_body},
     raw::Raw,
     scrape::Scrape,
-    stack::{self, Host},
+    stack::{self, Host, Launch},
     traffic::{Planned, drive},
 };
 use futures::future::join_all;
@@ -14,8 +14,20 @@ use testkit::counts::Kind;
 /// Clients that leave at one time.
 const AT_ONCE: usize = 20;
 
-/// Returns request `index` of a mix of bodies, with a trap in one of twenty: half of them after the head.
-fn mixed_with_traps(index: usize) -> Planned {
+/// An application and its traffic.
+struct Case {
+    name: &'static str,
+    requests: usize,
+    /// A mix of bodies, with a trap in requests 7 and 27 of 40; the second is in the middle of a body.
+    plan: fn(usize) -> Planned,
+    route: &'static str,
+    /// The target of a client that leaves before the head.
+    late: &'static str,
+    /// The target of a client that leaves in the body, and the text that it reads before.
+    endless: (&'static str, &'static str),
+}
+
+fn synchronous(index: usize) -> Planned {
     let request = match index % 40 {
         7 => empty(request("GET /sync/trap?10")),
         27 => empty(request("GET /sync/trap?100000")),
@@ -34,36 +46,44 @@ fn mixed_with_traps(index: usize) -> Planned {
     (request, "/sync/...")
 }
 
+fn javascript(index: usize) -> Planned {
+    let request = match index % 40 {
+        7 => empty(request("GET /trap")),
+        27 => empty(request("GET /cut/2000")),
+        0..3 => empty(request("GET /lines/6/1")),
+        3..5 => empty(request("GET /lines/1000/0")),
+        8..10 => empty(request("HEAD /instance")),
+        10..14 => with_body(request("POST /echo"), "a body".repeat(index % 3000)),
+        14..16 => empty(request("DELETE /nowhere")),
+        16 => empty(request("GET /throw")),
+        18 => empty(request("GET /late/5")),
+        _ => empty(request("GET /instance")),
+    };
+    (request, "/...")
+}
+
 /// Sends requests whose clients leave: half of them before the head, half of them in the middle of the body.
-async fn leave(host: &Host) {
+async fn leave(host: &Host, case: &Case) {
     let clients = (0..AT_ONCE).map(async |client| match client % 2 {
         0 => {
-            Raw::send(
-                host.api(),
-                "PUT /sync/late?2000 HTTP/1.1\r\nhost: a\r\n\r\n",
-            )
-            .await;
+            let head = format!("PUT {} HTTP/1.1\r\nhost: a\r\n\r\n", case.late);
+            Raw::send(host.api(), head).await;
         }
         _ => {
-            let mut client = Raw::request(host.api(), "PATCH /sync/endless?10").await;
-            client.read_until("data: 1\n\n").await;
+            let (target, first) = case.endless;
+            let mut client = Raw::request(host.api(), &format!("PATCH {target}")).await;
+            client.read_until(first).await;
         }
     });
     join_all(clients).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_component_of_wasi_0_2_is_counted_as_its_clients_saw_it() {
-    let length = Length::chosen();
-    let host = stack::serve_misbehaving()
-        .args(&QUIET)
-        .start()
-        .await
-        .unwrap();
-    let load = drive(host.api(), 64, length.requests, mixed_with_traps);
+async fn each_is_counted_as_its_client_saw_it(length: Length, launch: Launch, case: Case) {
+    let host = launch.args(&QUIET).start().await.unwrap();
+    let load = drive(host.api(), 64, case.requests, case.plan);
     let leaving = async {
         for _ in 0..length.kills {
-            leave(&host).await;
+            leave(&host, &case).await;
         }
     };
     let (tally, ()) = tokio::join!(load, leaving);
@@ -74,19 +94,51 @@ async fn a_component_of_wasi_0_2_is_counted_as_its_clients_saw_it() {
     })
     .await;
     let mut seen = tally.begun();
-    seen.add(Kind::new("PUT", "/sync/...", "499"), left);
-    seen.add(Kind::new("PATCH", "/sync/...", "200"), left);
+    seen.add(Kind::new("PUT", case.route, "499"), left);
+    seen.add(Kind::new("PATCH", case.route, "200"), left);
     assert_eq!(scrape.requests(), seen, "{:?}", tally.problem);
     assert_eq!(scrape.total(), all);
     // A trap takes only its own request, since no other is in its instance.
     let traps = scrape.sum("app_component_failures_total", &[("reason", "trap")]);
-    assert_eq!(traps, (length.requests / 20) as f64);
+    assert_eq!(traps, (case.requests / 20) as f64);
     assert_eq!(scrape.sum("app_component_failures_total", &[]), traps);
     // On a busy machine, a short body may begin to stream before the trap.
-    assert!(tally.cut.total() >= length.requests as u64 / 40);
+    assert!(tally.cut.total() >= case.requests as u64 / 40);
     length.report(&format!(
-        "WASI 0.2: {all} requests, {traps} traps, {} of them cut a body, {} clients left, all counted",
+        "{}: {all} requests, {traps} traps, {} of them cut a body, {} clients left, all counted",
+        case.name,
         tally.cut.total(),
         2 * left
     ));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_component_of_wasi_0_2_is_counted_as_its_clients_saw_it() {
+    let length = Length::chosen();
+    let case = Case {
+        name: "WASI 0.2",
+        requests: length.requests,
+        plan: synchronous,
+        route: "/sync/...",
+        late: "/sync/late?2000",
+        endless: ("/sync/endless?10", "data: 1\n\n"),
+    };
+    each_is_counted_as_its_client_saw_it(length, stack::serve_misbehaving(), case).await;
+}
+
+/// `make test-languages` runs its short form, since it builds the application.
+pub(crate) async fn javascript_is_counted_as_its_clients_saw_it() {
+    let length = Length::chosen();
+    let case = Case {
+        name: "JavaScript",
+        // A trap takes a tenth of a second of CPU.
+        requests: if length.full { length.requests } else { 800 },
+        plan: javascript,
+        route: "/...",
+        late: "/late/2000",
+        endless: ("/lines/100000/10", "line 1\n"),
+    };
+    // A trap is the end of all memory: less of it is gone sooner.
+    let launch = stack::serve_language("javascript").env("METRICS_HOST_INSTANCE_MEMORY", "24MiB");
+    each_is_counted_as_its_client_saw_it(length, launch, case).await;
 }

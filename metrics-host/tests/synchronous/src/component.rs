@@ -9,8 +9,12 @@ use std::{
     thread,
     time::Duration,
 };
-use wasip2::http::types::{
-    ErrorCode, Fields, IncomingRequest, OutgoingBody, OutgoingResponse, ResponseOutparam,
+use wasip2::http::{
+    outgoing_handler,
+    types::{
+        ErrorCode, Fields, IncomingRequest, OutgoingBody, OutgoingRequest, OutgoingResponse,
+        ResponseOutparam, Scheme,
+    },
 };
 
 wasip2::http::proxy::export!(Component);
@@ -75,6 +79,17 @@ impl wasip2::exports::http::incoming_handler::Guest for Component {
                 }
                 body.end();
             }
+            "/fetch" => {
+                let url = target.split_once('?').map_or("", |(_, url)| url);
+                Body::begin(out, &[]).end_with(&fetched(url));
+            }
+            // The length of the body, which is read as it arrives.
+            "/count" => {
+                let content = request.consume().unwrap();
+                let mut content = content.stream().unwrap();
+                let length = io::copy(&mut content, &mut io::sink()).unwrap();
+                Body::begin(out, &[]).end_with(&length.to_string());
+            }
             "/after" => {
                 Body::begin(out, &[]).end_with("done");
                 sleep(number);
@@ -105,6 +120,35 @@ impl wasip2::exports::http::incoming_handler::Guest for Component {
             _ => Body::begin(out, &[]).end_with("a body"),
         }
     }
+}
+
+/// Sends a GET and returns the status and the body of the response, or the error.
+fn fetched(url: &str) -> String {
+    let request = OutgoingRequest::new(Fields::new());
+    let path = match url.strip_prefix("http://") {
+        Some(rest) => {
+            let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
+            request.set_scheme(Some(&Scheme::Http)).unwrap();
+            request.set_authority(Some(host)).unwrap();
+            format!("/{path}")
+        }
+        None => url.to_owned(),
+    };
+    request.set_path_with_query(Some(&path)).unwrap();
+    let response = match outgoing_handler::handle(request, None) {
+        Ok(response) => response,
+        Err(error) => return format!("{error:?}"),
+    };
+    response.subscribe().block();
+    let response = match response.get().unwrap().unwrap() {
+        Ok(response) => response,
+        Err(error) => return format!("{error:?}"),
+    };
+    let mut content = String::new();
+    let body = response.consume().unwrap();
+    let mut stream = body.stream().unwrap();
+    Read::read_to_string(&mut stream, &mut content).unwrap();
+    format!("{} {content}", response.status())
 }
 
 const EVENTS: (&str, &str) = ("content-type", "text/event-stream");

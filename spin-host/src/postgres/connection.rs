@@ -1,0 +1,201 @@
+//! A guest's connection: statements within limits.
+
+use super::{
+    api::{Column, DbValue, Error, ParameterValue},
+    pool::{Address, Connection, Pool},
+    query_failed, query_failed_text, value,
+};
+use crate::clients::Clients;
+use futures::TryStreamExt;
+use std::{
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+};
+use tokio::{runtime::Handle, sync::OwnedSemaphorePermit, time::timeout};
+use tokio_postgres::{RowStream, types::ToSql};
+
+/// A guest's open connection.
+#[derive(Clone, Debug)]
+#[expect(unreachable_pub, reason = "the generated bindings re-export it")]
+pub struct PostgresConnection(Arc<Session>);
+
+#[derive(Debug)]
+struct Session {
+    clients: Arc<Clients>,
+    /// Empty once the session ends.
+    connection: Option<(Connection, OwnedSemaphorePermit)>,
+    /// A statement was left before its end.
+    is_cut: AtomicBool,
+}
+
+/// A statement under way.
+struct Call {
+    session: Arc<Session>,
+    is_complete: bool,
+}
+
+/// The rows of a query. The rest of them is never read once this is dropped.
+pub(super) struct Rows {
+    stream: Pin<Box<RowStream>>,
+    call: Call,
+}
+
+impl PostgresConnection {
+    /// Opens a connection, which may have served other guests.
+    pub(super) async fn open(
+        clients: Arc<Clients>,
+        address: String,
+        root: Option<String>,
+    ) -> Result<Self, Error> {
+        let connection = Pool::take(&clients, Address { address, root }).await?;
+        Ok(Self(Arc::new(Session {
+            clients,
+            connection: Some(connection),
+            is_cut: AtomicBool::new(false),
+        })))
+    }
+
+    /// Executes a statement and returns how many rows it changed.
+    pub(super) async fn execute(
+        &self,
+        statement: String,
+        parameters: Vec<ParameterValue>,
+    ) -> Result<u64, Error> {
+        let parameters = value::parameters(&parameters).map_err(Error::ValueConversionFailed)?;
+        let parameters: Vec<_> = parameters
+            .iter()
+            .map(|value| &**value as &(dyn ToSql + Sync))
+            .collect();
+        let mut call = self.call();
+        let client = &self.0.connection().client;
+        let changed = call.within(client.execute(&statement, &parameters)).await?;
+        call.is_complete = true;
+        Ok(changed)
+    }
+
+    /// Executes a query. Its columns come before its rows.
+    pub(super) async fn query(
+        &self,
+        statement: String,
+        parameters: Vec<ParameterValue>,
+    ) -> Result<(Vec<Column>, Rows), Error> {
+        let parameters = value::parameters(&parameters).map_err(Error::BadParameter)?;
+        let mut call = self.call();
+        let client = &self.0.connection().client;
+        let query = async {
+            let statement = client.prepare(&statement).await?;
+            let columns = statement.columns().iter().map(value::column).collect();
+            let rows = client.query_raw(&statement, parameters).await?;
+            Ok((columns, Box::pin(rows)))
+        };
+        let (columns, stream) = call.within(query).await?;
+        Ok((columns, Rows { stream, call }))
+    }
+
+    fn call(&self) -> Call {
+        self.0.connection().meter.refill();
+        Call {
+            session: Arc::clone(&self.0),
+            is_complete: false,
+        }
+    }
+}
+
+impl Rows {
+    /// Returns the next row.
+    pub(super) async fn next(&mut self) -> Result<Option<Vec<DbValue>>, Error> {
+        let row = self.call.within(self.stream.try_next()).await?;
+        self.call.session.connection().meter.refill();
+        let Some(row) = row else {
+            self.call.is_complete = true;
+            return Ok(None);
+        };
+        let values = value::row(&row).map_err(query_failed_text)?;
+        let limit = self.call.session.clients.postgres.max_result_size;
+        if value::size(&values) > limit {
+            return Err(query_failed_text(self.call.too_large()));
+        }
+        Ok(Some(values))
+    }
+
+    /// Returns all rows, which may not be larger than a result may be.
+    pub(super) async fn all(mut self) -> Result<Vec<Vec<DbValue>>, Error> {
+        let mut left = self.call.session.clients.postgres.max_result_size;
+        let mut rows = Vec::new();
+        while let Some(row) = self.next().await? {
+            left = left
+                .checked_sub(value::size(&row))
+                .ok_or_else(|| query_failed_text(self.call.too_large()))?;
+            rows.push(row);
+        }
+        Ok(rows)
+    }
+}
+
+impl Call {
+    /// Waits for a step of the statement. An error of the server completes the statement.
+    async fn within<T>(
+        &mut self,
+        step: impl Future<Output = Result<T, tokio_postgres::Error>>,
+    ) -> Result<T, Error> {
+        let limit = self.session.clients.postgres.call_timeout;
+        match timeout(limit, step).await {
+            Ok(Ok(result)) => Ok(result),
+            Ok(Err(_)) if self.session.connection().meter.is_exceeded() => {
+                Err(query_failed_text(self.too_large()))
+            }
+            Ok(Err(error)) => {
+                self.is_complete = error.as_db_error().is_some();
+                Err(query_failed(&error))
+            }
+            Err(_) => Err(query_failed_text(format!("no answer within {limit:?}"))),
+        }
+    }
+
+    fn too_large(&self) -> String {
+        self.session.clients.postgres.too_large()
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        if !self.is_complete {
+            self.session.is_cut.store(true, Relaxed);
+        }
+    }
+}
+
+impl Session {
+    fn connection(&self) -> &Connection {
+        let (connection, _) = self
+            .connection
+            .as_ref()
+            .expect("a session has its connection until it is dropped");
+        connection
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        let Some((connection, slot)) = self.connection.take() else {
+            return;
+        };
+        // Without a runtime, the process ends.
+        let Ok(runtime) = Handle::try_current() else {
+            return;
+        };
+        let clients = Arc::clone(&self.clients);
+        let is_cut = self.is_cut.load(Relaxed);
+        runtime.spawn(async move {
+            if is_cut {
+                connection.cancel(&clients.postgres).await;
+                drop(slot);
+            } else {
+                Pool::put_back(clients, connection, slot).await;
+            }
+        });
+    }
+}
