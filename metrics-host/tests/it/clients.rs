@@ -540,7 +540,7 @@ async fn a_server_that_restarts_under_load_is_found_again() {
     assert_eq!(load(3).await, 0);
     // More requests than a component may have connections wait for their turn, and do not need new ones.
     let asleep = "SELECT pg_sleep(0.05)";
-    let many = (0..200).map(|_| ask(api, "/postgres/stream", &[&url, asleep]));
+    let many = (0..200).map(|_| async { ask(api, "/postgres/stream", &[&url, asleep]).await });
     for answer in join_all(many).await {
         assert!(answer.contains("1 rows"), "{answer}");
     }
