@@ -122,6 +122,15 @@ test-instructions: build setup-test ## count the instructions of the hot paths: 
 instructions-baseline: setup setup-test ## write bench/instructions.json again, after an intended change
 	@$(COUNT_INSTRUCTIONS) --write
 
+.PHONY: test-deploy
+test-deploy: ## the Helm chart and the SpinKube sample: what they render is valid, and Prometheus reads it as intended
+	@tools/need.sh $(PROMETHEUS)
+	tools/deploy.sh python3 -m unittest discover --verbose --start-directory deploy/tests
+
+.PHONY: test-kind
+test-kind: ## roll the chart out on a cluster of kind, under load: no count is lost
+	@tools/test-kind.sh
+
 .PHONY: test-faults
 test-faults: build test-components ## break what surrounds the service, for minutes: every answer is still counted once
 	tools/build-languages.sh
@@ -205,7 +214,7 @@ lint-secrets: ## nothing that looks like a secret, in the files and in the histo
 	@tools/lint-secrets.sh
 
 .PHONY: lint-versions
-lint-versions: ## Cargo.toml, spin.toml and CHANGELOG.md agree about the version
+lint-versions: ## Cargo.toml, spin.toml, the chart and CHANGELOG.md agree about the version
 	@tools/version.sh
 
 .PHONY: lock-linters

@@ -3,4 +3,4 @@
 set -euo pipefail
 directory=$(realpath "$1")
 cd "$(dirname "$0")/.."
-git ls-files -z --cached --others --exclude-standard | xargs -0 cp --parents --preserve=timestamps --target-directory "$directory"
+git ls-files -z --cached --others --exclude-standard | xargs -0 cp --parents --no-dereference --preserve=timestamps --target-directory "$directory"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# version.sh [TAG]: prints the version of this tree; fails unless Cargo.toml, spin.toml, CHANGELOG.md and TAG agree about it. With a TAG,
+# version.sh [TAG]: prints the version of this tree; fails unless Cargo.toml, spin.toml, the chart, CHANGELOG.md and TAG agree about it. With a TAG,
 # the changelog must have nothing unreleased.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -7,11 +7,12 @@ fail() { echo "version: $*" >&2; exit 1; }
 
 version=$(sed -n '/^\[workspace.package\]/,/^\[/ s/^version = "\(.*\)"/\1/p' Cargo.toml)
 spin=$(sed -n '/^\[application\]/,/^\[/ s/^version = "\(.*\)"/\1/p' spin.toml)
+chart=$(sed -nE 's/^(version|appVersion): //p' deploy/helm/metrics-host/Chart.yaml | sort -u)
 changes=$(sed -n 's/^## //p' CHANGELOG.md | head -n 1)
 # A tree that is not a release may have unreleased changes.
 [ $# != 0 ] || [ "$changes" != Unreleased ] || changes=$(sed -n 's/^## //p' CHANGELOG.md | sed -n 2p)
 tag=${1:-v$version}
 [[ $version =~ ^[0-9]+\.[0-9]+\.[0-9]+(-[0-9A-Za-z.]+)?$ ]] || fail "Cargo.toml: expected the version as X.Y.Z, got \"$version\""
-[ "$spin" = "$version" ] && [ "$changes" = "$version" ] && [ "$tag" = "v$version" ] ||
-  fail "Cargo.toml has \"$version\", spin.toml \"$spin\", the newest heading of CHANGELOG.md \"$changes\", the tag is \"$tag\""
+[ "$spin" = "$version" ] && [ "$chart" = "$version" ] && [ "$changes" = "$version" ] && [ "$tag" = "v$version" ] ||
+  fail "Cargo.toml has \"$version\", spin.toml \"$spin\", Chart.yaml \"$chart\", the newest heading of CHANGELOG.md \"$changes\", the tag is \"$tag\""
 echo "$version"

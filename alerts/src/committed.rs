@@ -1,6 +1,6 @@
 //! The rendered files that the repository commits.
 
-use crate::{Addresses, File, TemplateError, Variant, render};
+use crate::{Addresses, File, TemplateError, Variant, chart::chart, render};
 
 /// A folder of rendered files.
 #[derive(Clone, Debug)]
@@ -11,11 +11,12 @@ pub struct Folder {
     pub files: Vec<File>,
 }
 
-/// Renders the committed folders: production on the loopback, and the demo that `compose.yaml` mounts.
+/// Renders the committed folders: production on the loopback, the demo that `compose.yaml` mounts, and the rules of the
+/// Helm chart.
 ///
 /// # Errors
 /// See [`render`].
-pub fn committed() -> Result<[Folder; 2], TemplateError> {
+pub fn committed() -> Result<[Folder; 3], TemplateError> {
     Ok([
         Folder {
             path: "alerts",
@@ -24,6 +25,10 @@ pub fn committed() -> Result<[Folder; 2], TemplateError> {
         Folder {
             path: "alerts/demo",
             files: render(Variant::Demo, &Addresses::compose())?,
+        },
+        Folder {
+            path: "deploy/helm/metrics-host/files",
+            files: chart()?,
         },
     ])
 }

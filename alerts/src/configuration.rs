@@ -3,6 +3,7 @@
 use crate::{
     Addresses, Variant, duration,
     template::{TemplateError, Values},
+    thresholds::THRESHOLDS,
 };
 
 /// A rendered file.
@@ -47,7 +48,17 @@ const NAMES: [(&str, &str); 2] = [
 /// # Errors
 /// If a source uses an unknown placeholder, or no source uses a value.
 pub fn render(variant: Variant, addresses: &Addresses) -> Result<Vec<File>, TemplateError> {
-    let mut values = values(variant, addresses);
+    let thresholds = THRESHOLDS.map(|(name, value)| (name, value.to_owned()));
+    fill_all(variant, addresses, &thresholds)
+}
+
+/// The same, with other thresholds.
+pub(crate) fn fill_all(
+    variant: Variant,
+    addresses: &Addresses,
+    thresholds: &[(&str, String)],
+) -> Result<Vec<File>, TemplateError> {
+    let mut values = values(variant, addresses, thresholds);
     let files = SOURCES.iter().map(|(path, source)| {
         let text = fill(&mut values, path, source)?;
         Ok(File { path, text })
@@ -67,10 +78,11 @@ pub fn render_source(
     path: &str,
     source: &str,
 ) -> Result<String, TemplateError> {
-    fill(&mut values(variant, addresses), path, source)
+    let thresholds = THRESHOLDS.map(|(name, value)| (name, value.to_owned()));
+    fill(&mut values(variant, addresses, &thresholds), path, source)
 }
 
-fn values(variant: Variant, addresses: &Addresses) -> Values {
+fn values(variant: Variant, addresses: &Addresses, thresholds: &[(&str, String)]) -> Values {
     let addresses = addresses.values();
     let addresses = addresses.map(|(name, value)| (name.to_owned(), value.to_owned()));
     let durations = variant.durations().flat_map(|(name, duration)| {
@@ -82,7 +94,10 @@ fn values(variant: Variant, addresses: &Addresses) -> Values {
         ]
     });
     let names = NAMES.map(|(name, text)| (name.to_owned(), text.to_owned()));
-    Values::new(addresses.into_iter().chain(durations).chain(names))
+    let thresholds = thresholds.iter();
+    let thresholds = thresholds.map(|(name, value)| ((*name).to_owned(), value.clone()));
+    let all = addresses.into_iter().chain(durations).chain(names);
+    Values::new(all.chain(thresholds))
 }
 
 fn fill(values: &mut Values, path: &str, source: &str) -> Result<String, TemplateError> {

@@ -13,7 +13,7 @@ pub enum Variant {
 
 /// Durations by placeholder, for production, demo and test. The four alerts have those of the reference; in production
 /// `for` is what its annotations promise.
-const DURATIONS: [(&str, [&str; 3]); 17] = [
+const DURATIONS: [(&str, [&str; 3]); 18] = [
     ("scrape_interval", ["15s", "15s", "3s"]),
     ("scrape_timeout", ["10s", "10s", "2s"]),
     ("objective_interval", ["1m", "1m", "12s"]),
@@ -30,6 +30,7 @@ const DURATIONS: [(&str, [&str; 3]); 17] = [
     ("outage_window", ["5m", "5m", "30s"]),
     ("outage_count_window", ["15m", "15m", "90s"]),
     ("outage_for", ["2m", "1m", "6s"]),
+    ("replica_for", ["10m", "1m", "6s"]),
     // Alerts on the monitoring itself.
     ("meta_for", ["5m", "1m", "6s"]),
 ];

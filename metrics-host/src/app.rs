@@ -3,7 +3,7 @@
 use crate::{
     args::ListenAddress,
     build_info, command,
-    config::{ApplicationConfig, Config, ConfigError, OtlpListener},
+    config::{ApplicationConfig, Config, ConfigError, OtlpListener, ScrapeConfig},
     proxying::{Proxied, ProxyingConfig},
     state,
 };
@@ -19,8 +19,8 @@ use ingest::{Callers, Ingest};
 use journal::{Journal, JournalMetrics};
 use metric::{ApplicationInfo, Registry};
 use operations::{
-    Addresses, ApplicationUrl, Build, Links, Notifications, Operations, Readiness, Status, Webhook,
-    sampler,
+    Addresses, ApplicationUrl, Build, Gate, Links, Notifications, Operations, Readiness,
+    ScrapeGates, Status, Webhook, sampler,
 };
 use request_counts::Component;
 use state_dir::StateDir;
@@ -48,6 +48,8 @@ pub(crate) struct App {
     operations: (Listener, Operations),
     status: Arc<Status>,
     readiness: Readiness,
+    gates: ScrapeGates,
+    scrapes: ScrapeConfig,
     connections: ConnectionMetrics,
     /// The certificate of the application.
     tls: Option<Tls>,
@@ -241,9 +243,11 @@ impl App {
             build,
             Instant::now(),
         ));
+        let gates = ScrapeGates::register(config.scrapes.scrapers, &registry);
         let operations = Operations::new(
             sources,
             readiness.clone(),
+            gates.clone(),
             Arc::clone(&status),
             webhook,
             build,
@@ -264,6 +268,8 @@ impl App {
             status,
             addresses,
             readiness,
+            gates,
+            scrapes: config.scrapes,
             connections: ConnectionMetrics::register(&registry),
             tls,
             base,
@@ -274,8 +280,8 @@ impl App {
     }
 
     /// Serves until `shutdown` completes or the command ends. Then finishes the requests in flight, waits for the last
-    /// telemetry of the instances and ends the command. `/metrics` stays up until the end. Returns the exit code, which is
-    /// the command's if there is one.
+    /// telemetry of the instances, ends the command and lingers for the last scrape. `/metrics` stays up until the end.
+    /// Returns the exit code, which is the command's if there is one.
     ///
     /// # Errors
     /// Fails if the thread of the operators' endpoint cannot be started or panics. A failing connection affects no
@@ -307,6 +313,7 @@ impl App {
         #[cfg(feature = "serve")]
         let mut stopper = None;
         let mut command = None;
+        let mut listed = None;
         if let Some((listener, application)) = self.application {
             let (connections, stop) = (self.connections, stop.subscribe());
             match application {
@@ -316,20 +323,31 @@ impl App {
                     stopper = Some(hosted.stopper);
                 }
                 Application::Proxied(proxied) => {
-                    proxied.list_routes();
+                    listed = Some(proxied.list_routes());
                     listeners.spawn(listener::run(listener, proxied.edge, connections, stop));
                     command = proxied.command;
                 }
             }
         }
-        self.readiness.set(true);
-        announce(
-            &self.addresses,
-            self.base.as_deref(),
-            self.state.path(),
-            &self.examples,
-        );
-
+        let ready = async {
+            if let Some(within) = self.scrapes.ready_after {
+                let start = Instant::now();
+                if let Some(listed) = listed {
+                    // The scrape is to show the series of these routes.
+                    _ = tokio::time::timeout(within, listed).await;
+                }
+                let remaining = within.saturating_sub(start.elapsed());
+                self.gates.pass(Gate::Ready, remaining).await;
+            }
+            self.readiness.set(true);
+            announce(
+                &self.addresses,
+                self.base.as_deref(),
+                self.state.path(),
+                &self.examples,
+            );
+            future::pending().await
+        };
         let ended = async {
             match &mut command {
                 Some(command) => command.ended().await,
@@ -337,6 +355,8 @@ impl App {
             }
         };
         let ended = tokio::select! {
+            biased;
+            () = ready => None,
             _ = shutdown => None,
             ended = ended => Some(ended?),
         };
@@ -358,6 +378,9 @@ impl App {
             (None, Some(command)) => Some(command.stop().await?),
             (ended, _) => ended,
         };
+        if let Some(within) = self.scrapes.linger_for {
+            self.gates.pass(Gate::Linger, within).await;
+        }
         stop_operations.send_replace(true);
         tokio::task::spawn_blocking(|| operations.join())
             .await?

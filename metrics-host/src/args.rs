@@ -172,6 +172,20 @@ pub(crate) struct CommonArgs {
     )]
     pub(crate) shutdown_grace: humantime::Duration,
 
+    /// Become ready only once Prometheus has scraped /metrics, so that it has a 0 before the first increment; after this
+    /// time, become ready all the same [default: do not wait]
+    #[arg(long, env = "METRICS_HOST_READY_AFTER_SCRAPE", value_name = "TIME", value_parser = positive_duration)]
+    pub(crate) ready_after_scrape: Option<humantime::Duration>,
+
+    /// After SIGTERM or SIGINT and the last request, keep /metrics until Prometheus has scraped the last counts, for at most
+    /// this time [default: do not wait]
+    #[arg(long, env = "METRICS_HOST_LINGER_FOR_SCRAPE", value_name = "TIME", value_parser = positive_duration)]
+    pub(crate) linger_for_scrape: Option<humantime::Duration>,
+
+    /// Number of different scrapers to wait for, such as 2 for a pair of Prometheus
+    #[arg(long, env = "METRICS_HOST_SCRAPERS", value_name = "N", default_value = "1", value_parser = at_least_one)]
+    pub(crate) scrapers: usize,
+
     /// Log level, or directives such as `info,ingest=debug`
     #[arg(
         long,

@@ -31,6 +31,7 @@ pub(crate) struct Config {
     pub(crate) state_dir: Option<PathBuf>,
     pub(crate) max_connections: usize,
     pub(crate) shutdown_grace: Duration,
+    pub(crate) scrapes: ScrapeConfig,
     pub(crate) hosts: HostNames,
     pub(crate) otlp_origins: Origins,
     pub(crate) otlp_idle_timeout: Duration,
@@ -41,6 +42,17 @@ pub(crate) struct Config {
     /// Certificate and key, if the application's clients use TLS.
     pub(crate) tls: Option<(PathBuf, PathBuf)>,
     pub(crate) log: LogConfig,
+}
+
+/// The scrapes that this process waits for.
+#[derive(Debug)]
+pub(crate) struct ScrapeConfig {
+    /// Longest wait before it is ready, if it waits.
+    pub(crate) ready_after: Option<Duration>,
+    /// Longest wait before it ends, if it waits.
+    pub(crate) linger_for: Option<Duration>,
+    /// Number of different scrapers.
+    pub(crate) scrapers: usize,
 }
 
 /// The listener for OTLP.
@@ -205,6 +217,11 @@ impl Config {
             state_dir: args.state_dir,
             max_connections: args.max_connections,
             shutdown_grace: args.shutdown_grace.into(),
+            scrapes: ScrapeConfig {
+                ready_after: args.ready_after_scrape.map(Into::into),
+                linger_for: args.linger_for_scrape.map(Into::into),
+                scrapers: args.scrapers,
+            },
             hosts: HostNames::new(args.allowed_hosts),
             otlp_origins: Origins::new(args.otlp_allowed_origins),
             otlp_idle_timeout: args.otlp_idle_timeout.into(),

@@ -17,6 +17,7 @@ use std::{
     sync::Arc,
     time::Duration,
 };
+use tokio::task::JoinHandle;
 
 /// Configuration of the application behind the proxy.
 #[derive(Debug)]
@@ -117,10 +118,10 @@ impl Proxied {
         })
     }
 
-    /// Asks the application for its routes, as soon as it answers. The result is not waited for: applications may be away.
-    pub(crate) fn list_routes(&self) {
+    /// Asks the application for its routes, as soon as it answers. Requests do not wait for it: applications may be away.
+    pub(crate) fn list_routes(&self) -> JoinHandle<()> {
         let (edge, timeout) = (self.edge.clone(), self.timeout);
-        tokio::spawn(async move { edge.list_routes(timeout).await });
+        tokio::spawn(async move { edge.list_routes(timeout).await })
     }
 }
 

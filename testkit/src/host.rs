@@ -227,6 +227,22 @@ impl Launch {
     /// # Errors
     /// If it ends, or is not ready within two minutes; with the end of its log.
     pub async fn start(self) -> Result<Host> {
+        let mut host = self.listen().await?;
+        let metrics = host.metrics();
+        let wait = Wait::up_to(START).every(PAUSE);
+        let ready = host.process.until(wait, "/-/ready", async || {
+            let status = http::get(metrics, "/-/ready").await?.status;
+            Ok(Seen::when(status.is_success(), status))
+        });
+        ready.await?;
+        Ok(host)
+    }
+
+    /// Starts it, and waits until its listeners are bound.
+    ///
+    /// # Errors
+    /// If it ends, or does not listen within two minutes; with the end of its log.
+    pub async fn listen(self) -> Result<Host> {
         let (mut process, file, state) = self.spawn()?;
         let wait = Wait::up_to(START).every(PAUSE);
         let addresses = process.until(wait, "a file of addresses", async || {
@@ -234,18 +250,11 @@ impl Launch {
             Ok(Seen::some(addresses, "no file"))
         });
         let addresses = serde_json::from_slice(&addresses.await?)?;
-        let mut host = Host {
+        Ok(Host {
             process,
             state,
             addresses,
-        };
-        let metrics = host.metrics();
-        let ready = host.process.until(wait, "/-/ready", async || {
-            let status = http::get(metrics, "/-/ready").await?.status;
-            Ok(Seen::when(status.is_success(), status))
-        });
-        ready.await?;
-        Ok(host)
+        })
     }
 
     /// Starts it, expects it to end by itself, and returns its exit code and what it wrote.

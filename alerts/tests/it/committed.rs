@@ -45,7 +45,8 @@ fn the_variants_wait_as_designed() {
             "5m for 10m",
             "2m for 5m",
             "1h 2m for 15m",
-            "15m 5m for 2m"
+            "15m 5m for 2m",
+            " for 10m"
         ]
     );
     assert_eq!(
@@ -55,7 +56,8 @@ fn the_variants_wait_as_designed() {
             "5m for 1m",
             "2m for 1m",
             "1h 2m for 3m",
-            "15m 5m for 1m"
+            "15m 5m for 1m",
+            " for 1m"
         ]
     );
     assert_eq!(
@@ -65,7 +67,8 @@ fn the_variants_wait_as_designed() {
             "30s for 6s",
             "12s for 6s",
             "12s 1h for 18s",
-            "30s 90s for 6s"
+            "30s 90s for 6s",
+            " for 6s"
         ]
     );
 }

@@ -4,6 +4,7 @@
 
 mod alertmanager;
 mod annotations;
+mod chart;
 mod checks;
 mod committed;
 mod dashboards;

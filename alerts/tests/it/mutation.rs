@@ -151,7 +151,15 @@ fn changed(node: &Expr) -> Vec<(String, Expr)> {
             });
             turned.into_iter().collect()
         }
-        Expr::Subquery(_) => panic!("teach the mutation check subqueries"),
+        Expr::Subquery(subquery) => {
+            let windows = neighbours(subquery.range.as_secs()).map(|window| {
+                let mut mutant = subquery.clone();
+                mutant.range = Duration::from_secs(window);
+                let change = format!("{subquery} asks for {window} s");
+                (change, Expr::Subquery(mutant))
+            });
+            windows.collect()
+        }
         _ => Vec::new(),
     }
 }

@@ -92,6 +92,9 @@ pub(crate) const EXPECTED: &[Expectation] = table! {
         // Spin's own counter, which is not there under `serve`.
         "Requests Without a Span" "A" Driven |_| Nothing;
         "Targets Up" "A" Driven |_| each("job", &["alertmanager", "metrics-host", "prometheus"], 1.0);
+        "Targets Up" "B" Driven |_| Nothing;
+        "Replicas With the Most Errors" "A B" Driven |drill| ratio(drill, 1.0);
+        "Replicas That Left Without a Last Scrape" "A" Driven zero;
         "Firing alerts" "Anno" Notified alert;
     }
     "app-slo" {

@@ -159,6 +159,10 @@ families! {
     OVERFLOWED = Counter "metrics_host_series_overflow_total" [] "Requests counted under \"other\" because their labels did not fit.";
     /// The page then shows older counts than memory holds.
     SYNC_FAILURES = Counter "metrics_host_state_sync_failures_total" [] "Scrapes that showed earlier counts because the disk refused the latest.";
+    /// Gates: `operations::Gate`.
+    SCRAPE_GATE_TIMEOUTS = Counter "metrics_host_scrape_gate_timeouts_total" ["gate"] "Waits for a scrape, at start-up (ready) or shutdown (linger), that ended by their time-out.";
+    /// The last page of a replica that left without losing counts.
+    COUNTS_FINAL = Gauge "metrics_host_counts_final" [] "1 once this process counts no more and waits for its last scrape, else 0.";
     /// A line at the end of the minute has their number.
     LOG_REPEATS = Counter "metrics_host_log_repeats_total" [] "Log events that repeated within a minute, and were counted instead of written.";
     /// Listeners: `api`, `metrics`, `otlp`.

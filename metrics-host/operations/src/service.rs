@@ -1,6 +1,6 @@
 //! Routing of the operators' endpoint.
 
-use crate::{Build, Readiness, Status, Webhook, html, runbooks};
+use crate::{Build, Readiness, ScrapeGates, Status, Webhook, html, runbooks};
 use bytes::Bytes;
 use exposition::Sources;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
@@ -19,6 +19,7 @@ pub struct Operations(Arc<Inner>);
 struct Inner {
     sources: Sources,
     readiness: Readiness,
+    gates: ScrapeGates,
     status: Arc<Status>,
     webhook: Webhook,
     build: Build,
@@ -54,10 +55,12 @@ impl<'a> Resource<'a> {
 }
 
 impl Operations {
-    /// Creates an endpoint that serves `sources` and `status`, and passes notifications to `webhook`.
+    /// Creates an endpoint that serves `sources` and `status`, tells `gates` of scrapes, and passes notifications to
+    /// `webhook`.
     pub fn new(
         sources: Sources,
         readiness: Readiness,
+        gates: ScrapeGates,
         status: Arc<Status>,
         webhook: Webhook,
         build: Build,
@@ -65,6 +68,7 @@ impl Operations {
         Self(Arc::new(Inner {
             sources,
             readiness,
+            gates,
             status,
             webhook,
             build,
@@ -83,6 +87,11 @@ impl Operations {
             headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         }
         Ok(response)
+    }
+
+    fn sync_failures(&self) -> u64 {
+        let own = self.0.sources.registry().snapshot();
+        own.count(metric::SYNC_FAILURES)
     }
 
     fn ready(&self) -> Response<Full<Bytes>> {
@@ -119,8 +128,18 @@ impl Service for Operations {
                     .get(header::ACCEPT_ENCODING)
                     .and_then(|value| value.to_str().ok());
                 let gzip = accepted.is_some_and(exposition::accepts_gzip);
+                let scrape = self.0.gates.begin(&request);
+                let scrape = scrape.map(|scrape| (scrape, self.sync_failures()));
                 let operations = self.clone();
-                on_blocking_thread(move || operations.metrics(gzip)).await
+                let response = on_blocking_thread(move || operations.metrics(gzip)).await;
+                // A page that lacks what the disk refused does not show the last counts.
+                if let Some((scrape, failures)) = scrape
+                    && response.status() == StatusCode::OK
+                    && failures == self.sync_failures()
+                {
+                    self.0.gates.answered(scrape);
+                }
+                response
             }
             Resource::Ready => self.ready(),
             Resource::Healthy => reply::json(StatusCode::OK, &json!({ "healthy": true })),

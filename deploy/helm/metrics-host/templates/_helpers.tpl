@@ -1,0 +1,77 @@
+{{- define "metrics-host.name" -}}
+{{- $name := ternary .Release.Name (printf "%s-%s" .Release.Name .Chart.Name) (contains .Chart.Name .Release.Name) -}}
+{{- $name | trunc 45 | trimSuffix "-" }}
+{{- end }}
+
+{{- define "metrics-host.selector" -}}
+app.kubernetes.io/name: {{ .Chart.Name }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{- define "metrics-host.labels" -}}
+{{ include "metrics-host.selector" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
+{{- end }}
+
+{{- define "metrics-host.serviceAccount" -}}
+{{- if .Values.serviceAccount.create }}{{ .Values.serviceAccount.name | default (include "metrics-host.name" .) }}{{ else }}{{ .Values.serviceAccount.name | default "default" }}{{ end }}
+{{- end }}
+
+{{- define "metrics-host.sidecars" -}}
+{{ include "metrics-host.name" . }}-sidecar
+{{- end }}
+
+{{- /* Pod settings that application, sidecars and test share. */ -}}
+{{- define "metrics-host.pod" -}}
+serviceAccountName: {{ include "metrics-host.serviceAccount" . }}
+automountServiceAccountToken: false
+enableServiceLinks: false
+{{- with .Values.image.pullSecrets }}
+imagePullSecrets: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{- define "metrics-host.container" -}}
+image: {{ required "image.reference: name the release image, or one built from it" .Values.image.reference }}
+imagePullPolicy: {{ .Values.image.pullPolicy }}
+securityContext:
+  allowPrivilegeEscalation: false
+  readOnlyRootFilesystem: true
+  capabilities: {drop: [ALL]}
+{{- end }}
+
+{{- define "metrics-host.probes" -}}
+# The first start compiles the application.
+startupProbe:
+  httpGet: {path: /-/healthy, port: metrics}
+  periodSeconds: 1
+  failureThreshold: 180
+livenessProbe:
+  httpGet: {path: /-/healthy, port: metrics}
+readinessProbe:
+  httpGet: {path: /-/ready, port: metrics}
+  periodSeconds: 2
+  failureThreshold: 1
+{{- end }}
+
+{{- /* Time from SIGTERM, or preStop, to SIGKILL: all that shutdown waits for, and 10 s for the rest. */ -}}
+{{- define "metrics-host.grace" -}}
+{{- /* Two graces: for requests, and for the last work of instances. */ -}}
+{{- $linger := ternary .Values.scrapeGates.lingerSeconds 0 .Values.scrapeGates.enabled -}}
+{{- add .Values.app.preStopSeconds (mul 2 .Values.app.shutdownGraceSeconds) $linger 10 -}}
+{{- end }}
+
+{{- /* Where links lead, and the objective: as JSON, since a template returns text. */ -}}
+{{- define "metrics-host.words" -}}
+{{- $service := printf "http://%s.%s.svc:9464" (include "metrics-host.name" .) .Release.Namespace }}
+{{- dict
+  "metricsHost" (.Values.links.metricsHost | default $service | trimSuffix "/")
+  "grafana" (.Values.links.grafana | trimSuffix "/")
+  "alertmanager" (.Values.links.alertmanager | trimSuffix "/")
+  "objective" (toString .Values.objective)
+  "budget" (toString (round (divf (subf 100 .Values.objective) 100) 8))
+  "budgetPercent" (toString (round (subf 100 .Values.objective) 6))
+  | toJson }}
+{{- end }}
