@@ -73,7 +73,7 @@ test: test-crates test-sdk test-javascript e2e test-instructions test-compose te
 
 # Of the binaries, those with tests: a harness of metrics-host would link Wasmtime once more. The end-to-end tests mostly wait, and are a step of their own: they can run beside the others. The first line finds tests that are in neither.
 .PHONY: test-crates
-test-crates: build test-components setup-test ## the tests of all crates, but for those end to end and with SDKs
+test-crates: build test-components setup-services ## the tests of all crates, but for those end to end and with SDKs
 	@cargo metadata --no-deps --format-version 1 | jq --exit-status '[.packages[].targets[] | select(.kind == ["test"]).name] - ["it", "e2e"] == []'
 	$(CARGO_TEST) --workspace --lib --bin instructions --bin soak --test it -- --skip sdk:: --skip javascript:: --skip conformance::
 	$(CARGO_TEST) --workspace --doc
