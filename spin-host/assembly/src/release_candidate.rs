@@ -1,7 +1,7 @@
 //! Components built against the last release candidate of WASI 0.3, such as those of spin-sdk 6. Its interfaces are those
 //! of 0.3.0 under other names, so only the names of a component's imports and exports change.
 
-use crate::rename::{Extern, rename};
+use crate::rename::{Extern, imports, rename};
 use anyhow::Result;
 use wasmparser::Parser;
 
@@ -9,6 +9,8 @@ use wasmparser::Parser;
 const CANDIDATE: &str = "@0.3.0-rc-2026-03-15";
 /// Version of the release.
 const RELEASE: &str = "@0.3.0";
+/// Another version of the release, for a component that imports both. Build metadata is no difference to the linker.
+const TWIN: &str = "@0.3.0+candidate";
 
 /// Returns a component that imports and exports the release in place of the release candidate. A file that is no component,
 /// or does not name the candidate, stays as it is.
@@ -19,10 +21,17 @@ pub(crate) fn released(wasm: Vec<u8>) -> Result<Vec<u8>> {
     if !Parser::is_component(&wasm) {
         return Ok(wasm);
     }
-    rename(wasm, |(Extern::Import(name) | Extern::Export(name))| {
-        let interface = name.strip_suffix(CANDIDATE)?;
-        let is_wasi = interface.starts_with("wasi:");
-        is_wasi.then(|| format!("{interface}{RELEASE}"))
+    let imports = imports(&wasm)?;
+    rename(wasm, |name| {
+        let (Extern::Import(text) | Extern::Export(text)) = name;
+        let interface = text.strip_suffix(CANDIDATE)?;
+        let release = format!("{interface}{RELEASE}");
+        let is_twin = matches!(name, Extern::Import(_)) && imports.contains(&release);
+        match interface.starts_with("wasi:") {
+            true if is_twin => Some(format!("{interface}{TWIN}")),
+            true => Some(release),
+            false => None,
+        }
     })
 }
 
@@ -51,6 +60,15 @@ mod tests {
         };
         let candidate = component(CANDIDATE, CANDIDATE);
         assert_eq!(released(candidate).unwrap(), component(RELEASE, CANDIDATE));
+        let both = |version| {
+            let text = format!(
+                r#"(component
+                    (import "wasi:random/random{RELEASE}" (instance))
+                    (import "wasi:random/random{version}" (instance)))"#
+            );
+            wat::parse_str(text).unwrap()
+        };
+        assert_eq!(released(both(CANDIDATE)).unwrap(), both(TWIN));
         let release = component(RELEASE, RELEASE);
         assert_eq!(released(release.clone()).unwrap(), release);
     }

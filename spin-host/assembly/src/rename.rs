@@ -1,7 +1,7 @@
 //! Other names for the imports and exports of a component.
 
 use anyhow::Result;
-use std::ops::Range;
+use std::{collections::HashSet, ops::Range};
 use wasm_encoder::{Component, Encode, RawSection};
 use wasmparser::{Parser, Payload};
 
@@ -49,6 +49,28 @@ pub(crate) fn rename(
         component.section(&RawSection { id, data: &data });
     }
     Ok(component.finish())
+}
+
+/// Returns the names of a component's imports.
+///
+/// # Errors
+/// Fails if `wasm` is malformed.
+pub(crate) fn imports(wasm: &[u8]) -> Result<HashSet<String>> {
+    let mut names = HashSet::new();
+    let mut depth = 0;
+    for payload in Parser::new(0).parse_all(wasm) {
+        match payload? {
+            Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
+            Payload::End(_) => depth -= 1,
+            Payload::ComponentImportSection(imports) if depth == 0 => {
+                for import in imports {
+                    names.insert(import?.name.name.to_owned());
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(names)
 }
 
 /// The name of an import or an export.
