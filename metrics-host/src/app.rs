@@ -84,7 +84,7 @@ enum Prepared {
     None,
     #[cfg(feature = "serve")]
     Hosted(crate::hosting::HostingConfig, Box<spin_manifest::Manifest>),
-    Proxied(ProxyingConfig),
+    Proxied(Box<ProxyingConfig>),
 }
 
 /// Idle timeout of the application and the operators' endpoint.
@@ -189,7 +189,7 @@ impl App {
                 let tcp = bind("--listen", &proxying.listen).await?;
                 let own = tcp.local_addr()?;
                 let counts = Arc::clone(&counts);
-                let proxied = Proxied::start(proxying, own, counts, edge_metrics, &applications);
+                let proxied = Proxied::start(*proxying, own, counts, edge_metrics, &applications);
                 Some((tcp, Application::Proxied(Box::new(proxied.await?))))
             }
         };

@@ -73,7 +73,7 @@ pub(crate) enum ApplicationConfig {
     #[cfg(feature = "serve")]
     Hosted(crate::hosting::HostingConfig),
     /// `proxy`: somewhere else.
-    Proxied(ProxyingConfig),
+    Proxied(Box<ProxyingConfig>),
 }
 
 /// An unusable setting. `main` exits with code 2 for it.
@@ -196,7 +196,7 @@ impl Config {
         };
         Ok(Self {
             tls: args.edge.tls_cert.zip(args.edge.tls_key),
-            application: ApplicationConfig::Proxied(proxying),
+            application: ApplicationConfig::Proxied(Box::new(proxying)),
             ..Self::common(args.common)
         })
     }
