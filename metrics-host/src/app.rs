@@ -83,7 +83,10 @@ impl Application {
 enum Prepared {
     None,
     #[cfg(feature = "serve")]
-    Hosted(crate::hosting::HostingConfig, Box<spin_manifest::Manifest>),
+    Hosted(
+        Box<crate::hosting::HostingConfig>,
+        Box<spin_manifest::Manifest>,
+    ),
     Proxied(Box<ProxyingConfig>),
 }
 
@@ -175,7 +178,7 @@ impl App {
                     otlp: addresses.otlp,
                 };
                 let hosted = crate::hosting::Hosted::load(
-                    hosting,
+                    *hosting,
                     *manifest,
                     listeners,
                     &state,

@@ -71,7 +71,7 @@ pub(crate) enum ApplicationConfig {
     None,
     /// `serve`: hosted here.
     #[cfg(feature = "serve")]
-    Hosted(crate::hosting::HostingConfig),
+    Hosted(Box<crate::hosting::HostingConfig>),
     /// `proxy`: somewhere else.
     Proxied(Box<ProxyingConfig>),
 }
@@ -297,7 +297,7 @@ impl Config {
         };
         Ok(Self {
             tls: args.edge.tls_cert.zip(args.edge.tls_key),
-            application: ApplicationConfig::Hosted(hosting),
+            application: ApplicationConfig::Hosted(Box::new(hosting)),
             ..Self::common(args.common)
         })
     }

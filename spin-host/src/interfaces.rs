@@ -280,10 +280,7 @@ mod tests {
                     let package = found.split('/').next();
                     of == *version && (found == *name || package == Some(name))
                 };
-                assert!(
-                    imports.iter().any(|import| is_one(import)),
-                    "{name}@{version}"
-                );
+                assert!(imports.iter().any(is_one), "{name}@{version}");
             }
         }
     }
