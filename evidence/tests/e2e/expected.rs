@@ -93,6 +93,9 @@ pub(crate) const EXPECTED: &[Expectation] = table! {
         "Requests Without a Span" "A" Driven |_| Nothing;
         "Targets Up" "A" Driven |_| each("job", &["alertmanager", "metrics-host", "prometheus"], 1.0);
         "Targets Up" "B" Driven |_| Nothing;
+        // No more than the machine and the limits of instances have.
+        "Processor Time of Components" "A" Driven |_| One(0.0..=64.0);
+        "Memory of Components" "A" Driven |_| One(0.0..=1e11);
         "Replicas With the Most Errors" "A B" Driven |drill| ratio(drill, 1.0);
         "Replicas That Left Without a Last Scrape" "A" Driven zero;
         "Firing alerts" "Anno" Notified alert;
