@@ -19,7 +19,13 @@ use wasmtime::{
 };
 
 /// Names of errors for a service that is missing, in the interfaces of Spin, the best one first.
-const MISSING: &[&str] = &["other", "runtime-error", "connection-failed", "error"];
+const MISSING: &[&str] = &[
+    "other",
+    "other-error",
+    "runtime-error",
+    "connection-failed",
+    "error",
+];
 /// Names of errors for what is not permitted, in the interfaces of WASI and Spin.
 const NOT_PERMITTED: &[&str] = &[
     "access-denied",
