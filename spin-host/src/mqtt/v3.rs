@@ -1,11 +1,10 @@
 //! `spin:mqtt@3.0.0`: as version 2, with asynchronous functions.
 
-use super::{MqttConnection, MqttError};
+use super::MqttConnection;
 use crate::{
     bindings::spin::mqtt::mqtt::{Error, Host, HostConnection, HostConnectionWithStore, Qos},
     instance::HostState,
 };
-use rumqttc::QoS;
 use std::sync::Arc;
 use wasmtime::{
     Result,
@@ -51,26 +50,5 @@ impl<T> HostConnectionWithStore<T> for HasSelf<HostState> {
         let connection = store.with(|mut access| access.get().mqtt(&connection))?;
         let published = connection.publish(topic, payload, qos.into()).await;
         Ok(published.map_err(Error::from))
-    }
-}
-
-impl From<MqttError> for Error {
-    fn from(error: MqttError) -> Self {
-        match error {
-            MqttError::InvalidAddress => Self::InvalidAddress,
-            MqttError::TooManyConnections => Self::TooManyConnections,
-            MqttError::ConnectionFailed(message) => Self::ConnectionFailed(message),
-            MqttError::Other(message) => Self::Other(message),
-        }
-    }
-}
-
-impl From<Qos> for QoS {
-    fn from(qos: Qos) -> Self {
-        match qos {
-            Qos::AtMostOnce => Self::AtMostOnce,
-            Qos::AtLeastOnce => Self::AtLeastOnce,
-            Qos::ExactlyOnce => Self::ExactlyOnce,
-        }
     }
 }

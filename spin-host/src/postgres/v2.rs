@@ -125,7 +125,7 @@ impl From<DbValue> for v2::DbValue {
 }
 
 /// Translates the parameters. PostgreSQL has no unsigned integers.
-fn signed(parameters: Vec<v2::ParameterValue>) -> Result<Vec<ParameterValue>, Error> {
+pub(super) fn signed(parameters: Vec<v2::ParameterValue>) -> Result<Vec<ParameterValue>, Error> {
     let signed = |parameter| {
         Ok(match parameter {
             v2::ParameterValue::Boolean(value) => ParameterValue::Boolean(value),

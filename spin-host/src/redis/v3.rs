@@ -1,6 +1,6 @@
 //! `spin:redis@3.0.0`: as version 2, with asynchronous functions.
 
-use super::{Argument, RedisConnection, RedisError, Reply};
+use super::{Argument, RedisConnection};
 use crate::{
     bindings::spin::redis::redis::{
         Error, Host, HostConnection, HostConnectionWithStore, RedisParameter, RedisResult,
@@ -135,35 +135,5 @@ impl<T> HostConnectionWithStore<T> for HasSelf<HostState> {
             Ok(replies) => Ok(replies.into_iter().map(RedisResult::from).collect()),
             Err(error) => Err(error.into()),
         })
-    }
-}
-
-impl From<RedisError> for Error {
-    fn from(error: RedisError) -> Self {
-        match error {
-            RedisError::InvalidAddress => Self::InvalidAddress,
-            RedisError::TooManyConnections => Self::TooManyConnections,
-            RedisError::Other(message) => Self::Other(message),
-        }
-    }
-}
-
-impl From<RedisParameter> for Argument {
-    fn from(parameter: RedisParameter) -> Self {
-        match parameter {
-            RedisParameter::Int64(integer) => Self::Integer(integer),
-            RedisParameter::Binary(bytes) => Self::Bytes(bytes),
-        }
-    }
-}
-
-impl From<Reply> for RedisResult {
-    fn from(reply: Reply) -> Self {
-        match reply {
-            Reply::Nil => Self::Nil,
-            Reply::Status(text) => Self::Status(text),
-            Reply::Integer(integer) => Self::Int64(integer),
-            Reply::Bytes(bytes) => Self::Binary(bytes),
-        }
     }
 }
