@@ -1,6 +1,6 @@
 //! `fermyon:spin/redis` of Spin 1: a connection for each command, and errors without a reason.
 
-use super::{Argument, RedisConnection, RedisError, Reply};
+use super::{Argument, RedisConnection, RedisError};
 use crate::{
     bindings::fermyon::spin::{
         redis::Host,
@@ -20,11 +20,9 @@ fn logged(error: RedisError) -> Error {
 }
 
 impl HostState {
-    async fn open_once(&mut self, address: &str) -> Result<RedisConnection, Error> {
+    async fn redis_once(&mut self, address: String) -> Result<RedisConnection, RedisError> {
         let clients = Arc::clone(&self.component.clients);
-        RedisConnection::open(clients, address)
-            .await
-            .map_err(logged)
+        RedisConnection::open(clients, &address).await
     }
 }
 
@@ -35,21 +33,19 @@ impl Host for HostState {
         channel: String,
         payload: Vec<u8>,
     ) -> Result<Result<(), Error>> {
-        let connection = match self.open_once(&address).await {
-            Ok(connection) => connection,
-            Err(error) => return Ok(Err(error)),
+        let result = async {
+            self.redis_once(address)
+                .await?
+                .publish(channel, payload)
+                .await
         };
-        let result = connection.publish(channel, payload).await;
-        Ok(result.map_err(logged))
+        Ok(result.await.map_err(logged))
     }
 
     async fn get(&mut self, address: String, key: String) -> Result<Result<Vec<u8>, Error>> {
-        let connection = match self.open_once(&address).await {
-            Ok(connection) => connection,
-            Err(error) => return Ok(Err(error)),
-        };
-        let result = connection.get(key).await;
-        Ok(result.map(Option::unwrap_or_default).map_err(logged))
+        let result = async { self.redis_once(address).await?.get(key).await };
+        let result = result.await.map_err(logged);
+        Ok(result.map(Option::unwrap_or_default))
     }
 
     async fn set(
@@ -58,30 +54,19 @@ impl Host for HostState {
         key: String,
         value: Vec<u8>,
     ) -> Result<Result<(), Error>> {
-        let connection = match self.open_once(&address).await {
-            Ok(connection) => connection,
-            Err(error) => return Ok(Err(error)),
-        };
-        let result = connection.set(key, value).await;
-        Ok(result.map_err(logged))
+        let result = async { self.redis_once(address).await?.set(key, value).await };
+        Ok(result.await.map_err(logged))
     }
 
     async fn incr(&mut self, address: String, key: String) -> Result<Result<i64, Error>> {
-        let connection = match self.open_once(&address).await {
-            Ok(connection) => connection,
-            Err(error) => return Ok(Err(error)),
-        };
-        let result = connection.incr(key).await;
-        Ok(result.map_err(logged))
+        let result = async { self.redis_once(address).await?.incr(key).await };
+        Ok(result.await.map_err(logged))
     }
 
     async fn del(&mut self, address: String, keys: Vec<String>) -> Result<Result<i64, Error>> {
-        let connection = match self.open_once(&address).await {
-            Ok(connection) => connection,
-            Err(error) => return Ok(Err(error)),
-        };
-        let result = connection.del(keys).await;
-        Ok(result.map(i64::from).map_err(logged))
+        let result = async { self.redis_once(address).await?.del(keys).await };
+        let result = result.await.map_err(logged);
+        Ok(result.map(i64::from))
     }
 
     async fn sadd(
@@ -90,12 +75,9 @@ impl Host for HostState {
         key: String,
         values: Vec<String>,
     ) -> Result<Result<i64, Error>> {
-        let connection = match self.open_once(&address).await {
-            Ok(connection) => connection,
-            Err(error) => return Ok(Err(error)),
-        };
-        let result = connection.sadd(key, values).await;
-        Ok(result.map(i64::from).map_err(logged))
+        let result = async { self.redis_once(address).await?.sadd(key, values).await };
+        let result = result.await.map_err(logged);
+        Ok(result.map(i64::from))
     }
 
     async fn smembers(
@@ -103,12 +85,8 @@ impl Host for HostState {
         address: String,
         key: String,
     ) -> Result<Result<Vec<String>, Error>> {
-        let connection = match self.open_once(&address).await {
-            Ok(connection) => connection,
-            Err(error) => return Ok(Err(error)),
-        };
-        let result = connection.smembers(key).await;
-        Ok(result.map_err(logged))
+        let result = async { self.redis_once(address).await?.smembers(key).await };
+        Ok(result.await.map_err(logged))
     }
 
     async fn srem(
@@ -117,12 +95,9 @@ impl Host for HostState {
         key: String,
         values: Vec<String>,
     ) -> Result<Result<i64, Error>> {
-        let connection = match self.open_once(&address).await {
-            Ok(connection) => connection,
-            Err(error) => return Ok(Err(error)),
-        };
-        let result = connection.srem(key, values).await;
-        Ok(result.map(i64::from).map_err(logged))
+        let result = async { self.redis_once(address).await?.srem(key, values).await };
+        let result = result.await.map_err(logged);
+        Ok(result.map(i64::from))
     }
 
     async fn execute(
@@ -131,35 +106,14 @@ impl Host for HostState {
         command: String,
         arguments: Vec<RedisParameter>,
     ) -> Result<Result<Vec<RedisResult>, Error>> {
-        let connection = match self.open_once(&address).await {
-            Ok(connection) => connection,
-            Err(error) => return Ok(Err(error)),
-        };
         let arguments = arguments.into_iter().map(Argument::from);
-        let replies = connection.execute(command, arguments).await;
-        Ok(match replies {
-            Ok(replies) => Ok(replies.into_iter().map(RedisResult::from).collect()),
-            Err(error) => Err(logged(error)),
-        })
-    }
-}
-
-impl From<RedisParameter> for Argument {
-    fn from(parameter: RedisParameter) -> Self {
-        match parameter {
-            RedisParameter::Int64(integer) => Self::Integer(integer),
-            RedisParameter::Binary(bytes) => Self::Bytes(bytes),
-        }
-    }
-}
-
-impl From<Reply> for RedisResult {
-    fn from(reply: Reply) -> Self {
-        match reply {
-            Reply::Nil => Self::Nil,
-            Reply::Status(text) => Self::Status(text),
-            Reply::Integer(integer) => Self::Int64(integer),
-            Reply::Bytes(bytes) => Self::Binary(bytes),
-        }
+        let result = async {
+            self.redis_once(address)
+                .await?
+                .execute(command, arguments)
+                .await
+        };
+        let result = result.await.map_err(logged);
+        Ok(result.map(|replies| replies.into_iter().map(RedisResult::from).collect()))
     }
 }
