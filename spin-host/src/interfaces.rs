@@ -2,9 +2,9 @@
 //! [`INTERFACES`].
 
 use anyhow::Result;
-use spin_manifest::ComponentManifest;
+use spin_manifest::{ComponentManifest, compatible};
 use std::{fmt, path::Path};
-use wasmparser::{ComponentTypeRef, Parser, Payload};
+use wasmparser::{ComponentTypeRef, Parser};
 
 /// An interface that Spin offers to components.
 #[derive(Debug)]
@@ -150,20 +150,6 @@ pub(crate) fn find(import: &str) -> Option<&'static Interface> {
     })
 }
 
-/// Returns the part of a version that all compatible ones share, by the rule of Wasmtime's linker.
-fn compatible(version: &str) -> &str {
-    if version.contains('-') {
-        return version;
-    }
-    let mut nonzero = false;
-    let end = version.find(|character: char| {
-        let is_end = character == '.' && nonzero;
-        nonzero |= character.is_ascii_digit() && character != '0';
-        is_end
-    });
-    &version[..end.unwrap_or(version.len())]
-}
-
 /// Returns the imports of a component that do not work here, without starting it. Its sources must be files.
 ///
 /// # Errors
@@ -182,28 +168,17 @@ pub(crate) fn unserved(wasm: &[u8]) -> Result<Vec<Unserved>> {
     if !Parser::is_component(wasm) {
         return Ok(unserved);
     }
-    // Components inside this one have imports of their own, which it satisfies.
-    let mut depth = 0;
-    for payload in Parser::new(0).parse_all(wasm) {
-        match payload? {
-            Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
-            Payload::End(_) => depth -= 1,
-            Payload::ComponentImportSection(imports) if depth == 0 => {
-                for import in imports {
-                    let import = import?;
-                    let denied = match find(import.name.name).map(|found| found.support) {
-                        _ if matches!(import.ty, ComponentTypeRef::Type(_)) => continue,
-                        _ if spin_assembly::denied(import.name.name).is_some() => continue,
-                        Some(Served) => continue,
-                        Some(Denied(service)) => Some(service),
-                        None => None,
-                    };
-                    let import = import.name.name.to_owned();
-                    unserved.push(Unserved { import, denied });
-                }
-            }
-            _ => {}
-        }
+    for import in spin_assembly::imports(wasm)? {
+        let name = import.name.name;
+        let denied = match find(name).map(|found| found.support) {
+            _ if matches!(import.ty, ComponentTypeRef::Type(_)) => continue,
+            _ if spin_assembly::denied(name).is_some() => continue,
+            Some(Served) => continue,
+            Some(Denied(service)) => Some(service),
+            None => None,
+        };
+        let import = name.to_owned();
+        unserved.push(Unserved { import, denied });
     }
     Ok(unserved)
 }

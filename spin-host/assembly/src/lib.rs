@@ -15,6 +15,7 @@ mod release_candidate;
 mod rename;
 
 pub use deny::denied;
+pub use rename::imports;
 
 use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};

@@ -3,6 +3,7 @@
 
 use crate::rename::{Extern, imports, rename};
 use anyhow::Result;
+use std::collections::HashSet;
 use wasmparser::Parser;
 
 /// Version of the release candidate.
@@ -21,7 +22,8 @@ pub(crate) fn released(wasm: Vec<u8>) -> Result<Vec<u8>> {
     if !Parser::is_component(&wasm) {
         return Ok(wasm);
     }
-    let imports = imports(&wasm)?;
+    let imports = imports(&wasm)?.into_iter();
+    let imports: HashSet<_> = imports.map(|import| import.name.name.to_owned()).collect();
     rename(wasm, |name| {
         let (Extern::Import(text) | Extern::Export(text)) = name;
         let interface = text.strip_suffix(CANDIDATE)?;

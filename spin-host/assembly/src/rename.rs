@@ -1,9 +1,9 @@
 //! Other names for the imports and exports of a component.
 
 use anyhow::Result;
-use std::{collections::HashSet, ops::Range};
+use std::ops::Range;
 use wasm_encoder::{Component, Encode, RawSection};
-use wasmparser::{Parser, Payload};
+use wasmparser::{ComponentImport, Parser, Payload};
 
 /// Returns a component whose imports and exports have the names that `rename` returns for them; those of components in it
 /// stay.
@@ -15,6 +15,7 @@ pub(crate) fn rename(
     rename: impl Fn(Extern<'_>) -> Option<String>,
 ) -> Result<Vec<u8>> {
     let mut component = Component::new();
+    let mut is_changed = false;
     // Number of modules and components around the current section.
     let mut depth = 0;
     for payload in Parser::new(0).parse_all(&wasm) {
@@ -45,32 +46,36 @@ pub(crate) fn rename(
             }
             _ => {}
         }
+        is_changed |= names.iter().any(|(_, new)| new.is_some());
         let data = section_with(&wasm, range, &names);
         component.section(&RawSection { id, data: &data });
     }
-    Ok(component.finish())
+    Ok(match is_changed {
+        true => component.finish(),
+        false => wasm,
+    })
 }
 
-/// Returns the names of a component's imports.
+/// Returns the imports of a component; those of components in it are not among them.
 ///
 /// # Errors
 /// Fails if `wasm` is malformed.
-pub(crate) fn imports(wasm: &[u8]) -> Result<HashSet<String>> {
-    let mut names = HashSet::new();
+pub fn imports(wasm: &[u8]) -> Result<Vec<ComponentImport<'_>>> {
+    let mut imports = Vec::new();
     let mut depth = 0;
     for payload in Parser::new(0).parse_all(wasm) {
         match payload? {
             Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
             Payload::End(_) => depth -= 1,
-            Payload::ComponentImportSection(imports) if depth == 0 => {
-                for import in imports {
-                    names.insert(import?.name.name.to_owned());
+            Payload::ComponentImportSection(section) if depth == 0 => {
+                for import in section {
+                    imports.push(import?);
                 }
             }
             _ => {}
         }
     }
-    Ok(names)
+    Ok(imports)
 }
 
 /// The name of an import or an export.

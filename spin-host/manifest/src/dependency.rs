@@ -135,8 +135,9 @@ fn is_version(text: &str) -> bool {
     release.split('.').count() == 3 && release.split('.').all(is_number)
 }
 
-/// Returns the part of a version that is equal in all versions that can replace each other.
-fn compatible(version: &str) -> &str {
+/// Returns the part of a version that is equal in all versions that can replace each other, by the rule of Spin and of
+/// Wasmtime's linker.
+pub fn compatible(version: &str) -> &str {
     let version = version.split('+').next().unwrap_or_default();
     if version.contains('-') {
         return version;

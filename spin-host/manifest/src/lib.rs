@@ -19,7 +19,7 @@ mod support;
 mod template;
 
 pub use allowed_hosts::{AllowedHosts, AllowedHostsError};
-pub use dependency::{Dependency, DependencyName, Inherited, Middleware};
+pub use dependency::{Dependency, DependencyName, Inherited, Middleware, compatible};
 pub use document::FileMount;
 pub use problem::{ManifestError, Problem};
 pub use route::{Captures, RouteError, TriggerRoute};
