@@ -1,7 +1,7 @@
 //! Requests beyond `--max-concurrent-requests` wait for a place: a bounded number, for a bounded time.
 
 use crate::{
-    client::get,
+    client::{Reply, get},
     raw::Raw,
     scrape::Scrape,
     stack::{self, Host},
@@ -10,10 +10,19 @@ use crate::{
 use futures::future::join_all;
 use std::time::{Duration, Instant};
 use testkit::counts::Counts;
+use tokio::task::JoinHandle;
 
 async fn start(args: &[&str]) -> Host {
     let launch = stack::serve_misbehaving().args(&["--max-concurrent-requests", "4"]);
     launch.args(args).start().await.unwrap()
+}
+
+/// Has four requests hold all places.
+async fn hold_all(host: &Host, line: &'static str) -> Vec<JoinHandle<Reply>> {
+    let held = (0..4).map(|_| tokio::spawn(get(host.api(), line)));
+    let held = held.collect();
+    in_flight(host, 4.0).await;
+    held
 }
 
 async fn waiting(host: &Host, count: f64) {
@@ -55,10 +64,7 @@ async fn a_burst_is_answered_in_turn() {
 #[tokio::test(flavor = "multi_thread")]
 async fn no_more_wait_than_may_and_no_longer() {
     let host = start(&["--max-waiting-requests", "2", "--max-waiting-time", "500ms"]).await;
-    let held: Vec<_> = (0..4)
-        .map(|_| tokio::spawn(get(host.api(), "GET /sleep?2500")))
-        .collect();
-    in_flight(&host, 4.0).await;
+    let held = hold_all(&host, "GET /sleep?2500").await;
     let start = Instant::now();
     let burst = (0..10).map(|_| async {
         let reply = get(host.api(), "GET /fine").await;
@@ -81,10 +87,7 @@ async fn no_more_wait_than_may_and_no_longer() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_leaves_gives_its_turn_to_the_next() {
     let host = start(&["--max-waiting-requests", "2", "--max-waiting-time", "20s"]).await;
-    let held: Vec<_> = (0..4)
-        .map(|_| tokio::spawn(get(host.api(), "GET /sleep?2000")))
-        .collect();
-    in_flight(&host, 4.0).await;
+    let held = hold_all(&host, "GET /sleep?2000").await;
     let impatient = [
         Raw::request(host.api(), "GET /fine").await,
         Raw::request(host.api(), "GET /fine").await,
