@@ -21,6 +21,7 @@ use std::{path::PathBuf, time::Duration};
 
 /// Request timeout of `proxy`. It cannot tell an application that is busy from one that hangs.
 const PROXY_TIMEOUT: Duration = Duration::from_secs(30);
+
 /// Configuration of `serve`, `proxy` or `sidecar`.
 #[derive(Debug)]
 pub(crate) struct Config {
