@@ -1,11 +1,13 @@
 //! Benchmark of metrics-host: contenders as processes, clients that load them, reports.
 //!
 //! A part of the benchmark ([`items`], [`latency`], [`overhead`], [`counting`], [`startup`], [`memory`], [`growth`],
-//! [`ingest`], [`scrape`]) is a function from a [`setup`] to a [`report`]. The binary `bench` runs the parts, and the binary `soak`
+//! [`ingest`], [`scrape`],
+//! [`fleet_cost`]) is a function from a [`setup`] to a [`report`]. The binary `bench` runs the parts, and the binary `soak`
 //! uses the same servers and clients. The binary `instructions` counts the instructions of hot paths, and `profile` shows who takes the CPU time.
 
 pub mod contender;
 pub mod counting;
+pub mod fleet_cost;
 pub mod growth;
 pub mod ingest;
 pub mod items;
@@ -22,6 +24,15 @@ pub mod usage;
 pub mod workload;
 
 /// The parts in the order of the page.
-pub const PARTS: [&str; 9] = [
-    "items", "latency", "overhead", "counting", "startup", "memory", "growth", "ingest", "scrape",
+pub const PARTS: [&str; 10] = [
+    "items",
+    "latency",
+    "overhead",
+    "counting",
+    "startup",
+    "memory",
+    "growth",
+    "ingest",
+    "scrape",
+    "fleet-cost",
 ];

@@ -2,7 +2,7 @@
 
 use anyhow::{Result, bail, ensure};
 use bench::{
-    PARTS, counting, growth, ingest, items, latency, memory, overhead,
+    PARTS, counting, fleet_cost, growth, ingest, items, latency, memory, overhead,
     report::{self, DIRTY, Report},
     scrape,
     setup::Setup,
@@ -70,6 +70,7 @@ async fn measure(part: &str, setup: &Setup) -> Result<Report> {
         "growth" => growth::measure(setup).await,
         "ingest" => ingest::measure(setup).await,
         "scrape" => scrape::measure(setup).await,
+        "fleet-cost" => fleet_cost::measure(setup).await,
         other => bail!("no part {other}"),
     }
 }

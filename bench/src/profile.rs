@@ -3,17 +3,20 @@
 use anyhow::{Context, Result, ensure};
 use std::{path::Path, process::Command};
 
-/// Parts of a process, and the words that tell their functions. The word that is found first in a name decides: of a generic
-/// function it is the outermost type that somebody wrote.
+/// Parts of a process, and the words that tell their functions. The word that begins first in a name decides, which of a generic
+/// function is the outermost type; of two, the earlier in this list.
 const PARTS: [(&str, &[&str]); 12] = [
     ("SQLite", &["sqlite3", "rusqlite"]),
     ("wasi:http", &["wasmtime_wasi_http"]),
     ("WASI", &["wasmtime_wasi", "cap_std"]),
-    ("Wasmtime: streams and futures", &["futures_and_streams"]),
+    (
+        "Wasmtime: streams and futures",
+        &["wasmtime::runtime::component::concurrent::futures_and_streams"],
+    ),
     (
         "Wasmtime: tasks",
         &[
-            "component::concurrent",
+            "wasmtime::runtime::component::concurrent",
             "wasmtime_fiber",
             "wasmtime_internal_fiber",
         ],
@@ -138,13 +141,11 @@ fn part_of(object: &str, symbol: &str) -> &'static str {
         .map_or(OTHER, |(_, part)| part)
 }
 
-/// Returns where `word` begins a word of `name`.
+/// Returns where `word` begins a word of `name`; underscores before it belong to it.
 fn at_a_boundary(name: &str, word: &str) -> Option<usize> {
     name.match_indices(word).map(|(at, _)| at).find(|at| {
-        let before = name[..*at].chars().next_back();
-        before.is_none_or(|before| {
-            !before.is_alphanumeric() && (before != '_' || word.starts_with("_"))
-        })
+        let before = name[..*at].trim_end_matches('_').chars().next_back();
+        before.is_none_or(|before| !before.is_alphanumeric())
     })
 }
 
