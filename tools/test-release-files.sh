@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Makes the files of a release as release.yml does, with stand-ins for what other machines build, and tries them: the gateway's settings,
-# checksums, the plugin's archives and manifest, and the plugin under a real Spin, where there is one.
+# checksums, the chart, the plugin's archives and manifest, and the plugin under a real Spin, where there is one.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 tools/need.sh jq readelf:binutils
@@ -27,7 +27,7 @@ tools/release/smoke.sh "$binaries/metrics-host-linux-$arch"
 tools/release/pack.sh "$binaries" "$files" "$url"
 
 cd "$files"
-expect "the files" "$(printf '%s\n' "metrics-$version-"{linux,macos}-{aarch64,amd64}.tar.gz metrics.json "metrics_gateway-$version.wasm" SHA256SUMS | sort | xargs)" \
+expect "the files" "$(printf '%s\n' "metrics-$version-"{linux,macos}-{aarch64,amd64}.tar.gz "metrics-host-$version.tgz" metrics.json "metrics_gateway-$version.wasm" SHA256SUMS | sort | xargs)" \
   "$(printf '%s\n' * | sort | xargs)"
 expect "what has a checksum" "$(printf '%s\n' * | grep -vx SHA256SUMS | xargs)" "$(sha256sum --check SHA256SUMS | cut -d : -f 1 | sort | xargs)"
 for platform in {linux,macos}/{amd64,aarch64}; do
@@ -42,11 +42,14 @@ for platform in {linux,macos}/{amd64,aarch64}; do
   rm -r "$work/unpacked"
 done
 cd - >/dev/null
+tools/deploy.sh helm template shop "$files/metrics-host-$version.tgz" --set image.reference=image@sha256:1 >"$work/rendered"
+grep -qx "    helm.sh/chart: metrics-host-$version" "$work/rendered" || fail "the chart renders nothing of version $version"
 
 export METRICS_HOST_GATEWAY_URL=$url/metrics_gateway-$version.wasm METRICS_HOST_GATEWAY_DIGEST=sha256:$digest
 echo "5xx: proven" >"$work/alerts"
 notes=$(tools/release/notes.sh "v$version" image@sha256:1 application@sha256:2 https://example.com/ci "$work/alerts")
 for line in "| Spin plugin | \`spin plugins install --url $url/metrics.json\` |" \
+  "| Helm chart | \`$url/metrics-host-$version.tgz\` |" \
   "| gateway component | \`source = { url = \"$url/metrics_gateway-$version.wasm\", digest = \"sha256:$digest\" }\` |"; do
   grep -qxF "$line" <<<"$notes" || fail "the notes: expected $line, got: $notes"
 done

@@ -21,6 +21,7 @@ $(sed '/^### Migration/,$d' <<<"$section")
 | its tag | \`${image%@*}:$tag\` |
 | Spin application | \`$spin_application\` |
 | Spin plugin | \`spin plugins install --url ${METRICS_HOST_GATEWAY_URL%/*}/metrics.json\` |
+| Helm chart | \`${METRICS_HOST_GATEWAY_URL%/*}/metrics-host-${tag#v}.tgz\` |
 | gateway component | \`source = { url = "$METRICS_HOST_GATEWAY_URL", digest = "$METRICS_HOST_GATEWAY_DIGEST" }\` |
 | commit | \`$(git rev-parse HEAD)\` |
 | CI run of that commit | $ci_run |

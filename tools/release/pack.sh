@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# pack.sh BINARIES FOLDER URL: makes the Spin plugin from the files BINARIES/metrics-host-OS-ARCH, and SHA256SUMS of all that FOLDER then has:
-# the files of a release, which URL will serve.
+# pack.sh BINARIES FOLDER URL: makes the Spin plugin from the files BINARIES/metrics-host-OS-ARCH, the Helm chart, and SHA256SUMS of all that
+# FOLDER then has: the files of a release, which URL will serve.
 set -euo pipefail
 binaries=$(realpath "$1") out=$(realpath "$2") url=$3
 cd "$(dirname "$0")/../.."
@@ -18,5 +18,6 @@ for platform in linux:{amd64,aarch64} macos:{amd64,aarch64}; do
   platforms+=("$binary:$platform")
 done
 tools/release/plugin.sh "$out" "$url" "${platforms[@]}"
+tools/deploy.sh helm package deploy/helm/metrics-host --destination "$out" >/dev/null
 cd "$out"
-sha256sum -- *.tar.gz *.wasm *.json >SHA256SUMS
+sha256sum -- *.tar.gz *.tgz *.wasm *.json >SHA256SUMS
