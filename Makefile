@@ -184,7 +184,7 @@ lint-workflows: ## pins, zizmor, actionlint and schemas of what is in .github
 	@tools/lint-workflows.sh
 
 .PHONY: lint-deploy
-lint-deploy: ## shellcheck, hadolint, yamllint, compose.yaml and the dashboards against their schemas
+lint-deploy: ## shellcheck, hadolint, yamllint, compose.yaml and the dashboards against their schemas, the systemd unit
 	@mapfile -t scripts < <(git ls-files --cached --others --exclude-standard '*.sh' .ci/run)
 	mapfile -t yaml < <(git ls-files --cached --others --exclude-standard '*.yml' '*.yaml')
 	tools/linter.sh shellcheck --external-sources "$${scripts[@]}"
@@ -192,6 +192,7 @@ lint-deploy: ## shellcheck, hadolint, yamllint, compose.yaml and the dashboards 
 	tools/linter.sh yamllint --strict "$${yaml[@]}"
 	tools/linter.sh check-jsonschema --quiet --builtin-schema vendor.compose-spec compose.yaml tools/linters/compose.yaml
 	tools/linter.sh check-jsonschema --quiet --schemafile grafana/dashboard.schema.json grafana/dashboards/*.json
+	tools/lint-unit.sh
 
 .PHONY: lint-alerts
 lint-alerts: ## the configuration of Prometheus and Alertmanager, by their own checks
