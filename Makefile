@@ -63,6 +63,10 @@ conformance-components: setup ## build the components of the conformance cases
 rules: setup ## write the configuration of Prometheus and Alertmanager from alerts/source
 	@cargo run --quiet --locked --package alerts -- generate
 
+.PHONY: reference
+reference: setup ## write docs/metrics-reference.md from the metrics that the code declares
+	WRITE_REFERENCE=yes $(CARGO_TEST) --quiet --package metric --test it
+
 .PHONY: setup-test
 setup-test: ## install what the tests need, where it is missing: Prometheus, Alertmanager, Chromium, valgrind
 	@tools/need.sh $(PROMETHEUS) chromium valgrind jq
