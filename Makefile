@@ -164,7 +164,7 @@ test-running: ## test a service that runs already: ITEMS_URL=http://… METRICS_
 	$(CARGO_TEST) --quiet --package metrics-host --test it -- --list | sed -n 's/: test$$//p' | grep -vE '^(items|counts)::'
 
 .PHONY: lint
-lint: lint-format lint-versions lint-prose lint-workflows lint-deploy lint-alerts lint-secrets lint-dependencies lint-rust ## every check that runs none of the code
+lint: lint-format lint-versions lint-prose lint-docs lint-workflows lint-deploy lint-alerts lint-secrets lint-dependencies lint-rust ## every check that runs none of the code
 
 .PHONY: lint-format
 lint-format: setup ## formatting
@@ -209,6 +209,18 @@ lint-alerts: ## the configuration of Prometheus and Alertmanager, by their own c
 .PHONY: lint-prose
 lint-prose: ## plain English in comments and pages
 	@tools/lint-prose.sh
+
+.PHONY: docs
+docs: ## build the site of docs/ and the runbooks into target/book
+	@tools/docs.sh
+
+# Links of runbooks are paths of the metrics port; the site has them as pages. The templates of the report are linked from elsewhere.
+.PHONY: lint-docs
+lint-docs: docs ## no link of a page or of the site is broken; none of the network is followed
+	@mapfile -t pages < <(git ls-files --cached --others --exclude-standard '*.md' ':!alerts/runbooks' ':!evidence/templates')
+	check=(tools/linter.sh lychee --offline --include-fragments --no-progress --quiet)
+	"$${check[@]}" "$${pages[@]}"
+	"$${check[@]}" --root-dir "$$PWD/target/book" target/book
 
 .PHONY: lint-images
 lint-images: ## lint-alerts with the images of compose.yaml, and the newest actionlint: pulls images
