@@ -10,7 +10,7 @@ pages=target/docs/src
 rm -rf target/docs target/book
 mkdir -p "$pages"
 cp --recursive docs/. "$pages"
-mv "$pages/book.toml" target/docs
+mv "$pages"/{book.toml,site.css} target/docs
 cp --recursive alerts/runbooks "$pages"
 # On the metrics port a runbook is a path; a folder of the repository is a tree.
 sed -Ei 's,\]\(/runbooks/([A-Za-z0-9]+)\),](\1.md),g' "$pages"/runbooks/*.md
