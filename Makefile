@@ -78,7 +78,7 @@ setup-services: setup-test ## install the servers that components connect to: Re
 	compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || tools/need.sh a-postgresql-server:postgresql
 
 .PHONY: test
-test: test-crates test-sdk test-languages test-conformance e2e test-instructions test-compose test-release-files ## everything a change must pass
+test: test-crates test-sdk test-languages test-conformance e2e test-instructions test-compose test-release-files test-quick-start ## everything a change must pass
 
 # Of the binaries, those with tests: a harness of metrics-host would link Wasmtime once more. The end-to-end tests mostly wait, and are a step of their own: they can run beside the others. The first line finds tests that are in neither.
 .PHONY: test-crates
@@ -214,6 +214,10 @@ lint-prose: ## plain English in comments and pages
 docs: ## build the site of docs/ and the runbooks into target/book
 	@tools/docs.sh
 
+.PHONY: picture
+picture: build ## take docs/status.png, the picture of the README, again: 17 minutes
+	@tools/picture.sh
+
 # Links of runbooks are paths of the metrics port; the site has them as pages. The templates of the report are linked from elsewhere.
 .PHONY: lint-docs
 lint-docs: docs ## no link of a page or of the site is broken; none of the network is followed
@@ -309,9 +313,13 @@ test-spin: build ## `spin build`, and the black-box suite under a real Spin
 test-release: build ## promotion and rollback, against a registry on this machine
 	@tools/test-release.sh
 
-.PHONY: test-offline
+.PHONY: test-release-files
 test-release-files: build ## the files of a release: checksums, the Spin plugin, and that plugin under a real Spin
 	@tools/test-release-files.sh
+
+.PHONY: test-quick-start
+test-quick-start: build ## the commands of docs/quick-start.md, from the download to the first metric
+	@tools/test-quick-start.sh
 
 .PHONY: test-offline
 test-offline: setup ## a build from vendored crates, without a network: OFFLINE=full for metrics-host too
