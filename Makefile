@@ -246,11 +246,17 @@ lock-linters: ## lock the linters and the Flask baseline again: tools/linters, b
 fuzz: setup ## feed made-up input to every parser, FUZZ_SECONDS=60 for each fuzz target
 	@tools/fuzz.sh
 
-# PARTS and flags for a shorter run: make bench BENCH="items latency --rounds 2 --seconds 0.5"
+# Parts and flags: make bench BENCH="items latency --rounds 2 --seconds 0.5 --results target/short"
 .PHONY: bench
 bench: component test-components ## measure metrics-host beside a native server, Spin and Flask, into bench/results: 20 minutes, and 10 to build
 	cargo build --locked --profile dist --package metrics-host --package bench --bins
 	target/dist/bench $(BENCH)
+
+# PROFILE="list --contender native": the workloads are show, list, create and mixed
+.PHONY: profile
+profile: component test-components ## print where the CPU time of a workload goes (Linux, with perf)
+	cargo build --locked --profile dist --package metrics-host --package bench --bins
+	target/dist/profile $(PROFILE)
 
 .PHONY: soak
 soak: build ## serve mixed traffic for SOAK_SECONDS (600) beside a sidecar: every answer counted once, nothing piles up

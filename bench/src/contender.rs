@@ -8,7 +8,7 @@ pub use kind::*;
 
 use crate::{
     setup::Setup,
-    usage::{Cpu, cpu_time},
+    usage::{Cost, Cpu},
     workload::{ROWS, Workload},
 };
 use anyhow::{Context, Result, ensure};
@@ -46,10 +46,17 @@ pub struct Contender {
 pub struct Measured {
     /// Results of the load.
     pub tally: Tally,
-    /// CPU time of the contender's processes: the host, the program in front of it, the sidecar.
-    pub cpu: Duration,
+    /// Cost of the contender's processes: the host, the program in front of it, the sidecar.
+    pub cost: Cost,
     /// Share of the machine's CPU time that neither they nor the load generator used.
     pub others: f64,
+}
+
+impl Measured {
+    /// Returns the CPU time of each answer, in microseconds.
+    pub fn cpu_micros(&self) -> f64 {
+        self.cost.per_request(self.tally.answers)[0].1
+    }
 }
 
 /// The contenders of a part.
@@ -103,23 +110,27 @@ impl Contender {
         time: Duration,
     ) -> Result<Measured> {
         let machine = Cpu::now()?;
-        let (before, own) = (self.cpu_time()?, cpu_time(process::id())?);
+        let (before, own) = (self.cost()?, Cost::of(process::id())?);
         let tally = self.load(workload, connections, None, time).await?;
-        let cpu = self.cpu_time()? - before;
-        let own = cpu_time(process::id())? - own;
+        let cost = self.cost()?.since(before);
+        let own = Cost::of(process::id())?.since(own);
         let (busy, all) = machine.since()?;
-        let others = busy.saturating_sub(cpu + own).as_secs_f64() / all.as_secs_f64();
-        Ok(Measured { tally, cpu, others })
+        let others = busy.saturating_sub(cost.cpu() + own.cpu()).as_secs_f64() / all.as_secs_f64();
+        Ok(Measured {
+            tally,
+            cost,
+            others,
+        })
     }
 
-    /// Returns the CPU time of its processes so far.
-    fn cpu_time(&self) -> Result<Duration> {
+    /// Returns what its processes took so far.
+    fn cost(&self) -> Result<Cost> {
         let sidecar = self.sidecar.as_ref().map(|sidecar| &sidecar.process);
         let processes = [Some(&self.process), self.front.as_ref(), sidecar];
         processes
             .into_iter()
             .flatten()
-            .map(|process| cpu_time(process.pid()))
+            .map(|process| Cost::of(process.pid()))
             .sum()
     }
 

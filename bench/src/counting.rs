@@ -54,8 +54,7 @@ impl Tables {
         self.rate.push(name, column, tally.rate());
         self.p50.push(name, column, millis(0.5));
         self.p99.push(name, column, millis(0.99));
-        let cpu = measured.cpu.as_secs_f64() * 1e6 / tally.answers as f64;
-        self.cpu.push(name, column, cpu);
+        self.cpu.push(name, column, measured.cpu_micros());
     }
 
     fn rendered(&self) -> [Table; 5] {

@@ -24,7 +24,7 @@ const CREATE_TABLE: &str = include_str!("../../items-component/migrations/0001_c
 /// # Errors
 /// If a contender does not start, or gives too many unexpected answers.
 pub async fn measure(setup: &Setup) -> Result<Report> {
-    let rounds = setup.rounds(3);
+    let rounds = setup.rounds(5);
     let time = setup.time(1.0);
     let roster = Roster::start(setup, &OVER_CONNECTIONS).await?;
     let mut table = Table::new("`GET /`, requests/s", 0);

@@ -24,7 +24,7 @@ const GOALS: &str = "p99, ms, 32 connections";
 /// # Errors
 /// If a contender does not start, or gives too many unexpected answers.
 pub async fn measure(setup: &Setup) -> Result<Report> {
-    let rounds = setup.rounds(3);
+    let rounds = setup.rounds(5);
     let time = setup.time(1.5);
     let roster = Roster::start(setup, &KINDS).await?;
     let titles = CONNECTIONS.map(|connections| {

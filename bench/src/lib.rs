@@ -2,7 +2,7 @@
 //!
 //! A part of the benchmark ([`items`], [`latency`], [`overhead`], [`counting`], [`startup`], [`memory`], [`growth`],
 //! [`ingest`], [`scrape`]) is a function from a [`setup`] to a [`report`]. The binary `bench` runs the parts, and the binary `soak`
-//! uses the same servers and clients. The binary `instructions` counts the instructions of hot paths.
+//! uses the same servers and clients. The binary `instructions` counts the instructions of hot paths, and `profile` shows who takes the CPU time.
 
 pub mod contender;
 pub mod counting;
@@ -13,6 +13,7 @@ pub mod latency;
 pub mod memory;
 pub mod overhead;
 pub mod payload;
+pub mod profile;
 pub mod report;
 pub mod scrape;
 pub mod setup;

@@ -1,15 +1,23 @@
 //! Measures metrics-host beside its contenders and writes the figures, with their goals, to `bench/results`.
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 use bench::{
     PARTS, counting, growth, ingest, items, latency, memory, overhead,
-    report::{self, Report},
+    report::{self, DIRTY, Report},
     scrape,
     setup::Setup,
     startup,
 };
 use clap::Parser;
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// Directory of the published reports.
+const PUBLISHED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/results");
+/// Fewest rounds of a published report.
+const FEWEST_ROUNDS: usize = 5;
 
 /// Measures metrics-host beside its contenders. The servers are the programs beside this one.
 #[derive(Parser)]
@@ -24,11 +32,31 @@ struct Args {
     #[arg(long)]
     rounds: Option<usize>,
     /// Directory of the reports and their page
-    #[arg(long, default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/results"))]
+    #[arg(long, default_value = PUBLISHED)]
     results: PathBuf,
     /// Only render the page of the reports again
     #[arg(long)]
     render: bool,
+}
+
+impl Args {
+    /// Refuses to publish what nobody could measure again: short rounds, few rounds, or programs of no commit.
+    fn check(&self) -> Result<()> {
+        if self.render || self.results != Path::new(PUBLISHED) {
+            return Ok(());
+        }
+        let elsewhere = "name another directory by --results";
+        ensure!(
+            self.seconds.is_none() && self.rounds.is_none_or(|rounds| rounds >= FEWEST_ROUNDS),
+            "a published figure takes {FEWEST_ROUNDS} rounds of the full time: {elsewhere}"
+        );
+        let commit = report::commit()?;
+        ensure!(
+            !commit.ends_with(DIRTY),
+            "files differ from the commit ({commit}), and published figures are of a commit: commit them, or {elsewhere}"
+        );
+        Ok(())
+    }
 }
 
 async fn measure(part: &str, setup: &Setup) -> Result<Report> {
@@ -49,6 +77,7 @@ async fn measure(part: &str, setup: &Setup) -> Result<Report> {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
     let args = Args::parse();
+    args.check()?;
     let setup = Setup::new(args.seconds, args.rounds)?;
     let page = || -> Result<()> {
         let page = report::page(&args.results, &PARTS)?;

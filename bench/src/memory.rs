@@ -23,7 +23,7 @@ const LOADED: &str = "most under load";
 /// # Errors
 /// If a contender does not start, or gives too many unexpected answers.
 pub async fn measure(setup: &Setup) -> Result<Report> {
-    let rounds = setup.rounds(3);
+    let rounds = setup.rounds(5);
     let time = setup.time(3.0);
     let mut table = Table::new(format!("resident MiB, {CONNECTIONS} connections"), 1);
     let mut notes = Vec::new();
@@ -50,7 +50,7 @@ pub async fn measure(setup: &Setup) -> Result<Report> {
     }
     let what = format!("resident memory under load, {CONNECTIONS} connections, embedded, MiB");
     let loaded = table.values(EMBEDDED.name, LOADED);
-    let figure = Figure::new(what, loaded, 1, Goal::AtMost(128.0));
+    let figure = Figure::new(what, loaded, 1, Goal::AtMost(64.0));
     Ok(Report {
         method: format!(
             "Resident memory of a contender's processes (without its sidecar) under mixed load at saturation, {rounds} rounds of {} s.",

@@ -29,6 +29,9 @@ pub struct Report {
     pub tables: Vec<Table>,
 }
 
+/// The end of the name of a commit that the files differ from.
+pub const DIRTY: &str = "-dirty";
+
 /// A report, and where and when it was made.
 #[derive(Serialize, Deserialize)]
 struct Kept {
@@ -49,12 +52,7 @@ pub fn keep(directory: &Path, setup: &Setup, part: &str, report: Report) -> Resu
     let cpus = CpuInfo::current()?;
     let kernel = output(Command::new("uname").arg("--kernel-release"))?;
     let kept = Kept {
-        commit: output(Command::new("git").args([
-            "describe",
-            "--always",
-            "--dirty",
-            "--exclude=*",
-        ]))?,
+        commit: commit()?,
         profile: setup.profile(),
         time: output(Command::new("date").args(["--utc", "+%Y-%m-%d %H:%M UTC"]))?,
         machine: format!(
@@ -70,6 +68,14 @@ pub fn keep(directory: &Path, setup: &Setup, part: &str, report: Report) -> Resu
     fs::write(&file, serde_json::to_string(&kept)? + "\n")
         .with_context(|| format!("cannot write {}", file.display()))?;
     Ok(section)
+}
+
+/// Returns the commit of the repository; it ends with `-dirty` if files differ from it.
+///
+/// # Errors
+/// If git does not say.
+pub fn commit() -> Result<String> {
+    output(Command::new("git").args(["describe", "--always", "--dirty", "--exclude=*"]))
 }
 
 /// Returns the page of all `parts` that `directory` has a report of.
@@ -123,5 +129,15 @@ mod tests {
         let committed = fs::read_to_string(results.join("README.md")).unwrap();
         let rendered = page(&results, &crate::PARTS).unwrap();
         assert!(committed == rendered, "run `bench --render`");
+    }
+
+    #[test]
+    fn the_committed_reports_are_of_committed_trees() {
+        let results = Path::new(env!("CARGO_MANIFEST_DIR")).join("results");
+        for part in crate::PARTS {
+            let file = fs::read(results.join(format!("{part}.json"))).unwrap();
+            let kept: Kept = serde_json::from_slice(&file).unwrap();
+            assert!(!kept.commit.ends_with(DIRTY), "{part}: {}", kept.commit);
+        }
     }
 }

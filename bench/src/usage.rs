@@ -43,16 +43,77 @@ pub fn resident_mib(pid: u32) -> Result<f64> {
     of_tree(pid, |pid| Ok(Usage::of(pid)?.resident_mib))
 }
 
-/// Returns the CPU time of a process and all its descendants so far, to the hundredth of a second.
-///
-/// # Errors
-/// If there is no such process.
-pub fn cpu_time(pid: u32) -> Result<Duration> {
-    let ticks = of_tree(pid, |pid| {
-        let stat = Process::new(pid.try_into()?)?.stat()?;
-        Ok(stat.utime + stat.stime)
-    });
-    Ok(of_ticks(ticks?))
+/// CPU time and context switches of processes.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Cost {
+    /// Ticks outside the kernel.
+    user: u64,
+    /// Ticks in the kernel.
+    system: u64,
+    /// Context switches of the threads that live.
+    switches: u64,
+}
+
+impl Cost {
+    /// Returns what a process and all its descendants took so far, times to the hundredth of a second.
+    ///
+    /// # Errors
+    /// If there is no such process.
+    pub fn of(pid: u32) -> Result<Self> {
+        of_tree(pid, |pid| {
+            let process = Process::new(pid.try_into()?)?;
+            let stat = process.stat()?;
+            let statuses = process.tasks()?.flatten().flat_map(|task| task.status());
+            let switches = statuses.flat_map(|status| {
+                [
+                    status.voluntary_ctxt_switches,
+                    status.nonvoluntary_ctxt_switches,
+                ]
+            });
+            Ok(Self {
+                user: stat.utime,
+                system: stat.stime,
+                switches: switches.flatten().sum(),
+            })
+        })
+    }
+
+    /// Returns what was taken since `before`. A thread that ended meanwhile takes its context switches along.
+    #[must_use]
+    pub fn since(self, before: Self) -> Self {
+        Self {
+            user: self.user.saturating_sub(before.user),
+            system: self.system.saturating_sub(before.system),
+            switches: self.switches.saturating_sub(before.switches),
+        }
+    }
+
+    /// Returns the CPU time.
+    pub fn cpu(self) -> Duration {
+        of_ticks(self.user + self.system)
+    }
+
+    /// Returns its figures for each of `requests`, with their names as titles of columns.
+    pub fn per_request(self, requests: u64) -> [(&'static str, f64); 4] {
+        let each = |total: f64| total / requests as f64;
+        let micros = |ticks| each(of_ticks(ticks).as_secs_f64() * 1e6);
+        [
+            ("CPU, µs", micros(self.user + self.system)),
+            ("user, µs", micros(self.user)),
+            ("system, µs", micros(self.system)),
+            ("context switches", each(self.switches as f64)),
+        ]
+    }
+}
+
+impl Sum for Cost {
+    fn sum<I: Iterator<Item = Self>>(costs: I) -> Self {
+        costs.fold(Self::default(), |sum, cost| Self {
+            user: sum.user + cost.user,
+            system: sum.system + cost.system,
+            switches: sum.switches + cost.switches,
+        })
+    }
 }
 
 /// Adds up what a process and all its descendants have. A descendant may have ended since it was listed.
@@ -119,8 +180,9 @@ mod tests {
 
     #[test]
     fn the_cpu_time_of_a_process_that_works_is_part_of_that_of_the_machine() {
-        let (machine, before) = (Cpu::now().unwrap(), cpu_time(process::id()).unwrap());
-        while cpu_time(process::id()).unwrap() < before + Duration::from_millis(100) {}
+        let (machine, before) = (Cpu::now().unwrap(), Cost::of(process::id()).unwrap());
+        let cost = || Cost::of(process::id()).unwrap().since(before);
+        while cost().cpu() < Duration::from_millis(100) {}
         let (busy, all) = machine.since().unwrap();
         // Both are read in whole ticks.
         assert!(busy >= Duration::from_millis(80) && all >= busy);
