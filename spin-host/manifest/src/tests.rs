@@ -245,9 +245,6 @@ fn the_documentation_has_the_tables_of_keys() {
     let page = fs::read_to_string(page).unwrap();
     for keys in [KEYS, RUNTIME_KEYS] {
         let expected = table(keys);
-        assert!(
-            page.contains(&expected),
-            "docs/serve.md needs:\n{expected}"
-        );
+        assert!(page.contains(&expected), "docs/serve.md needs:\n{expected}");
     }
 }

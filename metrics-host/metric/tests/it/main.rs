@@ -36,8 +36,12 @@ fn page() -> String {
         SECTIONS.iter().position(fits)
     };
     for (position, (heading, _)) in SECTIONS.iter().enumerate() {
-        page += &format!("\n## {heading}\n\n| metric | type | labels | meaning |\n|---|---|---|---|\n");
-        for family in ALL.iter().filter(|family| section(family) == Some(position)) {
+        page +=
+            &format!("\n## {heading}\n\n| metric | type | labels | meaning |\n|---|---|---|---|\n");
+        for family in ALL
+            .iter()
+            .filter(|family| section(family) == Some(position))
+        {
             page += &row(family);
         }
     }
@@ -45,7 +49,11 @@ fn page() -> String {
 }
 
 fn row(family: &Family) -> String {
-    let labels: Vec<_> = family.labels.iter().map(|label| format!("`{label}`")).collect();
+    let labels: Vec<_> = family
+        .labels
+        .iter()
+        .map(|label| format!("`{label}`"))
+        .collect();
     let row = format!(
         "| `{}` | {} | {} | {} |\n",
         family.name,
