@@ -63,6 +63,10 @@ conformance-components: setup ## build the components of the conformance cases
 rules: setup ## write the configuration of Prometheus and Alertmanager from alerts/source
 	@cargo run --quiet --locked --package alerts -- generate
 
+.PHONY: reference
+reference: setup ## write docs/metrics-reference.md from the metrics that the code declares
+	WRITE_REFERENCE=yes $(CARGO_TEST) --quiet --package metric --test it
+
 .PHONY: setup-test
 setup-test: ## install what the tests need, where it is missing: Prometheus, Alertmanager, Chromium, valgrind
 	@tools/need.sh $(PROMETHEUS) chromium valgrind jq
@@ -74,7 +78,7 @@ setup-services: setup-test ## install the servers that components connect to: Re
 	compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || tools/need.sh a-postgresql-server:postgresql
 
 .PHONY: test
-test: test-crates test-sdk test-languages test-conformance e2e test-instructions test-compose test-release-files ## everything a change must pass
+test: test-crates test-sdk test-languages test-conformance e2e test-instructions test-compose test-release-files test-quick-start ## everything a change must pass
 
 # Of the binaries, those with tests: a harness of metrics-host would link Wasmtime once more. The end-to-end tests mostly wait, and are a step of their own: they can run beside the others. The first line finds tests that are in neither.
 .PHONY: test-crates
@@ -160,7 +164,7 @@ test-running: ## test a service that runs already: ITEMS_URL=http://… METRICS_
 	$(CARGO_TEST) --quiet --package metrics-host --test it -- --list | sed -n 's/: test$$//p' | grep -vE '^(items|counts)::'
 
 .PHONY: lint
-lint: lint-format lint-versions lint-prose lint-workflows lint-deploy lint-alerts lint-secrets lint-dependencies lint-rust ## every check that runs none of the code
+lint: lint-format lint-versions lint-prose lint-docs lint-workflows lint-deploy lint-alerts lint-secrets lint-dependencies lint-rust ## every check that runs none of the code
 
 .PHONY: lint-format
 lint-format: setup ## formatting
@@ -184,7 +188,7 @@ lint-workflows: ## pins, zizmor, actionlint and schemas of what is in .github
 	@tools/lint-workflows.sh
 
 .PHONY: lint-deploy
-lint-deploy: ## shellcheck, hadolint, yamllint, compose.yaml and the dashboards against their schemas
+lint-deploy: ## shellcheck, hadolint, yamllint, compose.yaml and the dashboards against their schemas, the systemd unit
 	@mapfile -t scripts < <(git ls-files --cached --others --exclude-standard '*.sh' .ci/run)
 	mapfile -t yaml < <(git ls-files --cached --others --exclude-standard '*.yml' '*.yaml')
 	tools/linter.sh shellcheck --external-sources "$${scripts[@]}"
@@ -192,6 +196,7 @@ lint-deploy: ## shellcheck, hadolint, yamllint, compose.yaml and the dashboards 
 	tools/linter.sh yamllint --strict "$${yaml[@]}"
 	tools/linter.sh check-jsonschema --quiet --builtin-schema vendor.compose-spec compose.yaml tools/linters/compose.yaml
 	tools/linter.sh check-jsonschema --quiet --schemafile grafana/dashboard.schema.json grafana/dashboards/*.json
+	tools/lint-unit.sh
 
 .PHONY: lint-alerts
 lint-alerts: ## the configuration of Prometheus and Alertmanager, by their own checks
@@ -204,6 +209,22 @@ lint-alerts: ## the configuration of Prometheus and Alertmanager, by their own c
 .PHONY: lint-prose
 lint-prose: ## plain English in comments and pages
 	@tools/lint-prose.sh
+
+.PHONY: docs
+docs: ## build the site of docs/ and the runbooks into target/book
+	@tools/docs.sh
+
+.PHONY: picture
+picture: build ## take docs/status.png, the picture of the README, again: 17 minutes
+	@tools/picture.sh
+
+# Links of runbooks are paths of the metrics port; the site has them as pages. The templates of the report are linked from elsewhere.
+.PHONY: lint-docs
+lint-docs: docs ## no link of a page or of the site is broken; none of the network is followed
+	@mapfile -t pages < <(git ls-files --cached --others --exclude-standard '*.md' ':!alerts/runbooks' ':!evidence/templates')
+	check=(tools/linter.sh lychee --offline --include-fragments --no-progress --quiet)
+	"$${check[@]}" "$${pages[@]}"
+	"$${check[@]}" --root-dir "$$PWD/target/book" target/book
 
 .PHONY: lint-images
 lint-images: ## lint-alerts with the images of compose.yaml, and the newest actionlint: pulls images
@@ -298,9 +319,13 @@ test-spin: build ## `spin build`, and the black-box suite under a real Spin
 test-release: build ## promotion and rollback, against a registry on this machine
 	@tools/test-release.sh
 
-.PHONY: test-offline
+.PHONY: test-release-files
 test-release-files: build ## the files of a release: checksums, the Spin plugin, and that plugin under a real Spin
 	@tools/test-release-files.sh
+
+.PHONY: test-quick-start
+test-quick-start: build ## the commands of docs/quick-start.md, from the download to the first metric
+	@tools/test-quick-start.sh
 
 .PHONY: test-offline
 test-offline: setup ## a build from vendored crates, without a network: OFFLINE=full for metrics-host too

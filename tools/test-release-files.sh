@@ -32,6 +32,7 @@ expect "the files" "$(printf '%s\n' "metrics-$version-"{linux,macos}-{aarch64,am
 expect "what has a checksum" "$(printf '%s\n' * | grep -vx SHA256SUMS | xargs)" "$(sha256sum --check SHA256SUMS | cut -d : -f 1 | sort | xargs)"
 for platform in {linux,macos}/{amd64,aarch64}; do
   archive=metrics-$version-${platform/\//-}.tar.gz
+  grep -qF "/v{ version }/${archive/$version/{ version \}}\"" "$OLDPWD/metrics-host/Cargo.toml" || fail "cargo binstall does not know $archive"
   expect "the manifest about $platform" "$url/$archive $(sha256sum <"$archive" | cut -d ' ' -f 1)" \
     "$(jq --raw-output --arg platform "$platform" '.packages[] | select("\(.os)/\(.arch)" == $platform) | "\(.url) \(.sha256)"' metrics.json)"
   expect "what is in $archive" "-rwxr-xr-x 0/0 metrics -rw-r--r-- 0/0 metrics.license" \

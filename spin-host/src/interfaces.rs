@@ -290,12 +290,12 @@ mod tests {
 
     #[test]
     fn the_documentation_has_the_table_of_interfaces() {
-        let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/your-application.md");
+        let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/interfaces.md");
         let page = std::fs::read_to_string(page).unwrap();
         let expected = table();
         assert!(
             page.contains(&expected),
-            "docs/your-application.md needs:\n{expected}"
+            "docs/interfaces.md needs:\n{expected}"
         );
     }
 

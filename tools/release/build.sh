@@ -28,7 +28,7 @@ mkdir "$work/$name"
 docker cp "$container:/metrics-host" "$work/$name/metrics-host"
 docker cp "$container:/app/." "$work/$name"
 cp "$work/$name/metrics-host" target/binaries/metrics-host-linux-amd64
-cp --recursive README.md LICENSE CHANGELOG.md docs "$work/$name"
+cp --recursive --parents README.md LICENSE CHANGELOG.md docs alerts/rules deploy/systemd grafana/dashboards "$work/$name"
 cp "$work/$name/target/wasm32-wasip2/component/items_component.wasm" "$out/items_component-$version.wasm"
 # In an order, with owners and times that do not depend on this machine.
 tar --create --gzip --file "$out/$name.tar.gz" --directory "$work" --sort=name --owner=0 --group=0 --numeric-owner \

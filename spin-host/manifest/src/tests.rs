@@ -241,13 +241,10 @@ fn table(keys: &[Key]) -> String {
 
 #[test]
 fn the_documentation_has_the_tables_of_keys() {
-    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/your-application.md");
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/serve.md");
     let page = fs::read_to_string(page).unwrap();
     for keys in [KEYS, RUNTIME_KEYS] {
         let expected = table(keys);
-        assert!(
-            page.contains(&expected),
-            "docs/your-application.md needs:\n{expected}"
-        );
+        assert!(page.contains(&expected), "docs/serve.md needs:\n{expected}");
     }
 }
