@@ -260,7 +260,7 @@ impl Request for TestRequest {
         found.map(|(_, value)| value.clone())
     }
 
-    async fn read_body(self, _declared: Option<usize>, limit: usize) -> Result<Vec<u8>, BodyError> {
+    async fn read_body(self, limit: usize) -> Result<Vec<u8>, BodyError> {
         self.body.and_then(|body| match body.len() > limit {
             true => Err(BodyError::TooLarge),
             false => Ok(body),

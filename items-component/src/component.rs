@@ -1,4 +1,4 @@
-//! The entry point: serves a WASI request, and has it counted.
+//! The entry point: serves a request, and has it counted.
 
 mod message;
 
@@ -12,21 +12,9 @@ use crate::{
 };
 use bytes::Bytes;
 use http::Response;
-use message::WasiRequest;
-use request_telemetry::{self as telemetry, attribute};
+use request_telemetry::{self as telemetry, Request, attribute};
 use serde_json::json;
-use spin_sdk::{
-    http::FullBody,
-    variables,
-    wasip3::{
-        clocks::monotonic_clock,
-        exports::http::handler::Guest,
-        http::{
-            service::export,
-            types::{self, ErrorCode},
-        },
-    },
-};
+use spin_sdk::{http::FullBody, variables, wasip3::clocks::monotonic_clock};
 use std::{cell::Cell, error::Error, time::Duration};
 
 static APP: telemetry::App = telemetry::App {
@@ -36,17 +24,9 @@ static APP: telemetry::App = telemetry::App {
     catalogue: route::catalogue,
 };
 
-struct Component;
+telemetry::http_service!(APP, serve);
 
-export!(Component);
-
-impl Guest for Component {
-    async fn handle(request: types::Request) -> Result<types::Response, ErrorCode> {
-        telemetry::serve(&APP, WasiRequest::new(request)?, serve).await
-    }
-}
-
-async fn serve(request: WasiRequest) -> Response<FullBody<Bytes>> {
+async fn serve(request: Request) -> Response<FullBody<Bytes>> {
     let reply = match fault_injection().await {
         Ok(fault_injection) => answer(request, fault_injection).await,
         Err(error) => {
@@ -58,7 +38,7 @@ async fn serve(request: WasiRequest) -> Response<FullBody<Bytes>> {
     reply.map(|body| FullBody::new(Bytes::from(body)))
 }
 
-async fn answer(request: WasiRequest, fault_injection: bool) -> Reply {
+async fn answer(request: Request, fault_injection: bool) -> Reply {
     let service = Service {
         store: SqliteStore,
         sleep: async |time: Duration| {

@@ -15,7 +15,8 @@
 //!   and builds the [`response`]. It is generic over the request and the [`store`], does no I/O of its own, and compiles
 //!   natively, where it is tested with a store in memory.
 //! - `component` and `sqlite` are the WASI side (`wasm32` only): the entry point and the items table.
-//! - Telemetry is three calls of [`request_telemetry`]: `serve` around the handler, `route` and `exception` in it.
+//! - Telemetry is three calls of [`request_telemetry`]: `http_service!` exports the handler, `route` and `exception` name what
+//!   it did.
 //! - [`settings`] validates the component's own variable, `fault_injection`.
 //! - [`fault`] injects an error, a delay, a panic or a stack overflow, if `fault_injection` is on and a request asks
 //!   with `x-fault`.

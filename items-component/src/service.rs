@@ -39,8 +39,8 @@ pub trait Request {
     fn target(&self) -> &str;
     /// Returns the first value of a header, if it is UTF-8.
     fn header(&self, name: &str) -> Option<String>;
-    /// Reads a body of at most `limit` bytes. `declared` is its `Content-Length`, if the request has one.
-    async fn read_body(self, declared: Option<usize>, limit: usize) -> Result<Vec<u8>, BodyError>;
+    /// Reads a body of at most `limit` bytes.
+    async fn read_body(self, limit: usize) -> Result<Vec<u8>, BodyError>;
 }
 
 /// The outcome of a request.
@@ -137,7 +137,7 @@ async fn read_name(request: impl Request) -> Result<ItemName, ApiError> {
         return Err(too_large);
     }
     let body = request
-        .read_body(declared.map(|length| length as usize), MAX_BODY)
+        .read_body(MAX_BODY)
         .await
         .map_err(|error| match error {
             BodyError::TooLarge => too_large,

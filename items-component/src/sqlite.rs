@@ -8,7 +8,8 @@ use crate::{
     store::{Store, StoreError},
 };
 use spin_sdk::{
-    sqlite::{Connection, Error, RowResult, Value},
+    // The SDK's own `Connection` has no synchronous calls.
+    sqlite::{Error, RowResult, Value, wit::sqlite::Connection},
     wit_bindgen::StreamResult,
 };
 use std::{cell::OnceCell, rc::Rc};
@@ -31,58 +32,70 @@ thread_local! {
 pub(crate) struct SqliteStore;
 
 impl SqliteStore {
-    async fn query(
-        self,
-        sql: &str,
-        parameters: impl IntoIterator<Item = Value>,
-        expected: usize,
-    ) -> Result<Vec<Item>, StoreError> {
-        let rows = rows(sql, parameters, expected).await?;
+    /// Runs a statement that only reads, with its rows in one value. The call is synchronous, which is cheaper, and stops
+    /// the instance meanwhile: reads are short, and wait for no write.
+    async fn read_rows(self, sql: &str, parameters: &[Value]) -> Result<Vec<Item>, StoreError> {
+        let result = connection().await?.execute(sql, parameters);
+        let rows = result.map_err(store_error)?.rows;
         rows.into_iter().map(to_item).collect()
+    }
+
+    /// Runs a statement that writes. The instance serves other requests while it waits for the disk.
+    async fn write(self, sql: &str, parameters: Vec<Value>) -> Result<Option<Item>, StoreError> {
+        let rows = run(&*connection().await?, sql, parameters).await?;
+        rows.into_iter().next().map(to_item).transpose()
     }
 }
 
 impl Store for SqliteStore {
     async fn list(&self, after: i64, limit: u32) -> Result<Vec<Item>, StoreError> {
-        let parameters = [after.into(), i64::from(limit).into()];
-        self.query(LIST, parameters, limit as usize).await
+        self.read_rows(LIST, &[after.into(), i64::from(limit).into()])
+            .await
     }
 
     async fn create(&self, name: ItemName) -> Result<Item, StoreError> {
-        let created = self.query(CREATE, [name.as_str().into()], 1).await?.pop();
+        let created = self.write(CREATE, vec![name.as_str().into()]).await?;
         created.ok_or_else(|| StoreError("an insert returned no row".into()))
     }
 
     async fn read(&self, id: ItemId) -> Result<Option<Item>, StoreError> {
-        Ok(self.query(READ, [id.get().into()], 1).await?.pop())
+        Ok(self.read_rows(READ, &[id.get().into()]).await?.pop())
     }
 
     async fn replace(&self, id: ItemId, name: ItemName) -> Result<Option<Item>, StoreError> {
-        Ok(self
-            .query(REPLACE, [name.as_str().into(), id.get().into()], 1)
-            .await?
-            .pop())
+        self.write(REPLACE, vec![name.as_str().into(), id.get().into()])
+            .await
     }
 
     async fn delete(&self, id: ItemId) -> Result<bool, StoreError> {
-        Ok(!self.query(DELETE, [id.get().into()], 1).await?.is_empty())
+        Ok(self.write(DELETE, vec![id.get().into()]).await?.is_some())
     }
 
     async fn check(&self) -> Result<(), StoreError> {
-        self.query(CHECK, [], 1).await.map(|_| ())
+        self.read_rows(CHECK, &[]).await.map(|_| ())
     }
 }
 
-/// Runs a statement to completion and returns its rows. A buffer for the `expected` number of rows gets them in one read:
-/// each call to the host costs as much as several rows.
-pub(crate) async fn rows(
+/// Returns the instance's connection. Concurrent first requests may each open one; the first is kept.
+async fn connection() -> Result<Rc<Connection>, StoreError> {
+    if let Some(open) = CONNECTION.with(|cell| cell.get().cloned()) {
+        return Ok(open);
+    }
+    let opened = Connection::open_async("default".into()).await;
+    let opened = opened.map_err(store_error)?;
+    run(&opened, CREATE_TABLE, Vec::new()).await?;
+    Ok(CONNECTION.with(|cell| Rc::clone(cell.get_or_init(|| Rc::new(opened)))))
+}
+
+/// Runs a statement to completion and returns its rows, of which there is one at most.
+async fn run(
+    connection: &Connection,
     sql: &str,
-    parameters: impl IntoIterator<Item = Value>,
-    expected: usize,
+    parameters: Vec<Value>,
 ) -> Result<Vec<RowResult>, StoreError> {
-    let executed = connection().await?.execute(sql, parameters).await;
-    let (_, mut stream, end) = executed.map_err(store_error)?.into_inner();
-    let mut rows = Vec::with_capacity(expected);
+    let executed = connection.execute_async(sql.to_owned(), parameters).await;
+    let (_, mut stream, end) = executed.map_err(store_error)?;
+    let mut rows = Vec::with_capacity(1);
     loop {
         // A read into a full buffer returns nothing.
         rows.reserve(1);
@@ -95,20 +108,6 @@ pub(crate) async fn rows(
     }
     end.await.map_err(store_error)?;
     Ok(rows)
-}
-
-/// Returns the instance's connection. Concurrent first requests may each open one; the first is kept.
-async fn connection() -> Result<Rc<Connection>, StoreError> {
-    if let Some(open) = CONNECTION.with(|cell| cell.get().cloned()) {
-        return Ok(open);
-    }
-    let opened = Connection::open_default().await.map_err(store_error)?;
-    let created = opened
-        .execute(CREATE_TABLE, [])
-        .await
-        .map_err(store_error)?;
-    created.result().await.map_err(store_error)?;
-    Ok(CONNECTION.with(|cell| Rc::clone(cell.get_or_init(|| Rc::new(opened)))))
 }
 
 fn to_item(row: RowResult) -> Result<Item, StoreError> {

@@ -43,7 +43,7 @@ impl Request for TestRequest<'_> {
         found.map(|(_, value)| (*value).to_owned())
     }
 
-    async fn read_body(self, _declared: Option<usize>, limit: usize) -> Result<Vec<u8>, BodyError> {
+    async fn read_body(self, limit: usize) -> Result<Vec<u8>, BodyError> {
         self.read_limit.set(Some(limit));
         self.body.map(|text| text.as_bytes().to_vec())
     }

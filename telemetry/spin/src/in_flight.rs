@@ -35,10 +35,16 @@ struct Request {
     method: &'static str,
     route: Cow<'static, str>,
     exception: Option<Cow<'static, str>>,
-    arrived: Instant,
+    /// `None` if nobody asks for the duration.
+    arrived: Option<Instant>,
 }
 
 impl Request {
+    fn elapsed(&self) -> Duration {
+        self.arrived
+            .map_or(Duration::ZERO, |arrived| arrived.elapsed())
+    }
+
     fn observation(&self, status: u16, error: Option<&str>, duration: Duration) -> Observation {
         Observation {
             series: Series::new(self.method, &self.route, status, error),
@@ -57,8 +63,8 @@ pub(crate) struct InFlight {
 }
 
 impl InFlight {
-    /// Registers a request that has just arrived.
-    pub(crate) fn begin(method: &str, record: fn(Observation)) -> Self {
+    /// Registers a request that has just arrived. Reading the clock is a call to the host; without it the duration is 0.
+    pub(crate) fn begin(method: &str, arrived: Option<Instant>, record: fn(Observation)) -> Self {
         REQUESTS.with_borrow_mut(|requests| {
             requests.last_id += 1;
             requests.all.push(Request {
@@ -66,7 +72,7 @@ impl InFlight {
                 method: method::normalize(method),
                 route: attribute::UNMATCHED.into(),
                 exception: None,
-                arrived: Instant::now(),
+                arrived,
             });
             Self {
                 id: requests.last_id,
@@ -93,7 +99,7 @@ impl InFlight {
 
     /// Sets the status; the duration ends now.
     pub(crate) fn answer(&mut self, status: u16) {
-        let duration = self.with(|request| request.arrived.elapsed());
+        let duration = self.with(Request::elapsed);
         self.answered = Some((status, duration));
     }
 
@@ -125,11 +131,7 @@ impl Drop for InFlight {
             Some((status, duration)) => {
                 request.observation(status, request.exception.as_deref(), duration)
             }
-            None => request.observation(
-                attribute::CLIENT_CLOSED_REQUEST,
-                None,
-                request.arrived.elapsed(),
-            ),
+            None => request.observation(attribute::CLIENT_CLOSED_REQUEST, None, request.elapsed()),
         });
     }
 }
@@ -167,11 +169,7 @@ pub(crate) fn take_interrupted() -> Vec<Observation> {
                 true => attribute::ERROR_PANIC,
                 false => attribute::ERROR_NEIGHBOUR,
             };
-            request.observation(
-                INTERNAL_SERVER_ERROR,
-                Some(class),
-                request.arrived.elapsed(),
-            )
+            request.observation(INTERNAL_SERVER_ERROR, Some(class), request.elapsed())
         })
         .collect()
 }
@@ -186,7 +184,7 @@ mod tests {
     }
 
     fn begin(method: &str) -> InFlight {
-        InFlight::begin(method, |observation| {
+        InFlight::begin(method, None, |observation| {
             RECORDED.with_borrow_mut(|recorded| recorded.push(observation.series));
         })
     }

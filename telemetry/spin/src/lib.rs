@@ -1,10 +1,11 @@
 //! Counts the requests of a Spin component written in Rust, each exactly once.
 //!
-//! Wrap the handler, and say which route a request matched:
+//! Export the handler, and say which route a request matched:
 //!
 //! ```ignore
+//! use http::{Request, Response};
 //! use request_telemetry as telemetry;
-//! use spin_sdk::{http::{FullBody, IntoResponse, Request, Response}, http_service};
+//! use spin_sdk::http::FullBody;
 //!
 //! static APP: telemetry::App = telemetry::App {
 //!     service: "shop",
@@ -13,15 +14,17 @@
 //!     catalogue: telemetry::RouteCatalogue::default,
 //! };
 //!
-//! #[http_service]
-//! async fn handle(request: Request) -> impl IntoResponse {
-//!     telemetry::serve(&APP, request, async |request| {
-//!         telemetry::route("/orders/{id}");
-//!         Response::new(FullBody::new(bytes::Bytes::from("an order")))
-//!     })
-//!     .await
+//! telemetry::http_service!(APP, handle);
+//!
+//! async fn handle(request: Request<telemetry::Body>) -> Response<FullBody<bytes::Bytes>> {
+//!     telemetry::route("/orders/{id}");
+//!     Response::new(FullBody::new(bytes::Bytes::from("an order")))
 //! }
 //! ```
+//!
+//! `http_service!` exports two interfaces: `wasi:http/handler`, for every host, and `metrics-host:buffered-http/handler`,
+//! by which `metrics-host serve` passes short requests as values, at half the cost. A component that exports its own
+//! handler, such as with `#[http_service]` of spin-sdk, has it call `serve`.
 //!
 //! An axum router names its routes itself: feature `axum`, and `telemetry::routes(router)`. A list of routes, as
 //! `metrics-host serve --routes` reads it, names them for a component without a router: feature `routes`, and
@@ -69,25 +72,44 @@ mod route_list;
 mod settings;
 
 #[cfg(target_arch = "wasm32")]
+mod body;
+#[cfg(target_arch = "wasm32")]
 mod outbox;
 #[cfg(target_arch = "wasm32")]
 mod report;
-#[cfg(target_arch = "wasm32")]
-mod response;
 #[cfg(target_arch = "wasm32")]
 mod serve;
 #[cfg(target_arch = "wasm32")]
 mod transport;
 
 #[cfg(target_arch = "wasm32")]
+pub use body::CountedBody;
+#[cfg(target_arch = "wasm32")]
+#[doc(hidden)]
+pub use buffered_http;
+#[cfg(target_arch = "wasm32")]
+pub use buffered_http::{Body, BodyError, IntoResponse, Request};
+#[cfg(target_arch = "wasm32")]
 pub use report::Reporter;
 #[cfg(feature = "routes")]
 pub use route_list::RouteList;
 #[cfg(target_arch = "wasm32")]
-pub use serve::serve;
+pub use serve::{respond, serve};
 pub use telemetry::{Route, RouteCatalogue, attribute};
 
 use std::borrow::Cow;
+
+/// Exports the handler of a component, whose requests are counted: `http_service!(APP, handle)`. `APP` is a static
+/// [`App`], and `handle` an `async fn` from a [`Request`], or an [`http::Request`] with a [`Body`], to an [`IntoResponse`].
+#[cfg(target_arch = "wasm32")]
+#[macro_export]
+macro_rules! http_service {
+    ($app:expr, $handler:expr) => {
+        $crate::buffered_http::export!(
+            async |request| $crate::respond(&$app, request, $handler).await
+        );
+    };
+}
 
 /// The component, as its metrics name it.
 #[derive(Clone, Copy, Debug)]
@@ -123,6 +145,21 @@ impl<B> Incoming for http::Request<B> {
 
     fn has_header(&self, name: &str) -> bool {
         self.headers().contains_key(name)
+    }
+}
+
+#[cfg(target_arch = "wasm32")]
+impl Incoming for Request {
+    fn method(&self) -> &str {
+        self.method().as_str()
+    }
+
+    fn target(&self) -> &str {
+        self.target()
+    }
+
+    fn has_header(&self, name: &str) -> bool {
+        self.has_header(name)
     }
 }
 

@@ -115,6 +115,14 @@ fn start(app: &App, host: &str) {
     }));
 }
 
+/// Returns whether this component counts its own requests, or does not know yet.
+pub(crate) fn may_count() -> bool {
+    MODE.with(|cell| {
+        cell.get()
+            .is_none_or(|mode| matches!(**mode, Mode::Otlp { .. }))
+    })
+}
+
 /// Counts a request, if this component counts its own.
 pub(crate) fn record(observation: Observation) {
     if let Some(reporter) = REPORTER.with(|cell| cell.get().cloned()) {

@@ -4,15 +4,12 @@ mod orders;
 
 use axum::{
     Router,
-    extract::Path,
+    extract::{Path, Request},
     http::{StatusCode, Uri},
+    response::Response,
     routing::get,
 };
 use request_telemetry::{self as telemetry, Route, RouteCatalogue};
-use spin_sdk::{
-    http::{IntoResponse, Request},
-    http_service,
-};
 use std::{env, sync::LazyLock};
 use tower_service::Service;
 
@@ -27,15 +24,13 @@ static APP: LazyLock<telemetry::App> = LazyLock::new(|| telemetry::App {
     catalogue,
 });
 
-#[http_service]
-async fn handle(request: Request) -> impl IntoResponse {
-    telemetry::serve(&APP, request, async |request| {
-        // The router names only its own routes.
-        BESIDE.name(&request);
-        let Ok(response) = router().call(request).await;
-        response
-    })
-    .await
+telemetry::http_service!(APP, handle);
+
+async fn handle(request: Request<telemetry::Body>) -> Response {
+    // The router names only its own routes.
+    BESIDE.name(&request);
+    let Ok(response) = router().call(request).await;
+    response
 }
 
 fn router() -> Router {

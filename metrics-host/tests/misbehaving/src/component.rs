@@ -5,20 +5,32 @@
 mod sockets;
 mod streams;
 
+use buffered_http::Body as RequestBody;
 use bytes::Bytes;
 use futures::StreamExt;
+use http::{Request, Response};
+use http_body::Body;
+use http_body_util::{BodyDataStream, BodyExt};
 use spin_sdk::{
-    http::{BoxBody, Error, FullBody, Request, Response, body::IncomingBodyExt, box_body},
-    http_service,
+    http::{BoxBody, FullBody, box_body},
     wasip3::http::types::ErrorCode,
 };
-use std::{hint::black_box, sync::Mutex, time::Duration};
+use std::{
+    hint::black_box,
+    sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 use streams::sleep;
 
+static RUNS: AtomicUsize = AtomicUsize::new(0);
 static KEPT: Mutex<Vec<Vec<u8>>> = Mutex::new(Vec::new());
 
-#[http_service]
-async fn handle(request: Request) -> Result<Response<BoxBody>, Error> {
+buffered_http::export!(handle);
+
+async fn handle(request: Request<RequestBody>) -> Result<Response<BoxBody>, ErrorCode> {
     let query = request.uri().query().unwrap_or_default().to_owned();
     match request.uri().path().trim_start_matches("/second") {
         "/compute" => loop {
@@ -31,22 +43,40 @@ async fn handle(request: Request) -> Result<Response<BoxBody>, Error> {
             }
         }
         "/recurse" => Ok(text(recurse(1).to_string())),
-        "/error" => Err(Error::ErrorCode(ErrorCode::InternalError(Some(
-            "on purpose".into(),
-        )))),
-        "/read" => Ok(match request.into_body().bytes().await {
-            Ok(content) => text(content.len().to_string()),
+        "/error" => Err(ErrorCode::InternalError(Some("on purpose".into()))),
+        "/read" => Ok(match request.into_body().collect().await {
+            Ok(content) => text(content.to_bytes().len().to_string()),
             Err(error) => with_status(400, text(format!("{error:?}"))),
         }),
         // The length of the body, which is read as it arrives.
         "/count" => {
-            let mut content = request.into_body().stream();
+            let mut content = BodyDataStream::new(request.into_body());
             let mut length = 0;
             while let Some(part) = content.next().await {
                 length += part.unwrap().len();
             }
             Ok(text(length.to_string()))
         }
+        // How the request came, and the length of its body.
+        "/way" => {
+            let body = request.into_body();
+            // The length of a stream is not known.
+            let way = match body.size_hint().exact() {
+                Some(_) => "by value",
+                None => "by wasi:http",
+            };
+            let length = body.collect().await.unwrap().to_bytes().len();
+            Ok(text(format!("{length} bytes {way}")))
+        }
+        // How often this instance was asked, as a stream.
+        "/runs" => {
+            let run = RUNS.fetch_add(1, Relaxed) + 1;
+            Ok(streams::of(format!("run {run}, "), "in parts"))
+        }
+        // A whole body, with a length of so many bytes.
+        "/length" => Ok(with_header("content-length", &query)),
+        // A header that no component may set.
+        "/forbidden" => Ok(with_header("connection", "close")),
         // The request as it arrived.
         "/request" => Ok(text(described(&request))),
         // The same body, as it arrives, with its trailers.
@@ -101,7 +131,7 @@ async fn handle(request: Request) -> Result<Response<BoxBody>, Error> {
     }
 }
 
-fn described(request: &Request) -> String {
+fn described(request: &Request<RequestBody>) -> String {
     let headers = request.headers().iter();
     let headers = headers.map(|(name, value)| format!("{name}: {}\n", value.to_str().unwrap()));
     let headers: String = headers.collect();
@@ -110,6 +140,13 @@ fn described(request: &Request) -> String {
 
 fn text(content: String) -> Response<BoxBody> {
     Response::new(box_body(FullBody::new(Bytes::from(content))))
+}
+
+fn with_header(name: &'static str, value: &str) -> Response<BoxBody> {
+    let mut response = text("a body".into());
+    let value = value.parse().unwrap();
+    response.headers_mut().insert(name, value);
+    response
 }
 
 fn with_status(status: u16, mut response: Response<BoxBody>) -> Response<BoxBody> {

@@ -64,6 +64,14 @@ pub(super) fn response(path: &str, number: &str) -> Option<Response<BoxBody>> {
     })
 }
 
+/// Returns a body of two parts that nobody knows the length of.
+pub(super) fn of(first: String, second: &'static str) -> Response<BoxBody> {
+    stream(&[], async move |mut body| {
+        body.send(&first).await;
+        body.send(second).await;
+    })
+}
+
 const EVENTS: (&str, &str) = ("content-type", "text/event-stream; charset=utf-8");
 
 struct Body(mpsc::Sender<Vec<u8>>);
