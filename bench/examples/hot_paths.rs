@@ -2,11 +2,15 @@
 //!
 //! `hot_paths PATH TIMES`. Preparations do not depend on TIMES, so they cancel out of a difference.
 
+use bench::payload::sums;
 use edge_counts::EdgeCounts;
 use exposition::Sources;
-use journal::{Batch, Change, Journal, JournalLimits, JournalMetrics, Receipt};
+use journal::{Batch, Change, CheckpointLimits, Journal, JournalLimits, JournalMetrics, Receipt};
 use metric::{Kind, Registry};
-use otlp::{Amount, Family, Point, PointValue, SeriesLimits, Stream, Uncounted};
+use otlp::{
+    Amount, Encoding, Family, Identities, Identity, Point, PointValue, SeriesLimits, Stream,
+    Uncounted,
+};
 use request_counts::{Component, LabelSpace};
 use std::{
     env,
@@ -45,8 +49,20 @@ const LIMITS: JournalLimits = JournalLimits {
             max_label_len: 200,
         },
         max_metrics: 1000,
+        max_series: 100_000,
     },
     max_senders: 1000,
+    checkpoint: NEVER,
+};
+
+/// A clock would make a count differ from run to run.
+const NEVER: CheckpointLimits = CheckpointLimits {
+    interval: Duration::MAX,
+    max_log: u64::MAX,
+};
+const ALWAYS: CheckpointLimits = CheckpointLimits {
+    interval: Duration::MAX,
+    max_log: 0,
 };
 
 fn main() -> ExitCode {
@@ -66,6 +82,10 @@ fn main() -> ExitCode {
         "apply-batch" => apply_batch(scratch.path(), times),
         "apply-single" => apply_single(scratch.path(), times),
         "expose-10000" => expose(scratch.path(), times),
+        "recognise-1000" => recognise(times),
+        "append-1000" => append(scratch.path(), NEVER, times),
+        "checkpoint-1000" => append(scratch.path(), ALWAYS, times),
+        "replay-1000" => replay(scratch.path(), times),
         _ => return usage(),
     }
     ExitCode::SUCCESS
@@ -143,7 +163,7 @@ fn apply_single(scratch: &Path, times: u64) {
 }
 
 fn commit_batches(scratch: &Path, delta: &Delta, times: u64) {
-    let journal = journal(scratch, &Registry::new());
+    let journal = journal(scratch, LIMITS, &Registry::new());
     // One at a time, or chance decides how many share a transaction. The first makes the series exist.
     for sequence in 1..=times + 1 {
         let key = BatchKey {
@@ -168,7 +188,7 @@ fn commit_batches(scratch: &Path, delta: &Delta, times: u64) {
 fn expose(scratch: &Path, times: u64) {
     let registry = Registry::new();
     let counts = EdgeCounts::open(&scratch.join("counters"), &component()).expect("a new file");
-    let journal = Arc::new(journal(scratch, &registry));
+    let journal = Arc::new(journal(scratch, LIMITS, &registry));
     let sources = Sources::new(Arc::new(counts), journal, &registry);
     for metric in 0..METRICS {
         let family = Arc::new(Family {
@@ -177,19 +197,22 @@ fn expose(scratch: &Path, times: u64) {
             help: "Fills the page.".into(),
             origin: 1,
         });
-        let point = |index| Point {
-            family: Arc::clone(&family),
-            labels: vec![
-                ("http_request_method".into(), "GET".into()),
-                ("http_route".into(), format!("/filled/{index}/{{id}}")),
-            ],
-            stream: Stream {
+        let point = |index| {
+            let labels = [
+                ("http_request_method", "GET".to_owned()),
+                ("http_route", format!("/filled/{index}/{{id}}")),
+            ];
+            let stream = Stream {
                 id: (index as u128).to_le_bytes(),
                 legacy_id: [0; 16],
-            },
-            start_unix_nanos: 0,
-            time_unix_nanos: unix_nanos(),
-            value: PointValue::More(Amount::Number(index as f64)),
+            };
+            let labels = labels.into_iter().collect();
+            Point {
+                identity: Arc::new(Identity::new(Arc::clone(&family), labels, stream)),
+                start_unix_nanos: 0,
+                time_unix_nanos: unix_nanos(),
+                value: PointValue::More(Amount::Number(index as f64)),
+            }
         };
         let points = (0..SERIES).map(point).collect();
         let change = Change {
@@ -203,9 +226,64 @@ fn expose(scratch: &Path, times: u64) {
     }
 }
 
-fn journal(scratch: &Path, registry: &Registry) -> Journal {
+/// An export of 1 000 points, whose series were seen before, is read.
+fn recognise(times: u64) {
+    let identities = Identities::new(LIMITS.series.max_series);
+    let body = exported();
+    read(&identities, &body);
+    for _ in 0..times {
+        black_box(read(&identities, black_box(&body)));
+    }
+}
+
+/// The same export is folded and appended to the log. With a checkpoint after each, it is written to the tables, too.
+fn append(scratch: &Path, checkpoint: CheckpointLimits, times: u64) {
+    let identities = Identities::new(LIMITS.series.max_series);
+    let points = read(&identities, &exported());
+    let limits = JournalLimits {
+        checkpoint,
+        ..LIMITS
+    };
+    let journal = journal(scratch, limits, &Registry::new());
+    for time in 0..=times {
+        let later = |point: &Point| Point {
+            time_unix_nanos: time + 2,
+            start_unix_nanos: 1,
+            value: PointValue::Total(Amount::Number(time as f64)),
+            ..point.clone()
+        };
+        let change = Change {
+            points: points.iter().map(later).collect(),
+            ..Change::default()
+        };
+        commit(&journal, change);
+    }
+}
+
+/// A log of ten such exports is read.
+fn replay(scratch: &Path, times: u64) {
+    append(scratch, NEVER, 9);
+    for _ in 0..times {
+        black_box(journal(scratch, LIMITS, &Registry::new()));
+    }
+}
+
+fn read(identities: &Identities, body: &[u8]) -> Vec<Point> {
+    let space = LIMITS.series.space;
+    let read = otlp::decode_metrics(Encoding::Protobuf, body, identities, space);
+    read.expect("it is valid").message.points
+}
+
+/// Returns an export of 1 000 points of one sum, with three attributes each, in protobuf.
+fn exported() -> Vec<u8> {
+    sums(Encoding::Protobuf, "bench.points", 1000)
+        .into_body()
+        .to_vec()
+}
+
+fn journal(scratch: &Path, limits: JournalLimits, registry: &Registry) -> Journal {
     let path = scratch.join("journal.sqlite");
-    Journal::open(&path, LIMITS, JournalMetrics::register(registry)).expect("a new file")
+    Journal::open(&path, limits, JournalMetrics::register(registry)).expect("a new file")
 }
 
 fn commit(journal: &Journal, change: Change) {

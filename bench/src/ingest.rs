@@ -8,6 +8,7 @@ use crate::{
 };
 use anyhow::{Result, ensure};
 use futures::future::try_join_all;
+use otlp::Encoding;
 use std::{
     net::SocketAddr,
     sync::{
@@ -25,23 +26,29 @@ use testkit::{
 /// Connections of the load generator.
 pub const CONNECTIONS: usize = 128;
 /// Kinds of posts, and the goals of their rates.
-const KINDS: [(&str, f64); 3] = [
+const KINDS: [(&str, f64); 4] = [
     (
         "single-record batches acknowledged, keyed JSON, posts/s",
         20_000.0,
     ),
     ("batches of 1 000, keyed JSON, data points/s", 500_000.0),
     (
-        "batches of 1 000, protobuf without a key, data points/s",
-        500_000.0,
+        "exports of 1 000 in 16 000 series, protobuf, data points/s",
+        480_000.0,
+    ),
+    (
+        "exports of 1 000 in 16 000 series, JSON, data points/s",
+        240_000.0,
     ),
 ];
 /// Data points of a large post.
 const POINTS: usize = 1000;
+/// Metrics of the exports without a key, one in each; together they have 16 000 series.
+const METRICS: usize = 16;
 /// The family that batches add to.
 const REQUESTS: &str = "app_requests_total";
-/// The sum without a key: its name in OTLP, and on the page.
-const SUM: [&str; 2] = ["bench.points", "bench_points_total"];
+/// The begin of the names of sums without a key: in OTLP, and on the page.
+const SUM: [&str; 2] = ["bench.points", "bench_points_"];
 
 /// Measures it.
 ///
@@ -51,8 +58,14 @@ pub async fn measure(setup: &Setup) -> Result<Report> {
     let rounds = setup.rounds(5);
     let time = setup.time(2.0);
     let sidecar = setup.sidecar().await?;
-    let mut rates = [vec![], vec![], vec![]];
-    let sums = Planned::new(&sums(SUM[0], POINTS), "");
+    let mut rates = [const { vec![] }; KINDS.len()];
+    let exports = [Encoding::Protobuf, Encoding::Json].map(|encoding| {
+        let bodies = (0..METRICS).map(|metric| {
+            let metric = format!("{}.{metric}", SUM[0]);
+            Planned::new(&sums(encoding, &metric, POINTS), "")
+        });
+        Arc::<[_]>::from(bodies.collect::<Vec<_>>())
+    });
     let (single, thousand) = (single(), thousand());
     let [mut counted, mut summed] = [0, 0];
     let otlp = sidecar.otlp();
@@ -60,24 +73,27 @@ pub async fn measure(setup: &Setup) -> Result<Report> {
         eprintln!("ingest: round {} of {rounds}", round + 1);
         let singles = post_batches(otlp, &single, time).await?;
         let thousands = post_batches(otlp, &thousand, time).await?;
-        let sums = sums.clone();
-        let load = Load::new(otlp, move |_| sums.clone()).connections(CONNECTIONS);
-        let sums = post(load, time).await?;
         counted += singles.answers + thousands.answers * POINTS as u64;
-        summed += sums.answers * POINTS as u64;
         rates[0].push(singles.rate());
         rates[1].push(thousands.rate() * POINTS as f64);
-        rates[2].push(sums.rate() * POINTS as f64);
+        for (exports, rates) in exports.iter().zip(&mut rates[2..]) {
+            let exports = Arc::clone(exports);
+            let export = move |index| exports[index % exports.len()].clone();
+            let exports = post(Load::new(otlp, export).connections(CONNECTIONS), time).await?;
+            summed += exports.answers * POINTS as u64;
+            rates.push(exports.rate() * POINTS as f64);
+        }
     }
     // Before the page is read, which takes memory.
     let usage = Usage::of(sidecar.process.pid())?;
     let page = http::get(sidecar.metrics(), "/metrics").await?;
     let page = Exposition::parse(page.text())?;
-    for (family, acknowledged) in [(REQUESTS, counted), (SUM[1], summed)] {
-        let shown = page.sum(family, &[]);
+    for (families, acknowledged) in [(REQUESTS, counted), (SUM[1], summed)] {
+        let names = page.names().filter(|name| name.starts_with(families));
+        let shown: f64 = names.map(|name| page.sum(name, &[])).sum();
         ensure!(
             shown == acknowledged as f64,
-            "{acknowledged} data points were acknowledged and {family} is {shown}"
+            "{acknowledged} data points were acknowledged and {families} is {shown}"
         );
     }
     let figures = KINDS.iter().zip(&rates);

@@ -1,6 +1,7 @@
 //! OTLP posts to the ingest: numbered batches like those of a component's instances, and sums like those of an
 //! OpenTelemetry SDK.
 
+use ::otlp::Encoding;
 use bytes::Bytes;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use prost::Message;
@@ -77,14 +78,18 @@ pub fn batches(template: Template, sender: u64) -> impl FnMut(usize) -> http::Re
     }
 }
 
-/// Returns a post that adds 1 to each of `series` series of the sum `metric`, in protobuf without a key.
-pub fn sums(metric: &str, series: usize) -> http::Request {
+/// Returns a post that adds 1 to each of `series` series of the sum `metric`, with three attributes each and without a
+/// key.
+pub fn sums(encoding: Encoding, metric: &str, series: usize) -> http::Request {
     let attribute =
         |key: &str, value: &str| json!({ "key": key, "value": { "stringValue": value } });
     let time = unix_nanos().to_string();
     let point = |index| {
-        let route = attribute("http.route", &format!("/bench/{index}/{{id}}"));
-        let attributes = [attribute("http.request.method", "GET"), route];
+        let attributes = [
+            attribute("http.request.method", "GET"),
+            attribute("http.route", &format!("/bench/{index}/{{id}}")),
+            attribute("server.address", "shop.example.com"),
+        ];
         json!({ "attributes": attributes, "timeUnixNano": time, "asInt": "1" })
     };
     let points: Vec<_> = (0..series).map(point).collect();
@@ -93,9 +98,16 @@ pub fn sums(metric: &str, series: usize) -> http::Request {
         "resource": { "attributes": [attribute("service.name", "bench")] },
         "scopeMetrics": [{ "scope": { "name": "bench" }, "metrics": [{ "name": metric, "sum": sum }] }],
     }] });
-    let export: ExportMetricsServiceRequest = serde_json::from_value(export).expect("OTLP/JSON");
-    let post = http::request(TARGET).header("content-type", "application/x-protobuf");
-    http::with_body(post, export.encode_to_vec())
+    let body = match encoding {
+        Encoding::Json => export.to_string().into_bytes(),
+        Encoding::Protobuf => {
+            let export: ExportMetricsServiceRequest =
+                serde_json::from_value(export).expect("OTLP/JSON");
+            export.encode_to_vec()
+        }
+    };
+    let post = http::request(TARGET).header("content-type", encoding.content_type());
+    http::with_body(post, body)
 }
 
 fn unix_nanos() -> u64 {
@@ -132,7 +144,9 @@ mod tests {
         let request = batches(thousand(), 0)(0);
         let delta = otlp::decode(request.body()).unwrap().delta;
         assert_eq!((delta.iter().count(), delta.requests()), (1000, 1000));
-        let sums = ExportMetricsServiceRequest::decode(sums("a", 10).into_body()).unwrap();
+        let sums =
+            ExportMetricsServiceRequest::decode(sums(Encoding::Protobuf, "a", 10).into_body())
+                .unwrap();
         let [metric] = &*sums.resource_metrics[0].scope_metrics[0].metrics else {
             panic!("{sums:?}")
         };

@@ -37,33 +37,34 @@ fn check_metrics(message: ExportMetricsServiceRequest) {
     assert_eq!(read.uncounted, read_again.uncounted);
     assert_eq!(read.points.len(), read_again.points.len());
     for point in &read.points {
-        assert!(is_name(&point.family.name), "{point:?}");
-        assert!(point.family.name.len() <= SPACE.max_label_len && !point.family.help.is_empty());
-        check_labels(&point.labels);
-        check_value(point);
+        let family = &*point.identity.family;
+        assert!(is_name(&family.name), "{point:?}");
+        assert!(family.name.len() <= SPACE.max_label_len && !family.help.is_empty());
+        check_labels(&point.identity.labels);
+        check_value(point, family.kind);
     }
 }
 
 fn check_labels(labels: &Labels) {
-    assert!(labels.is_sorted_by(|a, b| a.0 < b.0), "{labels:?}");
-    for (name, value) in labels {
+    assert!(labels.pairs().is_sorted_by(|a, b| a.0 < b.0), "{labels:?}");
+    for (name, value) in labels.pairs() {
         assert!(is_name(name) && !value.is_empty(), "{labels:?}");
         assert!(name.len().max(value.len()) <= SPACE.max_label_len);
     }
 }
 
-fn check_value(point: &Point) {
+fn check_value(point: &Point, kind: Kind) {
     match &point.value {
-        PointValue::Now(_) | PointValue::Level(_) => assert!(matches!(point.family.kind, Kind::Gauge | Kind::Untyped)),
+        PointValue::Now(_) | PointValue::Level(_) => assert!(matches!(kind, Kind::Gauge | Kind::Untyped)),
         PointValue::End => {}
         PointValue::More(amount) | PointValue::Total(amount) | PointValue::Summary(amount, _) => match amount {
             Amount::Number(number) => {
-                assert!(number.is_finite() && (point.family.kind != Kind::Counter || *number >= 0.0), "{point:?}");
+                assert!(number.is_finite() && (kind != Kind::Counter || *number >= 0.0), "{point:?}");
             }
             Amount::Histogram(buckets) => {
                 assert_eq!(buckets.counts.len(), buckets.bounds.len() + 1);
                 assert!(buckets.bounds.is_sorted_by(|a, b| a < b));
-                let mut twice = buckets.clone();
+                let mut twice = (**buckets).clone();
                 twice.merge(buckets);
                 assert_eq!(twice.count(), buckets.count().saturating_mul(2));
                 assert!(buckets.sum.is_none_or(f64::is_finite), "{point:?}");

@@ -143,6 +143,10 @@ pub(crate) struct CommonArgs {
     #[arg(long, env = "METRICS_HOST_MAX_SERIES_PER_METRIC", value_name = "N", default_value = "2000", value_parser = at_least_one)]
     pub(crate) max_series_per_metric: usize,
 
+    /// Maximum series of other OTLP senders; one sender, by its "job", gets at most half of them
+    #[arg(long, env = "METRICS_HOST_MAX_SERIES", value_name = "N", default_value = "200000", value_parser = at_least_one)]
+    pub(crate) max_series: usize,
+
     /// Maximum length of a label received over OTLP, in bytes
     #[arg(long, env = "METRICS_HOST_MAX_LABEL_LENGTH", value_name = "N", default_value = "200", value_parser = at_least_one)]
     pub(crate) max_label_length: usize,

@@ -13,7 +13,7 @@ use http_server::{
     tls::TlsError,
 };
 use ingest::IngestLimits;
-use journal::JournalLimits;
+use journal::{CheckpointLimits, JournalLimits};
 use operations::Links;
 use otlp::SeriesLimits;
 use request_counts::LabelSpace;
@@ -237,8 +237,10 @@ impl Config {
                 series: SeriesLimits {
                     space,
                     max_metrics: args.max_metrics,
+                    max_series: args.max_series,
                 },
                 max_senders: args.max_senders as u64,
+                checkpoint: CheckpointLimits::default(),
             },
             links: Links {
                 application: None,

@@ -17,7 +17,7 @@ use std::{
 const LIMIT_PERCENT: u64 = 5;
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/instructions.json");
 /// The paths and how often each is walked: often enough for one walk to stand out.
-const PATHS: [(&str, u64); 7] = [
+const PATHS: [(&str, u64); 11] = [
     ("record-edge", 20_000),
     ("record-emitter", 20_000),
     ("encode-batch", 10),
@@ -25,6 +25,10 @@ const PATHS: [(&str, u64); 7] = [
     ("apply-batch", 10),
     ("apply-single", 1000),
     ("expose-10000", 12),
+    ("recognise-1000", 100),
+    ("append-1000", 50),
+    ("checkpoint-1000", 20),
+    ("replay-1000", 10),
 ];
 
 #[derive(Serialize, Deserialize)]

@@ -176,7 +176,7 @@ pub fn render(sources: &Sources) -> io::Result<Vec<u8>> {
         text::write_otlp(&mut foreign, &state.otlp);
         metrics.otlp_series.set(gauge(state.otlp.series()));
         metrics.otlp_streams.set(gauge(state.otlp.tracks()));
-        metrics.senders.set(clamped(state.senders));
+        metrics.senders.set(clamped(state.senders()));
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
         let gap = state.host_gap(now.unwrap_or_default().as_secs());
         metrics.host_gap.set(clamped(gap));

@@ -4,7 +4,7 @@
 //! Source: <https://prometheus.io/docs/instrumenting/exposition_formats/>
 
 use metric::Kind;
-use otlp::{Amount, Buckets, Labels, MetricSeries, OtlpSeries, SeriesValue, Sum};
+use otlp::{Amount, Buckets, Labels, Metric, OtlpSeries, SeriesValue, Sum};
 use std::fmt::Write;
 
 /// Name and help text of the metric of resources.
@@ -15,14 +15,13 @@ const TARGET_INFO: (&str, &str) = (
 
 /// Appends all metrics of `series` to `page`.
 pub(super) fn write_otlp(page: &mut String, series: &OtlpSeries) {
-    for (name, metric) in series.metrics() {
-        let mut shown = metric.series.iter().filter(|(_, series)| !series.ended);
-        let Some(first) = shown.next() else {
-            continue;
-        };
-        write_family(page, name, metric.kind, &metric.help);
-        for (labels, series) in std::iter::once(first).chain(shown) {
-            write_series(page, name, metric, labels, &series.value);
+    for (metric, series) in series.metrics() {
+        let mut shown = series.filter(|(_, series)| !series.ended).peekable();
+        if shown.peek().is_some() {
+            write_family(page, &metric.name, metric.kind, &metric.help);
+        }
+        for (labels, series) in shown {
+            write_series(page, metric, labels, &series.value);
         }
     }
     let mut targets = series.targets().peekable();
@@ -39,7 +38,7 @@ fn write_family(page: &mut String, name: &str, kind: Kind, help: &str) {
     page.push_str("# HELP ");
     page.push_str(name);
     page.push(' ');
-    escape(page, help, false);
+    escape(page, help);
     page.push_str("\n# TYPE ");
     page.push_str(name);
     page.push(' ');
@@ -47,13 +46,8 @@ fn write_family(page: &mut String, name: &str, kind: Kind, help: &str) {
     page.push('\n');
 }
 
-fn write_series(
-    page: &mut String,
-    name: &str,
-    metric: &MetricSeries,
-    labels: &Labels,
-    value: &SeriesValue,
-) {
+fn write_series(page: &mut String, metric: &Metric, labels: &Labels, value: &SeriesValue) {
+    let name = &*metric.name;
     let number = match value {
         SeriesValue::Sum(sum) => match &sum.amount {
             Amount::Histogram(buckets) => {
@@ -107,13 +101,11 @@ fn write_sample(
 ) {
     page.push_str(name);
     page.push_str(suffix);
+    let labels = labels.as_str();
     let mut separator = '{';
-    for (name, value) in labels {
+    if !labels.is_empty() {
         page.push(separator);
-        page.push_str(name);
-        page.push_str("=\"");
-        escape(page, value, true);
-        page.push('"');
+        page.push_str(labels);
         separator = ',';
     }
     if let Some((name, value)) = own {
@@ -140,16 +132,14 @@ fn write_number(page: &mut String, number: f64) {
     }
 }
 
-fn escape(page: &mut String, text: &str, is_quoted: bool) {
+/// Writes a help text.
+fn escape(page: &mut String, text: &str) {
     let mut rest = text;
-    let is_special = |c| c == '\\' || c == '\n' || is_quoted && c == '"';
-    while let Some(at) = rest.find(is_special) {
+    while let Some(at) = rest.find(['\\', '\n']) {
         page.push_str(&rest[..at]);
-        page.push('\\');
-        page.push(match &rest[at..=at] {
-            "\n" => 'n',
-            "\"" => '"',
-            _ => '\\',
+        page.push_str(match &rest[at..=at] {
+            "\n" => "\\n",
+            _ => "\\\\",
         });
         rest = &rest[at + 1..];
     }

@@ -1,34 +1,46 @@
 //! The durable store of telemetry, in SQLite. A change is acknowledged and shown only after its commit is on disk.
 //!
 //! ```text
-//! Journal::commit ─ queue ─→ Writer (one thread): deduplicate → fold → COMMIT → State → acknowledge
-//! /metrics ←─ State
+//! Journal::commit ─ queue ─→ Writer (one thread): deduplicate → fold → append to the log → State → acknowledge
+//! /metrics ←─ State                               every few seconds or megabytes: checkpoint → tables
+//! start: tables → log → State
 //! ```
+//!
+//! Waiting changes are folded into one entry of the log, which has the new values of everything they change: one row
+//! and one fsync for any number of series. A checkpoint writes the changed values to the other tables and deletes the
+//! rows that it covers. Log and tables are in the same database.
 //!
 //! The ingest calls [`Journal::commit`]; the exposition reads [`State`]. The journal recognises a retried batch by its
 //! sender's sequence number and its hash, also after a restart. While the disk refuses writes, [`Journal::commit`]
-//! fails and counts nothing, so the sender retries. Waiting changes share one transaction (group commit), so fsyncs do
-//! not limit the request rate.
+//! fails and counts nothing, so the sender retries.
 //!
 //! This crate depends on neither HTTP nor the Prometheus text format.
 
+mod checkpoint;
+mod entry;
+mod fold;
 mod host_gap;
+mod log;
 mod metrics;
+mod senders;
 mod state;
 mod store;
+mod tables;
 mod writer;
 
+pub use checkpoint::CheckpointLimits;
 pub use metrics::JournalMetrics;
 pub use state::State;
 pub use store::JournalError;
 
 use otlp::{Point, SeriesLimits, SpanRequests, Target, Uncounted};
 use request_counts::Component;
+use state::lock;
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard,
         mpsc::{self, SyncSender, TrySendError},
     },
     thread::{self, JoinHandle},
@@ -48,6 +60,8 @@ pub struct JournalLimits {
     pub series: SeriesLimits,
     /// Maximum number of instances whose last batch is remembered.
     pub max_senders: u64,
+    /// When the log is written to the tables.
+    pub checkpoint: CheckpointLimits,
 }
 
 /// The telemetry of one ingest request.
@@ -125,10 +139,9 @@ impl Journal {
         limits: JournalLimits,
         metrics: JournalMetrics,
     ) -> Result<Self, JournalError> {
-        let (store, state) = Store::open(path)?;
-        let state = Arc::new(Mutex::new(state));
+        let writer = Writer::new(Store::open(path)?, limits, metrics);
+        let state = Arc::clone(&writer.state);
         let (sender, receiver) = mpsc::sync_channel(QUEUE);
-        let writer = Writer::new(store, Arc::clone(&state), limits, metrics);
         let thread = thread::Builder::new()
             .name("journal".into())
             .spawn(move || writer.run(&receiver));
@@ -159,7 +172,7 @@ impl Journal {
 
     /// Returns the committed state. The writing thread waits while the guard is held.
     pub fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     /// Returns the size on disk, in bytes, with the write-ahead log.

@@ -8,6 +8,8 @@ pub struct JournalMetrics {
     pub(crate) writable: IntGauge,
     pub(crate) commits: IntCounter,
     pub(crate) commit_failures: IntCounter,
+    pub(crate) checkpoint_failures: IntCounter,
+    pub(crate) log_size: IntGauge,
     pub(crate) senders_forgotten: IntCounter,
 }
 
@@ -18,6 +20,8 @@ impl JournalMetrics {
             writable: registry.gauge(metric::JOURNAL_WRITABLE),
             commits: registry.counter(metric::JOURNAL_COMMITS),
             commit_failures: registry.counter(metric::JOURNAL_COMMIT_FAILURES),
+            checkpoint_failures: registry.counter(metric::JOURNAL_CHECKPOINT_FAILURES),
+            log_size: registry.gauge(metric::JOURNAL_LOG_SIZE),
             senders_forgotten: registry.counter(metric::SENDERS_FORGOTTEN),
         }
     }

@@ -1,6 +1,6 @@
 use super::*;
 use metric::{Kind, Registry};
-use otlp::{Amount, Buckets, Family, PointValue, SeriesValue, Stream};
+use otlp::{Amount, Buckets, Family, Identity, PointValue, SeriesValue, Stream};
 use request_counts::{LabelSpace, RequestCounts};
 use std::{sync::Arc, time::Duration};
 use telemetry::{Observation, Series};
@@ -12,8 +12,13 @@ const LIMITS: JournalLimits = JournalLimits {
             max_label_len: 20,
         },
         max_metrics: 10,
+        max_series: 1000,
     },
     max_senders: 200,
+    checkpoint: CheckpointLimits {
+        interval: Duration::MAX,
+        max_log: u64::MAX,
+    },
 };
 
 fn open(dir: &tempfile::TempDir) -> Journal {
@@ -81,7 +86,7 @@ async fn an_acknowledged_batch_survives_a_restart_and_its_retry_is_recognised() 
     let counts = state.reported.get(&carts()).unwrap();
     assert_eq!(counts.requests.values().sum::<u64>(), 3);
     assert_eq!(counts.latency["/"].sum_nanos, 9_000_000);
-    assert_eq!((counts.errors, counts.lost, state.senders), (3, 3, 1));
+    assert_eq!((counts.errors, counts.lost, state.senders()), (3, 3, 1));
 }
 
 #[tokio::test]
@@ -130,7 +135,7 @@ async fn memory_of_senders_is_bounded_and_the_oldest_are_forgotten() {
             .await
             .unwrap();
     }
-    let senders = journal.state().senders;
+    let senders = journal.state().senders();
     assert!(
         senders <= LIMITS.max_senders && senders > LIMITS.max_senders - 10,
         "{senders}"
@@ -141,7 +146,7 @@ async fn memory_of_senders_is_bounded_and_the_oldest_are_forgotten() {
         Ok(Receipt::Duplicate)
     );
     drop(journal);
-    assert_eq!(open(&dir).state().senders, senders);
+    assert_eq!(open(&dir).state().senders(), senders);
 }
 
 fn point(start_unix_nanos: u64, time_unix_nanos: u64, value: PointValue) -> Change {
@@ -149,18 +154,19 @@ fn point(start_unix_nanos: u64, time_unix_nanos: u64, value: PointValue) -> Chan
         PointValue::Total(Amount::Histogram(_)) => Kind::Histogram,
         _ => Kind::Counter,
     };
+    let family = Family {
+        name: format!("n_{}", kind.as_str()),
+        kind,
+        help: "Help.".into(),
+        origin: u64::MAX,
+    };
+    let stream = Stream {
+        id: [1; 16],
+        legacy_id: [0; 16],
+    };
+    let labels = [("a", "\"b\"")].into_iter().collect();
     let point = Point {
-        family: Arc::new(Family {
-            name: format!("n_{}", kind.as_str()),
-            kind,
-            help: "Help.".into(),
-            origin: u64::MAX,
-        }),
-        labels: vec![("a".into(), "\"b\"".into())],
-        stream: Stream {
-            id: [1; 16],
-            legacy_id: [0; 16],
-        },
+        identity: Arc::new(Identity::new(Arc::new(family), labels, stream)),
         start_unix_nanos,
         time_unix_nanos,
         value,
@@ -173,11 +179,10 @@ fn point(start_unix_nanos: u64, time_unix_nanos: u64, value: PointValue) -> Chan
 
 fn shown(journal: &Journal) -> Vec<Amount> {
     let state = journal.state();
-    let metrics = state.otlp.metrics().values();
-    let series = metrics.flat_map(|metric| metric.series.values());
+    let series = state.otlp.metrics().flat_map(|(_, series)| series);
     let amount = series
-        .filter(|series| !series.ended)
-        .map(|series| match &series.value {
+        .filter(|(_, series)| !series.ended)
+        .map(|(_, series)| match &series.value {
             SeriesValue::Sum(sum) => sum.amount.clone(),
             other => panic!("{other:?}"),
         });
@@ -190,7 +195,7 @@ async fn generic_metrics_survive_a_restart_with_what_is_known_of_their_senders()
     let total = |number| PointValue::Total(Amount::Number(number));
     let more = |number| PointValue::More(Amount::Number(number));
     let histogram = |bounds: &[f64], counts: &[u64]| {
-        Buckets::new(bounds.to_vec(), counts.to_vec(), Some(1.0)).unwrap()
+        Box::new(Buckets::new(bounds.to_vec(), counts.to_vec(), Some(1.0)).unwrap())
     };
     // A start may be larger than any signed integer.
     for (change, expected) in [
@@ -220,7 +225,7 @@ async fn generic_metrics_survive_a_restart_with_what_is_known_of_their_senders()
     }
     drop(journal);
     let sum = Buckets::new(vec![1.0, 2.0], vec![1, 3, 6], Some(2.0)).unwrap();
-    assert_eq!(shown(&open(&dir)), [Amount::Histogram(sum)]);
+    assert_eq!(shown(&open(&dir)), [Amount::Histogram(sum.into())]);
 }
 
 #[tokio::test]
@@ -237,3 +242,5 @@ async fn a_refused_point_is_told_with_its_series() {
     let series = r#"n_counter{a="\"b\""}"#.to_owned();
     assert_eq!(uncounted.streams, [("decreased", series)]);
 }
+
+mod crash;

@@ -141,7 +141,11 @@ families! {
     JOURNAL_COMMITS = Counter "metrics_host_journal_commits_total" [] "Journal transactions committed to disk.";
     /// Their telemetry is not counted; the senders retry.
     JOURNAL_COMMIT_FAILURES = Counter "metrics_host_journal_commit_failures_total" [] "Journal transactions that the disk refused.";
-    /// Includes the write-ahead log.
+    /// The log keeps what they would have written, and grows until one succeeds.
+    JOURNAL_CHECKPOINT_FAILURES = Counter "metrics_host_journal_checkpoint_failures_total" [] "Attempts to write the journal's log to its tables that the disk refused.";
+    /// Read when the journal is opened. A checkpoint empties it.
+    JOURNAL_LOG_SIZE = Gauge "metrics_host_journal_log_size_bytes" [] "Committed changes in the journal's log that no checkpoint has written to its tables.";
+    /// With the log and SQLite's write-ahead log.
     JOURNAL_SIZE = Gauge "metrics_host_journal_size_bytes" [] "Size of the journal on disk.";
     /// See `--max-series-per-metric` and `--max-metrics`.
     OTLP_SERIES = Gauge "metrics_host_otlp_series" [] "Series from OTLP senders without an idempotency key.";

@@ -2,7 +2,7 @@
 //!
 //! Source: <https://opentelemetry.io/docs/specs/otel/common/#anyvalue-representation-for-non-otlp-protocols>
 
-use crate::{Labels, name};
+use crate::name;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value::Value};
 use serde_json::Value as Json;
 use std::borrow::Cow;
@@ -45,10 +45,10 @@ impl<'a> Labelled<'a> {
 
 /// Returns labels sorted by name. Values with the same name are joined with `;`, in the order of their keys. An empty
 /// value is left out: to Prometheus, it is the same as no label.
-pub(super) fn labels(mut labelled: Vec<Labelled<'_>>) -> Labels {
+pub(super) fn labels(mut labelled: Vec<Labelled<'_>>) -> Vec<(String, String)> {
     labelled.retain(|label| !label.value.is_empty());
     labelled.sort_by(|a, b| (&a.name, a.key).cmp(&(&b.name, b.key)));
-    let mut labels = Labels::with_capacity(labelled.len());
+    let mut labels = Vec::<(String, String)>::with_capacity(labelled.len());
     for Labelled { name, value, .. } in labelled {
         match labels.last_mut() {
             Some((last, joined)) if *last == name => {

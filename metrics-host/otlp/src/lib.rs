@@ -16,6 +16,7 @@
 mod attribute;
 mod buckets;
 mod decode;
+mod labels;
 mod metrics;
 mod name;
 mod reply;
@@ -28,10 +29,11 @@ mod value;
 
 pub use buckets::{Buckets, Zero};
 pub use decode::{DecodeError, Decoded, Export, MALFORMED, decode};
-pub use metrics::{Amount, Family, Labels, Point, PointValue, Points, Stream, points};
+pub use labels::Labels;
+pub use metrics::{Amount, Family, Identity, Point, PointValue, Points, Stream, points};
 pub use reply::{Signal, reply};
 pub use resource::Target;
-pub use series::{Expired, Folded, MetricSeries, OtlpSeries, Refused, Replacement, SeriesLimits};
+pub use series::{Expired, Folded, Known, Metric, OtlpSeries, Refused, Replacement, SeriesLimits};
 pub use spans::{SpanRequests, SpanRoutes, Spans, requests};
 pub use tracks::{LegacyTracks, Track};
 pub use uncounted::{REJECTION_REASONS, Rejections, SKIP_REASONS, Uncounted};

@@ -4,7 +4,7 @@
 //! <https://opentelemetry.io/docs/specs/otel/compatibility/prometheus_and_openmetrics/>
 
 use super::{
-    Buckets, Uncounted,
+    Buckets, Labels, Uncounted,
     attribute::{self, Labelled, text},
     buckets::Zero,
     name::{self, Suffix},
@@ -22,7 +22,7 @@ use opentelemetry_proto::tonic::{
 };
 use request_counts::LabelSpace;
 use sha2::{Digest, Sha256};
-use std::sync::Arc;
+use std::sync::{Arc, atomic::AtomicU64};
 
 /// Maximum number of attributes per point.
 const MAX_LABELS: usize = 64;
@@ -48,9 +48,6 @@ pub struct Family {
     pub origin: u64,
 }
 
-/// Labels as (name, value), sorted by name; no value is empty.
-pub type Labels = Vec<(String, String)>;
-
 /// Identity of a stream: resource, scope, name, unit, type, temporality, monotonicity and attributes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stream {
@@ -60,15 +57,36 @@ pub struct Stream {
     pub legacy_id: [u8; 16],
 }
 
-/// One data point.
-#[derive(Clone, Debug)]
-pub struct Point {
+/// The series of a data point, and the stream that reports it.
+#[derive(Debug)]
+pub struct Identity {
     /// The metric of the series.
     pub family: Arc<Family>,
     /// The labels of the series.
     pub labels: Labels,
-    /// The stream that reports it. Several may share a series, such as the processes of an instance.
+    /// The stream. Several may share a series, such as the processes of an instance.
     pub stream: Stream,
+    /// Number of the series where it was last found. It may be wrong by now, so whoever uses it compares the names.
+    pub(super) last_id: AtomicU64,
+}
+
+impl Identity {
+    /// Creates the identity of a series that was not looked for yet.
+    pub fn new(family: Arc<Family>, labels: Labels, stream: Stream) -> Self {
+        Self {
+            family,
+            labels,
+            stream,
+            last_id: AtomicU64::new(0),
+        }
+    }
+}
+
+/// One data point.
+#[derive(Clone, Debug)]
+pub struct Point {
+    /// The series and its stream.
+    pub identity: Arc<Identity>,
     /// Start of the stream or of the delta's interval, in nanoseconds since the Unix epoch; 0 if unknown.
     pub start_unix_nanos: u64,
     /// Time of the measurement, in nanoseconds since the Unix epoch; 0 if unknown.
@@ -100,8 +118,8 @@ pub enum PointValue {
 pub enum Amount {
     /// The value of a sum.
     Number(f64),
-    /// The buckets of a histogram.
-    Histogram(Buckets),
+    /// The buckets of a histogram. In a box, so that a number takes little room.
+    Histogram(Box<Buckets>),
 }
 
 /// The data points of a message.
@@ -364,17 +382,9 @@ impl Reader<'_> {
         let Some(labels) = labels.filter(|_| family.name.len() <= self.space.max_label_len) else {
             return self.reject("labels", 1);
         };
-        let has_interval = common.start_unix_nanos > 0 && common.time_unix_nanos > 0;
-        // An increment without an interval is only added, whoever sends it.
-        let is_anonymous = matches!(value, PointValue::More(_)) && !has_interval;
+        let stream = context.stream(common.attributes);
         self.read.points.push(Point {
-            family: Arc::clone(family),
-            labels,
-            stream: if is_anonymous {
-                Stream::default()
-            } else {
-                context.stream(common.attributes)
-            },
+            identity: Arc::new(Identity::new(Arc::clone(family), labels, stream)),
             start_unix_nanos: common.start_unix_nanos,
             time_unix_nanos: common.time_unix_nanos,
             value,
@@ -406,7 +416,7 @@ impl Reader<'_> {
         labels
             .iter()
             .all(|(name, value)| name.len() <= longest && value.len() <= longest)
-            .then_some(labels)
+            .then(|| labels.into_iter().collect())
     }
 
     fn reject(&mut self, reason: &'static str, points: usize) {
@@ -441,7 +451,7 @@ fn explicit(point: &HistogramDataPoint) -> Option<Amount> {
         counts => (point.explicit_bounds.clone(), counts.to_vec()),
     };
     let buckets = Buckets::new(bounds, counts, point.sum)?;
-    (buckets.count() == point.count).then_some(Amount::Histogram(buckets))
+    (buckets.count() == point.count).then_some(Amount::Histogram(buckets.into()))
 }
 
 fn exponential(point: &ExponentialHistogramDataPoint) -> Option<Amount> {
@@ -460,7 +470,7 @@ fn exponential(point: &ExponentialHistogramDataPoint) -> Option<Amount> {
         },
         point.sum,
     )?;
-    (buckets.count() == point.count).then_some(Amount::Histogram(buckets))
+    (buckets.count() == point.count).then_some(Amount::Histogram(buckets.into()))
 }
 
 fn quantiles(point: &SummaryDataPoint) -> Option<PointValue> {
@@ -470,7 +480,10 @@ fn quantiles(point: &SummaryDataPoint) -> Option<PointValue> {
     let are_valid = quantiles.iter().all(|(at, _)| (0.0..=1.0).contains(at))
         && quantiles.is_sorted_by(|a, b| a.0 < b.0);
     let total = Buckets::new(vec![], vec![point.count], Some(point.sum))?;
-    are_valid.then_some(PointValue::Summary(Amount::Histogram(total), quantiles))
+    are_valid.then_some(PointValue::Summary(
+        Amount::Histogram(total.into()),
+        quantiles,
+    ))
 }
 
 /// Hashes a text with its length, so that adjacent texts cannot be confused.
@@ -552,7 +565,7 @@ mod tests {
                              "startTimeUnixNano": 5, "timeUnixNano": "9", "asInt": 3 }] } }));
         let Family {
             name, kind, help, ..
-        } = &*point.family;
+        } = &*point.identity.family;
         assert_eq!(
             (&**name, *kind, &**help),
             (
@@ -570,10 +583,7 @@ mod tests {
             ("otel_scope_version", "1"),
             ("user_kind", "7"),
         ];
-        assert_eq!(
-            point.labels,
-            expected.map(|(name, value)| (name.to_owned(), value.to_owned()))
-        );
+        assert_eq!(point.identity.labels, expected.into_iter().collect());
         assert_eq!(point.value, PointValue::Total(Amount::Number(3.0)));
         assert_eq!((point.start_unix_nanos, point.time_unix_nanos), (5, 9));
     }
@@ -600,12 +610,15 @@ mod tests {
         ];
         let mut streams: Vec<_> = metrics
             .iter()
-            .map(|metric| read_one(metric).stream.id)
+            .map(|metric| read_one(metric).identity.stream.id)
             .collect();
         streams.sort_unstable();
         streams.dedup();
         assert_eq!(streams.len(), metrics.len());
-        assert_eq!(read_one(&metrics[0]).stream, read_one(&metrics[0]).stream);
+        assert_eq!(
+            read_one(&metrics[0]).identity.stream,
+            read_one(&metrics[0]).identity.stream
+        );
     }
 
     #[test]
@@ -618,7 +631,7 @@ mod tests {
         let written = [
             189, 198, 123, 179, 92, 55, 129, 109, 178, 168, 188, 242, 166, 251, 184, 243,
         ];
-        assert_eq!(point.stream.legacy_id, written);
+        assert_eq!(point.identity.stream.legacy_id, written);
     }
 
     #[test]
@@ -669,7 +682,7 @@ mod tests {
         ] {
             let read = read_one(&metric);
             assert_eq!(
-                (&*read.family.name, read.family.kind),
+                (&*read.identity.family.name, read.identity.family.kind),
                 (name, kind),
                 "{metric}"
             );
@@ -708,11 +721,10 @@ mod tests {
         let attributes = json!([{ "key": "le", "value": { "stringValue": "x" } }, { "key": "quantile", "value": { "stringValue": "y" } }]);
         let names = |data: &str, point: &Value| {
             let metric = json!({ "name": "n", data: { "aggregationTemporality": 2, "dataPoints": [point] } });
-            let labels = read_one(&metric).labels;
-            let given = labels
-                .iter()
-                .filter(|(_, value)| ["x", "y"].contains(&&**value));
-            given.map(|(name, _)| name.clone()).collect::<Vec<_>>()
+            let point = read_one(&metric);
+            let given = point.identity.labels.pairs();
+            let given = given.filter(|(_, value)| ["x", "y"].contains(&&**value));
+            given.map(|(name, _)| name.to_owned()).collect::<Vec<_>>()
         };
         let counted = json!({ "count": 1, "attributes": attributes });
         assert_eq!(names("histogram", &counted), ["exported_le", "quantile"]);
@@ -784,7 +796,7 @@ mod tests {
         #[test]
         fn an_amount_is_read_as_it_was_written(number in any::<f64>().prop_filter("finite", |number| number.is_finite())) {
             let buckets = Buckets::new(vec![number], vec![1, u64::MAX], Some(number)).unwrap();
-            for amount in [Amount::Number(number), Amount::Histogram(buckets), Amount::Histogram(Buckets::new(vec![], vec![0], None).unwrap())] {
+            for amount in [Amount::Number(number), Amount::Histogram(buckets.into()), Amount::Histogram(Buckets::new(vec![], vec![0], None).unwrap().into())] {
                 let written = serde_json::to_string(&amount).unwrap();
                 prop_assert_eq!(serde_json::from_str::<Amount>(&written).unwrap(), amount);
             }
@@ -796,7 +808,7 @@ mod tests {
         let read = |point| {
             let metric = json!({ "name": "n", "histogram": { "aggregationTemporality": 2, "dataPoints": [point] } });
             match read_one(&metric).value {
-                PointValue::Total(Amount::Histogram(buckets)) => buckets,
+                PointValue::Total(Amount::Histogram(buckets)) => *buckets,
                 other => panic!("{other:?}"),
             }
         };

@@ -28,10 +28,7 @@ pub struct Target {
 impl Target {
     /// Returns the labels `job` and `instance`; there is one target for each pair.
     pub fn key(&self) -> [String; 2] {
-        ["job", "instance"].map(|name| {
-            let label = self.labels.iter().find(|(label, _)| label == name);
-            label.map_or_else(String::new, |(_, value)| value.clone())
-        })
+        ["job", "instance"].map(|name| self.labels.value(name).into_owned())
     }
 }
 
@@ -97,8 +94,9 @@ impl Sender {
             })
         };
         let attributes = resource.attributes.iter().take(MAX_ATTRIBUTES);
+        let labelled = self.labels().chain(attributes.filter_map(shown)).collect();
         Target {
-            labels: attribute::labels(self.labels().chain(attributes.filter_map(shown)).collect()),
+            labels: attribute::labels(labelled).into_iter().collect(),
         }
     }
 }
@@ -193,16 +191,14 @@ mod tests {
             ("os.type", "0123456789éé"),
         ])
         .target;
-        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
         let labels = target.unwrap().labels;
-        assert_eq!(
-            labels[1..],
-            [
-                pair("job", "j;a"),
-                pair("os_type", "012345678…"),
-                pair("service_name", "a")
-            ][..]
-        );
+        let shown: Vec<_> = labels.pairs().skip(1).collect();
+        let expected = [
+            ("job", "j;a"),
+            ("os_type", "012345678…"),
+            ("service_name", "a"),
+        ];
+        assert_eq!(shown, expected.map(|(name, value)| (name, value.into())));
         assert!(sender(&[]).target.is_none());
     }
 }

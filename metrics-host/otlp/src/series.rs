@@ -1,17 +1,20 @@
 //! The series of generic OTLP metrics, and the transaction that changes them.
+//!
+//! A series has a number that is never used again. The journal stores it under its number, and a point whose series was
+//! found before finds it by its number.
 
 use crate::{
-    Family, Labels, Point, PointValue, Target,
+    Family, Identity, Labels, Point, PointValue, Target,
     tracks::{self, LegacyTracks, Report, Room},
-    value::{NO_RECORDED_VALUE, Series, SeriesValue, Update},
+    value::Series,
 };
 use foldhash::quality::RandomState;
 use metric::Kind;
 use request_counts::LabelSpace;
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, btree_map::Entry},
     fmt,
-    sync::Arc,
+    sync::{Arc, atomic::Ordering::Relaxed},
 };
 
 /// Bounds on generic OTLP metrics.
@@ -21,28 +24,70 @@ pub struct SeriesLimits {
     pub space: LabelSpace,
     /// Maximum number of metrics.
     pub max_metrics: usize,
+    /// Maximum number of series of all metrics.
+    pub max_series: usize,
+}
+
+impl SeriesLimits {
+    /// Returns the maximum number of series of one sender, so that no sender takes the room of all others.
+    fn share(&self) -> usize {
+        self.max_series.div_ceil(2)
+    }
+
+    /// Returns the maximum number of tracks.
+    fn tracks(&self) -> usize {
+        self.max_series.saturating_mul(2)
+    }
 }
 
 /// Metrics with their series, and what is remembered of their senders.
 #[derive(Debug, Default)]
 pub struct OtlpSeries {
     metrics: BTreeMap<String, MetricSeries>,
+    /// Series by number.
+    known: HashMap<u64, Box<Known>, RandomState>,
+    /// Number of series of each sender, by the label `job`.
+    senders: HashMap<String, usize, RandomState>,
     /// Number of tracks of all series.
     tracks: usize,
     legacy: LegacyTracks,
-    next_id: u64,
+    last_id: u64,
     targets: BTreeMap<[String; 2], SeenTarget>,
 }
 
-/// A metric and its series.
-#[derive(Clone, Debug, PartialEq)]
-pub struct MetricSeries {
+/// A metric.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Metric {
+    /// Name.
+    pub name: String,
     /// Type.
     pub kind: Kind,
     /// Help text.
     pub help: String,
-    /// Series by labels.
-    pub series: BTreeMap<Labels, Series>,
+}
+
+/// A series with its names.
+#[derive(Clone, Debug)]
+pub struct Known {
+    /// Its metric.
+    pub metric: Arc<Metric>,
+    /// Its labels.
+    pub labels: Labels,
+    /// The series.
+    pub series: Series,
+}
+
+impl Known {
+    fn is(&self, identity: &Identity) -> bool {
+        self.labels == identity.labels && self.metric.name == identity.family.name
+    }
+}
+
+/// The numbers of a metric's series.
+#[derive(Debug)]
+struct MetricSeries {
+    metric: Arc<Metric>,
+    ids: BTreeMap<Labels, u64>,
 }
 
 #[derive(Clone, Debug)]
@@ -51,28 +96,35 @@ struct SeenTarget {
     seen: u64,
 }
 
-/// The parts of an [`OtlpSeries`] that a transaction replaces. Hash maps, because a transaction looks up the same
-/// series again and again.
+/// The parts of an [`OtlpSeries`] that a transaction replaces.
 #[derive(Debug, Default)]
 pub struct Replacement {
-    /// Metrics by name.
-    pub metrics: HashMap<String, ReplacedMetric, RandomState>,
-    new_series: u64,
+    /// Changed series by number.
+    series: HashMap<u64, Known, RandomState>,
+    /// Numbers of new series, by metric.
+    new: HashMap<String, NewSeries, RandomState>,
+    new_series: usize,
+    new_metrics: usize,
     new_tracks: usize,
+    new_of_senders: HashMap<String, usize, RandomState>,
     targets: HashMap<[String; 2], SeenTarget>,
 }
 
-/// The replaced series of a metric.
 #[derive(Debug)]
-pub struct ReplacedMetric {
-    /// Type.
-    pub kind: Kind,
-    /// Help text.
-    pub help: String,
-    /// Changed series.
-    pub series: HashMap<Labels, Series, RandomState>,
-    /// Number of series that are new.
-    pub new: usize,
+struct NewSeries {
+    metric: Arc<Metric>,
+    ids: HashMap<Labels, u64, RandomState>,
+}
+
+impl Replacement {
+    /// Returns the changed series with their numbers and whether they are new.
+    pub fn series(&self) -> impl Iterator<Item = (u64, &Known, bool)> {
+        self.series.iter().map(|(id, known)| {
+            let new = self.new.get(&known.metric.name);
+            let is_new = new.is_some_and(|new| new.ids.get(&known.labels) == Some(id));
+            (*id, known, is_new)
+        })
+    }
 }
 
 /// The result of a point that was accepted.
@@ -85,55 +137,87 @@ pub enum Folded {
 }
 
 /// A point that was refused.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Refused {
     /// The value of the label `reason`.
     pub reason: &'static str,
-    family: Arc<Family>,
-    labels: Labels,
+    identity: Arc<Identity>,
 }
 
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.family.name)?;
-        for (index, (name, value)) in self.labels.iter().enumerate() {
-            write!(f, "{}{name}={value:?}", if index == 0 { '{' } else { ',' })?;
-        }
-        f.write_str(if self.labels.is_empty() { "" } else { "}" })
+        let Identity { family, labels, .. } = &*self.identity;
+        write!(f, "{}{labels}", family.name)
     }
 }
 
 /// Parts of an [`OtlpSeries`] that were forgotten and may be on disk.
 #[derive(Debug, Default, PartialEq)]
 pub struct Expired {
-    /// [`Series::id`] of sums.
+    /// Numbers of sums.
     pub series: Vec<u64>,
+    /// Names of metrics.
+    pub metrics: Vec<String>,
     /// [`crate::Stream::legacy_id`] of tracks.
     pub legacy: Vec<[u8; 16]>,
 }
 
 impl OtlpSeries {
-    /// Restores the committed metrics and tracks.
-    pub fn restore(metrics: BTreeMap<String, MetricSeries>, legacy: LegacyTracks) -> Self {
-        let mut restored = Self {
-            metrics,
+    /// Creates a set without series, and with the tracks of a journal of schema 2.
+    pub fn new(legacy: LegacyTracks) -> Self {
+        Self {
             legacy,
             ..Self::default()
-        };
-        let last_id = restored.all().map(|series| series.id).max();
-        restored.next_id = last_id.map_or(0, |last| last + 1);
-        restored.tracks = restored.all().map(|series| series.tracks.len()).sum();
-        restored
+        }
     }
 
-    fn all(&self) -> impl Iterator<Item = &Series> {
-        let metrics = self.metrics.values();
-        metrics.flat_map(|metric| metric.series.values())
+    /// Restores a committed series, in place of one with the same number or names. Returns the numbers of the series
+    /// that it replaces under another number.
+    pub fn restore(&mut self, id: u64, known: Known) -> Vec<u64> {
+        let mut replaced = vec![];
+        // A metric gets another type only after all its series were forgotten.
+        let before = self.metrics.get(&known.metric.name);
+        if before.is_some_and(|before| before.metric.kind != known.metric.kind) {
+            let before = self.metrics.remove(&known.metric.name);
+            replaced.extend(
+                before
+                    .into_iter()
+                    .flat_map(|before| before.ids.into_values()),
+            );
+        }
+        let same_names = self.metrics.get(&known.metric.name);
+        let same_names = same_names.and_then(|metric| metric.ids.get(&known.labels));
+        replaced.extend(same_names.filter(|other| **other != id));
+        for id in &replaced {
+            if let Some(known) = self.known.remove(id) {
+                self.forget(&known);
+            }
+        }
+        self.last_id = self.last_id.max(id);
+        self.put(id, known);
+        replaced
     }
 
-    /// Returns the metrics by name.
-    pub fn metrics(&self) -> &BTreeMap<String, MetricSeries> {
-        &self.metrics
+    /// Returns a series by its number.
+    pub fn get(&self, id: u64) -> Option<&Known> {
+        self.known.get(&id).map(|known| &**known)
+    }
+
+    /// Returns a metric by its name.
+    pub fn metric(&self, name: &str) -> Option<&Arc<Metric>> {
+        self.metrics.get(name).map(|known| &known.metric)
+    }
+
+    /// Returns the metrics by name, each with its series by labels.
+    pub fn metrics(
+        &self,
+    ) -> impl Iterator<Item = (&Metric, impl Iterator<Item = (&Labels, &Series)>)> {
+        self.metrics.values().map(|MetricSeries { metric, ids }| {
+            let series = ids
+                .iter()
+                .map(|(labels, id)| (labels, &self.known[id].series));
+            (&**metric, series)
+        })
     }
 
     /// Returns the targets, one for each `job` and `instance`.
@@ -143,10 +227,7 @@ impl OtlpSeries {
 
     /// Returns the number of series; a histogram counts as one.
     pub fn series(&self) -> usize {
-        self.metrics
-            .values()
-            .map(|metric| metric.series.len())
-            .sum()
+        self.known.len()
     }
 
     /// Returns the number of tracks.
@@ -184,124 +265,235 @@ impl OtlpSeries {
         limits: &SeriesLimits,
         uptime: u64,
     ) -> Result<Folded, Refused> {
+        let Point {
+            identity,
+            start_unix_nanos,
+            time_unix_nanos,
+            value,
+        } = point;
         let report = Report {
-            stream: point.stream,
-            start_unix_nanos: point.start_unix_nanos,
-            time_unix_nanos: point.time_unix_nanos,
+            stream: identity.stream,
+            start_unix_nanos,
+            time_unix_nanos,
             uptime,
         };
-        let Point {
-            family,
-            labels,
-            value,
-            ..
-        } = point;
-        let refused = |reason, labels| Refused {
-            reason,
-            family: Arc::clone(&family),
-            labels,
-        };
-        let committed = self.metrics.get(&family.name);
-        if let Err(reason) = self.check_family(replacement, committed, &family, limits) {
-            return Err(refused(reason, labels));
-        }
-        let replaced = replacement.metrics.get_mut(&family.name);
-        let in_metric = committed.map_or(0, |metric| metric.series.len())
-            + replaced.as_ref().map_or(0, |metric| metric.new);
-        // Moved out and in again: a histogram is not copied.
-        let replaced = replaced.and_then(|metric| metric.series.remove(&labels));
-        let is_replaced = replaced.is_some();
-        let known = replaced.or_else(|| committed?.series.get(&labels).cloned());
-        let is_new = known.is_none();
-        let is_end = value == PointValue::End;
-        if is_new && !is_end && in_metric >= limits.space.max_series {
-            return Err(refused("series", labels));
-        }
-        let new_id = self.next_id + replacement.new_series;
-        let mut series = known.unwrap_or_else(|| Series::new(new_id, uptime));
-        let tracks_before = series.tracks.len();
-        let tracks = self.tracks() + replacement.new_tracks;
-        let room = Room {
-            legacy: &self.legacy,
-            is_full: tracks >= tracks::MAX_TRACKS,
-        };
-        let update = series.update(value, &report, family.origin, room);
-        let result = match update {
-            Ok(Update::Nothing(reason)) => Ok(Folded::Skipped(reason)),
-            Ok(Update::Forgotten) => Err("forgotten"),
-            Ok(_) if is_end => Ok(Folded::Skipped(NO_RECORDED_VALUE)),
-            Ok(_) => Ok(Folded::Counted),
-            Err(reason) => Err(reason),
-        };
-        let result = result.map_err(|reason| refused(reason, labels.clone()));
-        let update = update
-            .ok()
-            .filter(|update| !matches!(update, Update::Nothing(_)));
-        let is_changed = update.is_some();
-        if let Some(update) = update {
-            series.apply(update, family.origin, uptime);
-        }
-        // Last, so that a metric whose points were all rejected is not created.
-        if is_changed || is_replaced {
-            replacement.new_tracks += series.tracks.len().saturating_sub(tracks_before);
-            replacement.new_series += u64::from(is_new);
-            let metric = ReplacedMetric::of(&mut replacement.metrics, &family);
-            metric.new += usize::from(is_new);
-            metric.series.insert(labels, series);
-        }
-        result
+        let folded = self.fold_value(replacement, &identity, &report, value, limits);
+        folded.map_err(|reason| Refused { reason, identity })
     }
 
-    /// Checks that a known metric keeps its type and that a new one fits.
-    fn check_family(
+    fn fold_value(
+        &self,
+        replacement: &mut Replacement,
+        identity: &Identity,
+        report: &Report,
+        value: PointValue,
+        limits: &SeriesLimits,
+    ) -> Result<Folded, &'static str> {
+        let origin = identity.family.origin;
+        let room = Room {
+            legacy: &self.legacy,
+            is_full: self.tracks() + replacement.new_tracks >= limits.tracks(),
+        };
+        let id = self.find(replacement, identity)?;
+        // Changed in place if the transaction has changed it before.
+        if let Some(known) = id.and_then(|id| replacement.series.get_mut(&id)) {
+            let tracks_before = known.series.tracks.len();
+            let (folded, _) = known.series.fold(value, report, origin, room);
+            let new_tracks = known.series.tracks.len().saturating_sub(tracks_before);
+            replacement.new_tracks += new_tracks;
+            return folded;
+        }
+        let known = id.and_then(|id| Some((id, self.known.get(&id)?)));
+        let mut series = match known {
+            Some((_, known)) => known.series.clone(),
+            None => {
+                self.check_room(replacement, identity, &value, limits)?;
+                Series::new(report.uptime)
+            }
+        };
+        let tracks_before = series.tracks.len();
+        let (folded, is_changed) = series.fold(value, report, origin, room);
+        // Last, so that a metric whose points were all rejected is not created.
+        if is_changed {
+            replacement.new_tracks += series.tracks.len().saturating_sub(tracks_before);
+            let labels = identity.labels.clone();
+            let (id, metric) = match known {
+                Some((id, known)) => (id, Arc::clone(&known.metric)),
+                None => self.number(replacement, identity),
+            };
+            let known = Known {
+                metric,
+                labels,
+                series,
+            };
+            replacement.series.insert(id, known);
+        }
+        folded
+    }
+
+    /// Finds the number of a series, also of one that the transaction adds.
+    ///
+    /// # Errors
+    /// If its metric has another type.
+    fn find(
         &self,
         replacement: &Replacement,
-        committed: Option<&MetricSeries>,
-        family: &Family,
+        identity: &Identity,
+    ) -> Result<Option<u64>, &'static str> {
+        let Identity { family, labels, .. } = identity;
+        let last = identity.last_id.load(Relaxed);
+        let committed = self.known.get(&last).map(|known| &**known);
+        let known = committed.or_else(|| replacement.series.get(&last));
+        if let Some(known) = known.filter(|known| known.is(identity)) {
+            return if known.metric.kind == family.kind {
+                Ok(Some(last))
+            } else {
+                Err("type")
+            };
+        }
+        let committed = self.metrics.get(&family.name);
+        let new = replacement.new.get(&family.name);
+        let metric = committed.map(|metric| &metric.metric);
+        let metric = metric.or_else(|| Some(&new?.metric));
+        if metric.is_some_and(|metric| metric.kind != family.kind) {
+            return Err("type");
+        }
+        let id = committed.and_then(|metric| metric.ids.get(labels));
+        let id = id.or_else(|| new?.ids.get(labels)).copied();
+        if let Some(id) = id {
+            identity.last_id.store(id, Relaxed);
+        }
+        Ok(id)
+    }
+
+    /// Checks that a new series fits, and its metric if that is new, too. An end of it needs no room.
+    fn check_room(
+        &self,
+        replacement: &Replacement,
+        identity: &Identity,
+        value: &PointValue,
         limits: &SeriesLimits,
     ) -> Result<(), &'static str> {
-        if committed.is_some_and(|metric| metric.kind == family.kind) {
-            return Ok(());
-        }
+        let Family { name, kind, .. } = &*identity.family;
         let kind_of = |name: &str| {
-            let committed = self.metrics.get(name).map(|metric| metric.kind);
-            committed.or_else(|| Some(replacement.metrics.get(name)?.kind))
+            let committed = self.metrics.get(name).map(|known| known.metric.kind);
+            committed.or_else(|| Some(replacement.new.get(name)?.metric.kind))
         };
-        match kind_of(&family.name) {
-            Some(kind) if kind == family.kind => Ok(()),
-            Some(_) => Err("type"),
-            None if has_colliding_sample(&family.name, family.kind, kind_of) => Err("type"),
-            None => {
-                let new = replacement.metrics.keys();
-                let new = new.filter(|name| !self.metrics.contains_key(*name)).count();
-                if self.metrics.len() + new < limits.max_metrics {
-                    Ok(())
-                } else {
-                    Err("metrics")
-                }
+        let in_metric = self.metrics.get(name).map_or(0, |metric| metric.ids.len())
+            + replacement.new.get(name).map_or(0, |new| new.ids.len());
+        if in_metric == 0 {
+            if has_colliding_sample(name, *kind, kind_of) {
+                return Err("type");
+            }
+            if self.metrics.len() + replacement.new_metrics >= limits.max_metrics {
+                return Err("metrics");
             }
         }
+        if *value == PointValue::End {
+            return Ok(());
+        }
+        let all = self.known.len() + replacement.new_series;
+        if in_metric >= limits.space.max_series || all >= limits.max_series {
+            return Err("series");
+        }
+        let sender = &*identity.labels.value(SENDER);
+        let of_sender = self.senders.get(sender).copied().unwrap_or_default()
+            + replacement
+                .new_of_senders
+                .get(sender)
+                .copied()
+                .unwrap_or_default();
+        if of_sender >= limits.share() {
+            return Err("share");
+        }
+        Ok(())
+    }
+
+    /// Gives a new series a number.
+    fn number(&self, replacement: &mut Replacement, identity: &Identity) -> (u64, Arc<Metric>) {
+        let Identity { family, labels, .. } = identity;
+        replacement.new_series += 1;
+        let id = self.last_id + replacement.new_series as u64;
+        if !replacement.new.contains_key(&family.name) {
+            let committed = self.metrics.get(&family.name);
+            replacement.new_metrics += usize::from(committed.is_none());
+            let metric = committed.map_or_else(
+                || {
+                    Arc::new(Metric {
+                        name: family.name.clone(),
+                        kind: family.kind,
+                        help: family.help.clone(),
+                    })
+                },
+                |committed| Arc::clone(&committed.metric),
+            );
+            let new = NewSeries {
+                metric,
+                ids: HashMap::default(),
+            };
+            replacement.new.insert(family.name.clone(), new);
+        }
+        let new = replacement.new.get_mut(&family.name);
+        let new = new.expect("it was inserted if it was missing");
+        new.ids.insert(labels.clone(), id);
+        let sender = labels.value(SENDER).into_owned();
+        *replacement.new_of_senders.entry(sender).or_default() += 1;
+        identity.last_id.store(id, Relaxed);
+        (id, Arc::clone(&new.metric))
     }
 
     /// Applies `replacement`.
     pub fn replace(&mut self, replacement: Replacement) {
-        for (name, replaced) in replacement.metrics {
-            let ReplacedMetric {
-                kind, help, series, ..
-            } = replaced;
-            let metric = self.metrics.entry(name).or_insert(MetricSeries {
-                kind,
-                help,
-                series: BTreeMap::new(),
-            });
-            for (labels, series) in series {
-                self.tracks += series.tracks.len();
-                let before = metric.series.insert(labels, series);
-                self.tracks -= before.map_or(0, |before| before.tracks.len());
+        for (id, known) in replacement.series {
+            self.put(id, known);
+        }
+        self.last_id += replacement.new_series as u64;
+        self.targets.extend(replacement.targets);
+    }
+
+    /// Puts a series in place of the one with its number, or adds it.
+    fn put(&mut self, id: u64, known: Known) {
+        self.tracks += known.series.tracks.len();
+        if let Some(before) = self.known.get_mut(&id) {
+            self.tracks -= before.series.tracks.len();
+            before.series = known.series;
+            return;
+        }
+        let metric = match self.metrics.entry(known.metric.name.clone()) {
+            Entry::Occupied(metric) => metric.into_mut(),
+            Entry::Vacant(vacant) => vacant.insert(MetricSeries {
+                metric: Arc::clone(&known.metric),
+                ids: BTreeMap::new(),
+            }),
+        };
+        metric.ids.insert(known.labels.clone(), id);
+        let sender = known.labels.value(SENDER);
+        match self.senders.get_mut(&*sender) {
+            Some(count) => *count += 1,
+            None => {
+                self.senders.insert(sender.into_owned(), 1);
             }
         }
-        self.next_id += replacement.new_series;
-        self.targets.extend(replacement.targets);
+        self.known.insert(id, Box::new(known));
+    }
+
+    /// Forgets the names of a series. Returns the name of its metric if it was the last one.
+    fn forget(&mut self, known: &Known) -> Option<String> {
+        self.tracks -= known.series.tracks.len();
+        let sender = &*known.labels.value(SENDER);
+        if let Some(count) = self.senders.get_mut(sender) {
+            *count -= 1;
+            if *count == 0 {
+                self.senders.remove(sender);
+            }
+        }
+        let metric = self.metrics.get_mut(&known.metric.name)?;
+        metric.ids.remove(&known.labels);
+        if !metric.ids.is_empty() {
+            return None;
+        }
+        self.metrics.remove(&known.metric.name);
+        Some(known.metric.name.clone())
     }
 
     /// Forgets what was not reported for long. A series is forgotten with its tracks: if its sender returns, it starts
@@ -309,43 +501,30 @@ impl OtlpSeries {
     pub fn expire(&mut self, uptime: u64) -> Expired {
         let mut expired = Expired::default();
         let is_old = |seen: u64| seen + tracks::MEMORY < uptime;
-        for metric in self.metrics.values_mut() {
-            let forgotten = metric
-                .series
-                .extract_if(.., |_, series| !series.refresh(uptime));
-            let on_disk =
-                forgotten.filter(|(_, series)| matches!(series.value, SeriesValue::Sum(_)));
-            expired.series.extend(on_disk.map(|(_, series)| series.id));
+        let mut forgotten_tracks = 0;
+        let forgotten = self.known.extract_if(|_, known| {
+            let before = known.series.tracks.len();
+            let is_kept = known.series.refresh(uptime);
+            forgotten_tracks += before - known.series.tracks.len();
+            !is_kept
+        });
+        let forgotten: Vec<_> = forgotten.collect();
+        self.tracks -= forgotten_tracks;
+        for (id, known) in forgotten {
+            expired.metrics.extend(self.forget(&known));
+            if known.series.is_on_disk() {
+                expired.series.push(id);
+            }
         }
-        self.metrics.retain(|_, metric| !metric.series.is_empty());
         let legacy = self.legacy.extract_if(.., |_, track| is_old(track.seen));
         expired.legacy.extend(legacy.map(|(id, _)| id));
-        self.tracks = self.all().map(|series| series.tracks.len()).sum();
         self.targets.retain(|_, target| !is_old(target.seen));
         expired
     }
 }
 
-impl ReplacedMetric {
-    fn of<'a>(
-        metrics: &'a mut HashMap<String, Self, RandomState>,
-        family: &Family,
-    ) -> &'a mut Self {
-        // Looks the name up first, so that only a new one is copied.
-        if !metrics.contains_key(&family.name) {
-            let metric = Self {
-                kind: family.kind,
-                help: family.help.clone(),
-                series: HashMap::default(),
-                new: 0,
-            };
-            metrics.insert(family.name.clone(), metric);
-        }
-        metrics
-            .get_mut(&family.name)
-            .expect("it was inserted if it was missing")
-    }
-}
+/// The label that names a sender.
+const SENDER: &str = "job";
 
 /// Returns the suffixes of a metric's samples other than its name.
 fn sample_suffixes(kind: Kind) -> &'static [&'static str] {
@@ -372,7 +551,7 @@ fn has_colliding_sample(name: &str, kind: Kind, kind_of: impl Fn(&str) -> Option
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Amount, Stream, value};
+    use crate::{Amount, SeriesValue, Stream, value};
 
     const DAY: u64 = 24 * 3600 * 1_000_000_000;
     const LIMITS: SeriesLimits = SeriesLimits {
@@ -381,21 +560,33 @@ mod tests {
             max_label_len: 10,
         },
         max_metrics: 2,
+        max_series: 10,
     };
+
+    fn identity(
+        name: &str,
+        kind: Kind,
+        labels: &[(&str, &str)],
+        origin: u64,
+        stream: u8,
+    ) -> Arc<Identity> {
+        let family = Family {
+            name: name.into(),
+            kind,
+            help: "Help.".into(),
+            origin,
+        };
+        let stream = Stream {
+            id: [stream; 16],
+            legacy_id: [0; 16],
+        };
+        let labels = labels.iter().copied().collect();
+        Arc::new(Identity::new(Arc::new(family), labels, stream))
+    }
 
     fn point(name: &str, kind: Kind, label: &str, value: PointValue) -> Point {
         Point {
-            family: Arc::new(Family {
-                name: name.into(),
-                kind,
-                help: "Help.".into(),
-                origin: 1,
-            }),
-            labels: vec![("l".into(), label.into())],
-            stream: Stream {
-                id: [1; 16],
-                legacy_id: [0; 16],
-            },
+            identity: identity(name, kind, &[("l", label)], 1, 1),
             start_unix_nanos: 1,
             time_unix_nanos: 0,
             value,
@@ -430,7 +621,8 @@ mod tests {
     }
 
     fn shown(series: &OtlpSeries) -> (f64, bool) {
-        let series = series.metrics["n_total"].series.values().next().unwrap();
+        let id = series.metrics["n_total"].ids.values().next().unwrap();
+        let series = &series.known[id].series;
         match &series.value {
             SeriesValue::Sum(sum) => match sum.amount {
                 Amount::Number(number) => (number, !series.ended),
@@ -489,8 +681,10 @@ mod tests {
     fn a_series_belongs_to_one_metric_at_a_time() {
         let mut series = OtlpSeries::default();
         let other = |uptime: u64| {
-            let mut other = more("a", Kind::Counter, "1");
-            Arc::get_mut(&mut other.family).unwrap().origin = 2;
+            let other = Point {
+                identity: identity("a", Kind::Counter, &[("l", "1")], 2, 1),
+                ..more("a", Kind::Counter, "1")
+            };
             (other, uptime)
         };
         fold(&mut series, more("a", Kind::Counter, "1")).unwrap();
@@ -512,7 +706,7 @@ mod tests {
             (refused.reason, &*refused.to_string()),
             ("series", "a{l=\"1\"}")
         );
-        assert!(replacement.metrics.is_empty());
+        assert!(replacement.series.is_empty() && replacement.new.is_empty());
     }
 
     #[test]
@@ -535,7 +729,10 @@ mod tests {
         fold(&mut series, total(2, 5.0)).unwrap();
         assert_eq!(series.expire(tracks::MEMORY), Expired::default());
         let expired = series.expire(tracks::MEMORY + 1);
-        assert_eq!(expired.series, [0]);
+        assert_eq!(
+            (&*expired.series, &*expired.metrics),
+            (&[1][..], &["n_total".to_owned()][..])
+        );
         assert!(series.metrics.is_empty() && series.tracks == 0);
         let folded = fold_at(&mut series, total(DAY, 7.0), tracks::MEMORY + 2);
         assert_eq!((folded, shown(&series)), (Ok(Folded::Counted), (7.0, true)));
@@ -544,10 +741,9 @@ mod tests {
     #[test]
     fn a_process_that_may_have_been_counted_and_forgotten_is_counted_from_now_on() {
         let mut series = OtlpSeries::default();
-        let other = |time, number| {
-            let mut other = total(time, number);
-            other.stream.id = [2; 16];
-            other
+        let other = |time, number| Point {
+            identity: identity("n_total", Kind::Counter, &[("l", "a")], 1, 2),
+            ..total(time, number)
         };
         let counted = |sum| (Ok(Folded::Counted), (sum, true));
         // A young series has forgotten nothing.
@@ -572,18 +768,96 @@ mod tests {
     fn there_is_one_target_for_each_instance() {
         let mut series = OtlpSeries::default();
         for (instance, version) in [("1", "a"), ("1", "b"), ("2", "a"), ("3", "a")] {
-            let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
-            let labels = vec![pair("instance", instance), pair("version", version)];
+            let labels = [("instance", instance), ("version", version)];
+            let labels = labels.into_iter().collect();
             let mut replacement = Replacement::default();
             series.fold_target(&mut replacement, Target { labels }, &LIMITS, 0);
             series.replace(replacement);
         }
         let shown: Vec<_> = series
             .targets()
-            .map(|target| &*target.labels[1].1)
+            .map(|target| target.labels.value("version"))
             .collect();
         assert_eq!(shown, ["b", "a"], "two fit");
         series.expire(tracks::MEMORY + 1);
         assert_eq!(series.targets().count(), 0);
+    }
+    #[test]
+    fn a_sender_gets_half_of_the_room_and_all_senders_no_more_than_there_is() {
+        let mut series = OtlpSeries::default();
+        let limits = SeriesLimits {
+            space: LabelSpace {
+                max_series: 10,
+                ..LIMITS.space
+            },
+            max_series: 5,
+            ..LIMITS
+        };
+        let mut fold = |job: &str, label: &str| {
+            let identity = identity("a", Kind::Counter, &[("job", job), ("l", label)], 1, 1);
+            let point = Point {
+                identity,
+                ..more("a", Kind::Counter, "1")
+            };
+            let mut replacement = Replacement::default();
+            let folded = series.fold(&mut replacement, point, &limits, 0);
+            series.replace(replacement);
+            (folded.map_err(|refused| refused.reason), series.series())
+        };
+        let counted = Ok(Folded::Counted);
+        for (job, label, expected) in [
+            ("x", "1", (counted, 1)),
+            ("x", "2", (counted, 2)),
+            ("x", "3", (counted, 3)),
+            ("x", "4", (Err("share"), 3)),
+            ("y", "1", (counted, 4)),
+            ("y", "2", (counted, 5)),
+            ("y", "3", (Err("series"), 5)),
+            ("x", "1", (counted, 5)),
+        ] {
+            assert_eq!(fold(job, label), expected, "{job} {label}");
+        }
+    }
+
+    #[test]
+    fn a_number_that_a_failed_transaction_gave_to_another_series_is_not_believed() {
+        let mut series = OtlpSeries::default();
+        let one = identity("a", Kind::Counter, &[("l", "1")], 1, 1);
+        let point = |identity: &Arc<Identity>| Point {
+            identity: Arc::clone(identity),
+            ..more("a", Kind::Counter, "1")
+        };
+        let mut failed = Replacement::default();
+        series.fold(&mut failed, point(&one), &LIMITS, 0).unwrap();
+        drop(failed);
+        fold(&mut series, more("a", Kind::Counter, "2")).unwrap();
+        fold(&mut series, point(&one)).unwrap();
+        let ids = &series.metrics["a"].ids;
+        assert_eq!(ids.values().copied().collect::<Vec<_>>(), [2, 1]);
+    }
+
+    #[test]
+    fn a_restored_series_takes_the_place_of_one_with_its_names() {
+        let known = |kind, tracks: &OtlpSeries| {
+            let mut known = tracks.known.values().next().unwrap().clone();
+            known.metric = Arc::new(Metric {
+                kind,
+                ..(*known.metric).clone()
+            });
+            *known
+        };
+        let mut series = OtlpSeries::default();
+        fold(&mut series, more("a", Kind::Counter, "1")).unwrap();
+        let same = known(Kind::Counter, &series);
+        assert!(series.restore(1, same.clone()).is_empty());
+        assert_eq!(series.restore(7, same), [1]);
+        let other = known(Kind::Gauge, &series);
+        assert_eq!(series.restore(8, other), [7]);
+        assert_eq!(
+            (series.series(), series.tracks, series.senders[""]),
+            (1, 0, 1)
+        );
+        fold(&mut series, more("a", Kind::Gauge, "2")).unwrap();
+        assert!(series.known.contains_key(&9), "numbers go on");
     }
 }

@@ -10,8 +10,6 @@ use crate::{Amount, Stream};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// Maximum number of tracks.
-pub(super) const MAX_TRACKS: usize = 100_000;
 /// Maximum number of tracks per stream.
 const MAX_TRACKS_PER_STREAM: usize = 128;
 /// Time for which a track is remembered, in seconds of the host's uptime.
@@ -170,7 +168,11 @@ impl Tracks<'_> {
         };
         match replaced {
             Some(replaced) => self.known[replaced] = track,
-            None => self.known.push(track),
+            None => {
+                // Most series have one track for all their life.
+                self.known.reserve_exact(1);
+                self.known.push(track);
+            }
         }
     }
 
@@ -211,7 +213,8 @@ impl Track {
             (Amount::Histogram(then), Amount::Histogram(now)) => {
                 let increase = now.since(then);
                 let certain = || is_start_known.then(|| now.certain_since(then))?;
-                increase.or_else(certain).map(Amount::Histogram)
+                let increase = increase.or_else(certain);
+                increase.map(|increase| Amount::Histogram(increase.into()))
             }
             _ => None,
         };
@@ -420,7 +423,7 @@ mod tests {
         assert_eq!(remembered.total(1, 10, 7.0), Ok(7.0));
         assert_eq!(remembered.total(1, 11, 8.0), Ok(8.0));
         let buckets = Buckets::new(vec![], vec![3], None).unwrap();
-        let histogram = remembered.report(1, 12, 0, Amount::Histogram(buckets), false);
+        let histogram = remembered.report(1, 12, 0, Amount::Histogram(buckets.into()), false);
         assert_eq!(histogram, Err("decreased"), "streams have one type");
     }
 }

@@ -13,7 +13,7 @@ pub type Rejections = BTreeMap<&'static str, u64>;
 
 /// All reasons of a rejection: first those of unreadable points, then those of points that do not fit into the journal
 /// or contradict what it has.
-pub const REJECTION_REASONS: [&str; 13] = [
+pub const REJECTION_REASONS: [&str; 14] = [
     MALFORMED,
     "no_data",
     "value",
@@ -21,6 +21,7 @@ pub const REJECTION_REASONS: [&str; 13] = [
     "labels",
     "temporality",
     "series",
+    "share",
     "metrics",
     "streams",
     "type",

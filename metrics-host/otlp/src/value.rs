@@ -1,7 +1,7 @@
 //! The value of a series, and how a report changes it.
 
 use crate::{
-    Amount, PointValue,
+    Amount, Folded, PointValue,
     tracks::{self, Gain, Report, Room, Track, Tracks, is_late},
 };
 
@@ -22,13 +22,11 @@ const LEVEL_GRACE: u64 = 10;
 pub(super) const ORIGIN_MEMORY: u64 = 600;
 
 /// Reason of a point that only ends its series.
-pub(super) const NO_RECORDED_VALUE: &str = "no_recorded_value";
+const NO_RECORDED_VALUE: &str = "no_recorded_value";
 
 /// A series.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Series {
-    /// Number of the series, never used again.
-    pub id: u64,
     /// The value.
     pub value: SeriesValue,
     /// Whether its sender said that it ended. It is not shown until the next report.
@@ -114,9 +112,8 @@ impl SeriesValue {
 
 impl Series {
     /// Creates a series without a value.
-    pub(super) fn new(id: u64, uptime: u64) -> Self {
+    pub(super) fn new(uptime: u64) -> Self {
         Self {
-            id,
             value: SeriesValue::NONE,
             ended: false,
             born: uptime,
@@ -127,19 +124,48 @@ impl Series {
     }
 
     /// Restores a sum that was last reported at `seen`.
-    pub fn restore(id: u64, amount: Amount, seen: u64, uptime: u64) -> Self {
+    pub fn restore(amount: Amount, seen: u64, uptime: u64) -> Self {
         Self {
             value: SeriesValue::Sum(Sum::new(amount, uptime)),
             born: 0,
-            ..Self::new(id, seen)
+            ..Self::new(seen)
         }
+    }
+
+    /// Returns whether the series survives a restart.
+    pub fn is_on_disk(&self) -> bool {
+        matches!(self.value, SeriesValue::Sum(_))
+    }
+
+    /// Folds a report in. Returns the result, or the reason for which it cannot be counted; and whether the series
+    /// changed.
+    pub(super) fn fold(
+        &mut self,
+        value: PointValue,
+        report: &Report,
+        origin: u64,
+        room: Room<'_>,
+    ) -> (Result<Folded, &'static str>, bool) {
+        let is_end = value == PointValue::End;
+        let update = match self.update(value, report, origin, room) {
+            Ok(update) => update,
+            Err(reason) => return (Err(reason), false),
+        };
+        let result = match &update {
+            Update::Nothing(reason) => return (Ok(Folded::Skipped(reason)), false),
+            Update::Forgotten => Err("forgotten"),
+            _ if is_end => Ok(Folded::Skipped(NO_RECORDED_VALUE)),
+            _ => Ok(Folded::Counted),
+        };
+        self.apply(update, origin, report.uptime);
+        (result, true)
     }
 
     /// Records a report in the tracks; returns the change it makes.
     ///
     /// # Errors
     /// The reason for which it cannot be counted.
-    pub(super) fn update(
+    fn update(
         &mut self,
         value: PointValue,
         report: &Report,
@@ -169,7 +195,7 @@ impl Series {
     }
 
     /// Applies `update`.
-    pub(super) fn apply(&mut self, update: Update, origin: u64, uptime: u64) {
+    fn apply(&mut self, update: Update, origin: u64, uptime: u64) {
         self.ended = match update {
             Update::End => true,
             Update::Forgotten | Update::Nothing(_) => self.ended,
@@ -263,7 +289,7 @@ impl Sum {
             }
             _ => return,
         };
-        self.amount = Amount::Histogram(coarse);
+        self.amount = Amount::Histogram(coarse.into());
     }
 
     fn forget_layouts(&mut self, uptime: u64) {
@@ -393,7 +419,7 @@ mod tests {
 
     #[test]
     fn levels_of_processes_are_added_until_one_is_gone() {
-        let mut series = Series::new(0, 0);
+        let mut series = Series::new(0);
         for (start, uptime, value, expected) in [
             (1, 0, 5.0, 5.0),
             (2, 1, 7.0, 12.0),
@@ -412,7 +438,7 @@ mod tests {
 
     #[test]
     fn a_gauge_has_one_stream_at_a_time() {
-        let mut series = Series::new(0, 0);
+        let mut series = Series::new(0);
         for (stream, time, value, expected) in [
             (1, 10, 1.0, Ok(1.0)),
             (1, 9, 5.0, Ok(1.0)),
@@ -438,7 +464,9 @@ mod tests {
     #[test]
     fn buckets_that_no_sender_has_any_more_are_hidden_and_still_counted() {
         let histogram = |bounds: &[f64], counts: &[u64]| {
-            Amount::Histogram(Buckets::new(bounds.to_vec(), counts.to_vec(), None).unwrap())
+            Amount::Histogram(Box::new(
+                Buckets::new(bounds.to_vec(), counts.to_vec(), None).unwrap(),
+            ))
         };
         let shown = |series: &Series| match &series.value {
             SeriesValue::Sum(sum) => match &sum.amount {
@@ -453,7 +481,7 @@ mod tests {
             },
             other => panic!("{other:?}"),
         };
-        let mut series = Series::new(0, 0);
+        let mut series = Series::new(0);
         let (old, new) = (
             histogram(&[5.0, 10.0], &[1, 1, 1]),
             histogram(&[1.0, 5.0], &[1, 1, 1]),

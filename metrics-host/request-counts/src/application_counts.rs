@@ -34,6 +34,30 @@ impl ApplicationCounts {
         }
     }
 
+    /// Returns the new values of the counters that `change` increments. The errors, overflowed and lost requests of each
+    /// component in `change` are among them.
+    #[must_use]
+    pub fn after(&self, change: &Self) -> Self {
+        let nothing = RequestCounts::default();
+        let after = change.0.iter().map(|(component, change)| {
+            let before = self.0.get(component).unwrap_or(&nothing);
+            (component.clone(), before.after(change))
+        });
+        Self(after.collect())
+    }
+
+    /// Sets the counters that `values` has, as [`Self::after`] returned them.
+    pub fn set(&mut self, values: &Self) {
+        for (component, values) in &values.0 {
+            update(&mut self.0, component, |own| own.set(values));
+        }
+    }
+
+    /// Returns whether there are no counters.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Returns the names of the applications, without repetition.
     pub fn applications(&self) -> BTreeSet<&str> {
         let components = self.0.keys();
@@ -243,5 +267,27 @@ mod tests {
             let other = Component::new(OTHER, OTHER);
             assert_eq!(of(&change, &other, OTHER, Status::Class(2)), 1);
         }
+    }
+    #[test]
+    fn setting_the_values_after_a_change_is_the_same_as_merging_it() {
+        let mut counts = ApplicationCounts::default();
+        let requests = [
+            [("/a", 200, None), ("/a", 500, Some("store"))],
+            [("/a", 200, None), ("/b", 500, Some(attribute::ERROR_PANIC))],
+            [("/c", 200, None), ("/c", 503, None)],
+        ];
+        for requests in requests {
+            let mut merged = counts.clone();
+            let change = counts.change([(&shop(), 2, delta(&requests).iter())], SPACE);
+            merged.merge(&change);
+            let after = counts.after(&change);
+            counts.set(&after);
+            assert_eq!(counts, merged);
+            // Again, as from a journal that is read twice.
+            counts.set(&after);
+            assert_eq!(counts, merged);
+        }
+        let shop = counts.get(&shop()).unwrap();
+        assert_eq!((shop.errors, shop.lost, shop.overflowed), (2, 6, 2));
     }
 }

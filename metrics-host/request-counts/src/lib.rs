@@ -74,6 +74,46 @@ impl RequestCounts {
         add(&mut self.lost, other.lost);
     }
 
+    /// Returns the new values of the counters that `change` increments.
+    fn after(&self, change: &Self) -> Self {
+        let mut after = change.clone();
+        for (labels, count) in &mut after.requests {
+            add(
+                count,
+                self.requests.get(labels).copied().unwrap_or_default(),
+            );
+        }
+        for (endpoint, histogram) in &mut after.latency {
+            if let Some(before) = self.latency.get(endpoint) {
+                histogram.merge(before);
+            }
+        }
+        for (failure, count) in &mut after.component_failures {
+            let before = self.component_failures.get(failure);
+            add(count, before.copied().unwrap_or_default());
+        }
+        add(&mut after.errors, self.errors);
+        add(&mut after.overflowed, self.overflowed);
+        add(&mut after.lost, self.lost);
+        after
+    }
+
+    /// Sets the counters that `values` has.
+    fn set(&mut self, values: &Self) {
+        for (labels, value) in &values.requests {
+            update(&mut self.requests, labels, |count| *count = *value);
+        }
+        for (endpoint, value) in &values.latency {
+            update(&mut self.latency, endpoint, |histogram| {
+                *histogram = *value;
+            });
+        }
+        self.component_failures.extend(&values.component_failures);
+        self.errors = values.errors;
+        self.overflowed = values.overflowed;
+        self.lost = values.lost;
+    }
+
     /// Returns the increments that `counted` makes to these counters. A label set that is new and does not fit into
     /// `room` goes to the overflow series.
     fn change<'a>(

@@ -21,6 +21,7 @@ const LIMITS: SeriesLimits = SeriesLimits {
         max_label_len: 100,
     },
     max_metrics: 100,
+    max_series: 1000,
 };
 
 /// A host without a disk.

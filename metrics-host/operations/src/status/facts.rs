@@ -48,7 +48,7 @@ impl Facts {
         let failures = |label, family| problem(label, family, own.count(family));
         let (senders, otlp_series) = {
             let state = sources.journal.state();
-            (state.senders, state.otlp.series() as u64)
+            (state.senders(), state.otlp.series() as u64)
         };
         let instances = own.count(metric::INSTANCES);
         let in_flight = own.count(metric::IN_FLIGHT);
