@@ -130,7 +130,9 @@ fn render(markdown: &str) -> String {
     });
     let mut html = String::with_capacity(2 * markdown.len());
     pulldown_cmark::html::push_html(&mut html, events);
-    html
+    // A wide table scrolls, also by keyboard.
+    html.replace("<table>", "<div class=\"scroll\" tabindex=\"0\"><table>")
+        .replace("</table>", "</table></div>")
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use super::{ENDPOINT, busy_then_idle};
 use crate::{
     browser::{Browser, View},
+    client::get,
     notifications::{message, notify},
     stack::{self, workspace},
 };
@@ -68,6 +69,16 @@ async fn axe_finds_nothing_on_any_page() {
                 "sidecar {view:?}"
             );
         }
+    }
+    let index = get(host.metrics(), "GET /runbooks/").await;
+    let runbooks = index.text().split("href=\"/runbooks/").skip(2);
+    let view = View {
+        width: 360,
+        scheme: "light",
+    };
+    for runbook in runbooks.map(|rest| rest.split('"').next().unwrap()) {
+        browser.open(host.metrics(), &format!("/runbooks/{runbook}"), view);
+        assert_eq!(found(&mut browser, &axe), [Value::Null; 0], "{runbook}");
     }
     // It does find something.
     browser.evaluate("document.documentElement.removeAttribute('lang'); ''");
