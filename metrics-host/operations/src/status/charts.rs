@@ -143,9 +143,13 @@ impl Drawing<'_> {
                 r#"<line class="threshold" x1="{LEFT}" x2="{RIGHT}" y1="{y:.1}" y2="{y:.1}"/>"#
             )?;
             let (x, y) = (LEFT + 4.0, y + 13.0);
+            let what = match self.axis {
+                Axis::Rate | Axis::Ratio => "alert",
+                Axis::Latency => "alert on p95",
+            };
             write!(
                 svg,
-                r#"<text class="threshold" x="{x}" y="{y:.1}">alert above {label}</text>"#
+                r#"<text class="threshold" x="{x}" y="{y:.1}">{what} above {label}</text>"#
             )?;
         }
         for (line, number) in self.lines.iter().zip(1..) {
@@ -352,7 +356,10 @@ mod tests {
         let svg = drawing.svg();
         let rect = r#"<rect class="firing" x="58.0" y="10" width="143.0" height="144"/>"#;
         assert!(svg.contains(rect), "{svg}");
-        assert!(svg.contains(">alert above 500\u{a0}ms</text>"), "{svg}");
+        assert!(
+            svg.contains(">alert on p95 above 500\u{a0}ms</text>"),
+            "{svg}"
+        );
     }
 
     #[test]
