@@ -78,13 +78,13 @@ setup-services: setup-test ## install the servers that components connect to: Re
 	compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || tools/need.sh a-postgresql-server:postgresql
 
 .PHONY: test
-test: test-crates test-sdk test-languages test-conformance e2e test-instructions test-compose test-release-files test-quick-start ## everything a change must pass
+test: test-crates test-sdk test-accessibility test-languages test-conformance e2e test-instructions test-compose test-release-files test-quick-start ## everything a change must pass
 
 # Of the binaries, those with tests: a harness of metrics-host would link Wasmtime once more. The end-to-end tests mostly wait, and are a step of their own: they can run beside the others. The first line finds tests that are in neither.
 .PHONY: test-crates
 test-crates: build test-components setup-services ## the tests of all crates, but for those end to end and with SDKs
 	@cargo metadata --no-deps --format-version 1 | jq --exit-status '[.packages[].targets[] | select(.kind == ["test"]).name] - ["it", "e2e"] == []'
-	$(CARGO_TEST) --workspace --lib --bin instructions --bin soak --test it -- --skip sdk:: --skip languages:: --skip conformance::
+	$(CARGO_TEST) --workspace --lib --bin instructions --bin soak --test it -- --skip sdk:: --skip accessibility:: --skip languages:: --skip conformance::
 	$(CARGO_TEST) --workspace --doc
 
 .PHONY: test-sdk
@@ -93,6 +93,15 @@ test-sdk: build setup-test ## the SDKs of Python and JavaScript: what they recor
 		tools/packages.sh "$$lock" >/dev/null || tools/skip.sh "the packages of the SDKs cannot be installed"
 	done
 	$(CARGO_TEST) --workspace --test it -- sdk::
+
+.PHONY: test-accessibility
+test-accessibility: build setup-test ## axe-core finds nothing on the pages for operators
+	@tools/packages.sh metrics-host/tests/it/status/axe/package-lock.json >/dev/null || tools/skip.sh "axe-core cannot be installed"
+	$(CARGO_TEST) --workspace --test it -- accessibility::
+
+.PHONY: screens
+screens: build setup-test ## take the pictures in docs/screens again, in about 6 minutes
+	$(CARGO_TEST) --workspace --test it -- --ignored screens::
 
 .PHONY: test-languages
 test-languages: build setup-test ## Spin applications in JavaScript, Python and Rust, built with Spin's SDKs: every request answered and counted

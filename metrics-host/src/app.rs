@@ -19,8 +19,8 @@ use ingest::{Callers, Ingest};
 use journal::{Journal, JournalMetrics};
 use metric::{ApplicationInfo, Registry};
 use operations::{
-    Addresses, ApplicationUrl, Build, Gate, Links, Notifications, Operations, Readiness,
-    ScrapeGates, Status, Webhook, sampler,
+    Addresses, ApplicationUrl, Build, Events, Gate, Links, Notifications, Operations, Readiness,
+    RecentErrors, ScrapeGates, Status, Webhook, sampler,
 };
 use request_counts::Component;
 use state_dir::StateDir;
@@ -101,7 +101,11 @@ impl App {
     ///
     /// # Errors
     /// Fails if any step fails. The message names the setting or the file.
-    pub(crate) async fn bind(config: Config, registry: Registry) -> Result<Self> {
+    pub(crate) async fn bind(
+        config: Config,
+        registry: Registry,
+        errors: RecentErrors,
+    ) -> Result<Self> {
         registry.show_build(build_info::VERSION, build_info::REVISION);
         let applications = ApplicationInfo::register(&registry);
         let (application, owner) = match config.application {
@@ -242,7 +246,10 @@ impl App {
             readiness.clone(),
             addresses,
             links,
-            notifications,
+            Events {
+                notifications,
+                errors,
+            },
             build,
             Instant::now(),
         ));

@@ -1,10 +1,13 @@
 //! The log on stderr: lines for people in a terminal, elsewhere one JSON object per event.
 
+mod errors;
 mod repeats;
 
 use crate::args::{LogFilter, LogFormat};
+use errors::Errors;
 use jiff::ZonedDateTime;
 use metric::IntCounter;
+use operations::RecentErrors;
 use repeats::Repeats;
 use std::{
     env, fmt,
@@ -33,8 +36,9 @@ pub(crate) struct Log {
     _summaries: JoinSet<()>,
 }
 
-/// Starts to log events. Those that repeat within a minute are counted, in `repeated` and in the log.
-pub(crate) fn start(config: &LogConfig, repeated: IntCounter) -> Log {
+/// Starts to log events. Those that repeat within a minute are counted, in `repeated` and in the log. Errors of requests
+/// are also kept in `errors`.
+pub(crate) fn start(config: &LogConfig, repeated: IntCounter, errors: RecentErrors) -> Log {
     let repeats = Repeats::new(repeated);
     let is_terminal = io::stderr().is_terminal();
     let as_text = match config.format {
@@ -48,6 +52,7 @@ pub(crate) fn start(config: &LogConfig, repeated: IntCounter) -> Log {
             true => text(is_terminal && env::var_os("NO_COLOR").is_none_or(|set| set.is_empty())),
             false => json(),
         })
+        .with(Errors(errors))
         .with(repeats.clone())
         .init();
     let mut summaries = JoinSet::new();

@@ -37,6 +37,7 @@ use clap::{
 use command::Ended;
 use config::{Config, ConfigError};
 use metric::Registry;
+use operations::RecentErrors;
 use std::{env, ffi::OsString, pin::pin, process::ExitCode};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -116,10 +117,12 @@ async fn run(args: Args) -> anyhow::Result<ExitCode> {
         Command::Exec { parent, command } => match command::become_command(parent, &command)? {},
     };
     let registry = Registry::new();
-    let _log = logging::start(&config.log, registry.counter(metric::LOG_REPEATS));
+    let errors = RecentErrors::default();
+    let repeated = registry.counter(metric::LOG_REPEATS);
+    let _log = logging::start(&config.log, repeated, errors.clone());
     let mut shutdown = pin!(shutdown_signal()?);
     let app = tokio::select! {
-        app = App::bind(config, registry) => app?,
+        app = App::bind(config, registry, errors) => app?,
         signal = &mut shutdown => return Ok(ended_by(signal)),
     };
     app.run(shutdown).await

@@ -1,4 +1,5 @@
-//! Responses for browsers. Pages use no scripts, no frames and nothing from other servers, so the policy forbids these.
+//! Responses for browsers. Pages use no frames and nothing from other servers, and only the live pages use a script, so
+//! the policies forbid the rest.
 
 use askama::Template;
 use bytes::Bytes;
@@ -9,6 +10,18 @@ use http_server::reply;
 /// Allows only this server's style sheet and icon.
 const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; \
     base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+/// Allows also this server's script, and that it fetches the page again.
+const LIVE_POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; script-src 'self'; connect-src 'self'; \
+    base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/// Renders `template` as a page that updates itself.
+pub(crate) fn live_page(status: StatusCode, template: &impl Template) -> Response<Full<Bytes>> {
+    let mut response = page(status, template);
+    let policy = HeaderValue::from_static(LIVE_POLICY);
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_SECURITY_POLICY, policy);
+    response
+}
 
 /// Renders `template` as a page.
 pub(crate) fn page(status: StatusCode, template: &impl Template) -> Response<Full<Bytes>> {
@@ -28,6 +41,12 @@ pub(crate) fn page(status: StatusCode, template: &impl Template) -> Response<Ful
 pub(crate) fn style() -> Response<Full<Bytes>> {
     let style = include_str!("../templates/style.css");
     asset(StatusCode::OK, "text/css; charset=utf-8", style)
+}
+
+/// Returns the script of the pages that update themselves.
+pub(crate) fn script() -> Response<Full<Bytes>> {
+    let script = include_str!("../templates/live.js");
+    asset(StatusCode::OK, "text/javascript; charset=utf-8", script)
 }
 
 /// Returns the icon of all pages.

@@ -1,6 +1,6 @@
 //! Routing of the operators' endpoint.
 
-use crate::{Build, Readiness, ScrapeGates, Status, Webhook, html, runbooks};
+use crate::{Build, Readiness, ScrapeGates, Status, View, Webhook, html, runbooks};
 use bytes::Bytes;
 use exposition::Sources;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
@@ -9,7 +9,7 @@ use http_server::{listener::Service, reply};
 use hyper::body::Incoming;
 use jiff::Timestamp;
 use serde_json::json;
-use std::{collections::HashMap, io, sync::Arc, time::Instant};
+use std::{io, sync::Arc, time::Instant};
 
 /// The operators' endpoint.
 #[derive(Clone, Debug)]
@@ -27,7 +27,9 @@ struct Inner {
 
 /// A resource, chosen by its path.
 enum Resource<'a> {
+    /// The status page, or the page of an endpoint.
     Status,
+    Script,
     Style,
     Icon,
     Metrics,
@@ -41,7 +43,8 @@ enum Resource<'a> {
 impl<'a> Resource<'a> {
     fn at(path: &'a str) -> Option<Self> {
         Some(match path {
-            "/" => Self::Status,
+            "/" | "/endpoint" => Self::Status,
+            "/live.js" => Self::Script,
             "/style.css" => Self::Style,
             "/icon.svg" => Self::Icon,
             "/metrics" => Self::Metrics,
@@ -143,6 +146,7 @@ impl Service for Operations {
             }
             Resource::Ready => self.ready(),
             Resource::Healthy => reply::json(StatusCode::OK, &json!({ "healthy": true })),
+            Resource::Script => html::script(),
             Resource::Style => html::style(),
             Resource::Icon => html::icon(),
             Resource::Runbooks => runbooks::index(self.0.build),
@@ -150,15 +154,8 @@ impl Service for Operations {
             Resource::Webhook => reply::method_not_allowed("POST"),
             Resource::Status => {
                 let status = Arc::clone(&self.0.status);
-                let query = request.uri().query().unwrap_or_default();
-                let query = form_urlencoded::parse(query.as_bytes()).into_owned();
-                let query: HashMap<_, _> = query.collect();
-                let page = move || {
-                    // A link on the page stops it from reloading.
-                    let refreshes = query.get("refresh").is_none_or(|refresh| refresh != "off");
-                    let application = query.get("application").map(String::as_str);
-                    Ok(status.page(Instant::now(), Timestamp::now(), application, refreshes))
-                };
+                let view = View::parse(request.uri().query().unwrap_or_default());
+                let page = move || Ok(status.page(Instant::now(), Timestamp::now(), &view));
                 on_blocking_thread(page).await
             }
         }

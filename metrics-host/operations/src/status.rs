@@ -1,33 +1,43 @@
-//! The status page at `/`.
+//! The status page at `/`, and the page of an endpoint at `/endpoint`.
 //!
 //! ```text
 //! Sources ─ every 5 s → History ─┐
 //!    └─ now ─────────────────────┴→ charts, endpoints, facts ┐
 //! Notifications ──────────────────→ alerts ──────────────────┴→ page
 //! ```
+//!
+//! A script fetches the page again every second and changes what differs. Without the script, the page reloads itself.
 
 mod alerts;
 mod charts;
+mod endpoint;
 mod endpoints;
 mod facts;
 mod history;
+mod neighbours;
 mod page;
+mod problems;
 pub mod sampler;
 mod totals;
 mod trends;
+mod view;
 mod words;
 
-use crate::{Build, Notifications, Readiness, WebUrl, html};
+use crate::{Build, Notifications, Readiness, RecentErrors, WebUrl, html};
 use bytes::Bytes;
-use exposition::Sources;
+use endpoint::EndpointPage;
+use exposition::{Counted, Sources};
+use facts::Facts;
 use history::{History, Sample};
 use http::{Response, StatusCode};
 use http_body_util::Full;
 use jiff::Timestamp;
+use metric::Snapshot;
+use page::Page;
 use serde::Serialize;
 use std::{
     net::SocketAddr,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Instant,
 };
 
@@ -45,6 +55,7 @@ pub struct Addresses {
 }
 
 pub use page::url;
+pub use view::View;
 
 /// The application as clients reach it.
 #[derive(Clone, Debug)]
@@ -68,6 +79,15 @@ pub struct Links {
     pub grafana: Option<WebUrl>,
 }
 
+/// Events that the page shows.
+#[derive(Debug)]
+pub struct Events {
+    /// Notifications from Alertmanager.
+    pub notifications: Arc<Notifications>,
+    /// Errors in the log.
+    pub errors: RecentErrors,
+}
+
 /// The status page and its history.
 #[derive(Debug)]
 pub struct Status {
@@ -75,9 +95,16 @@ pub struct Status {
     readiness: Readiness,
     addresses: Addresses,
     links: Links,
-    notifications: Arc<Notifications>,
+    events: Events,
     build: Build,
     history: Mutex<History>,
+}
+
+/// The state at one time.
+struct Moment {
+    counted: Counted,
+    own: Snapshot,
+    sample: Sample,
 }
 
 impl Status {
@@ -87,7 +114,7 @@ impl Status {
         readiness: Readiness,
         addresses: Addresses,
         links: Links,
-        notifications: Arc<Notifications>,
+        events: Events,
         build: Build,
         now: Instant,
     ) -> Self {
@@ -96,7 +123,7 @@ impl Status {
             readiness,
             addresses,
             links,
-            notifications,
+            events,
             build,
             history: Mutex::default(),
         };
@@ -106,43 +133,71 @@ impl Status {
 
     /// Adds a sample of the counters at `now` to the history.
     pub fn sample(&self, now: Instant) {
-        let sample = Sample::new(now, &self.sources.latest_counts().counts);
-        let mut history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
-        history.record(sample);
+        let sample = self.at(now).sample;
+        self.history().record(sample);
     }
 
-    /// Renders the page about `application`, or about all, as of `now`, with the wall-clock time `wall`. The page reloads
-    /// itself if it `refreshes`.
-    pub fn page(
-        &self,
-        now: Instant,
-        wall: Timestamp,
-        application: Option<&str>,
-        refreshes: bool,
-    ) -> Response<Full<Bytes>> {
+    fn at(&self, now: Instant) -> Moment {
         let counted = self.sources.latest_counts();
-        let counts = &counted.counts;
-        let sample = Sample::new(now, counts);
-        let notifications = self.notifications.all();
-        let facts = facts::Facts::gather(&self.sources, counts, &self.addresses, wall);
-        let page = {
-            let history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
-            page::Page {
-                build: self.build,
-                ready: self.readiness.is_ready(),
-                refreshes,
-                application,
-                counted: &counted,
-                time: wall.strftime("%H:%M:%S UTC").to_string(),
-                addresses: &self.addresses,
-                links: &self.links,
-                tiles: page::tiles(&history, &sample, &facts, &notifications, application),
-                charts: trends::charts(&history, &sample, application),
-                endpoints: endpoints::Table::new(&history, &sample, application),
-                alerts: alerts::List::new(&notifications, wall),
-                facts,
-            }
+        let own = self.sources.registry().snapshot();
+        let problems = problems::values(&counted.counts, &own);
+        Moment {
+            sample: Sample::new(now, &counted.counts, problems),
+            counted,
+            own,
+        }
+    }
+
+    fn history(&self) -> MutexGuard<'_, History> {
+        self.history.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Renders the page that `view` chooses as of `now`, with the wall-clock time `wall`.
+    pub fn page(&self, now: Instant, wall: Timestamp, view: &View) -> Response<Full<Bytes>> {
+        let moment = self.at(now);
+        let notifications = self.events.notifications.all();
+        let marks = alerts::marks(&notifications, wall, view.range, &view.scope);
+        let history = self.history();
+        let charts = (&*history, &moment.sample, wall);
+        if let Some(endpoint) = &view.scope.endpoint {
+            let errors = self.addresses.api.map(|_| self.events.errors.of(endpoint));
+            let page = EndpointPage::new(self.build, view, charts, &self.links, &marks, errors);
+            drop(history);
+            let status = match page.is_known {
+                true => StatusCode::OK,
+                false => StatusCode::NOT_FOUND,
+            };
+            return html::live_page(status, &page);
+        }
+        let Moment {
+            counted,
+            own,
+            sample,
+        } = &moment;
+        let start = history.before(now, view.range.length()).unwrap_or(sample);
+        let facts = Facts::gather(
+            &self.sources,
+            (own, &counted.counts),
+            &self.addresses,
+            (start, sample),
+            view.range,
+            wall,
+        );
+        let page = Page {
+            build: self.build,
+            ready: self.readiness.is_ready(),
+            view,
+            counted,
+            time: page::time(wall),
+            addresses: &self.addresses,
+            links: &self.links,
+            tiles: page::tiles(&history, sample, &facts, &notifications, view),
+            charts: trends::charts(&history, sample, wall, view, &self.links, &marks),
+            endpoints: endpoints::Table::new(&history, sample, view),
+            alerts: alerts::List::new(&notifications, wall),
+            facts,
         };
-        html::page(StatusCode::OK, &page)
+        drop(history);
+        html::live_page(StatusCode::OK, &page)
     }
 }

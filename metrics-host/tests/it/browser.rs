@@ -154,6 +154,27 @@ impl Browser {
         }
     }
 
+    /// Has pages do without their scripts.
+    pub(crate) fn forbid_scripts(&mut self) {
+        let params = json!({ "value": true });
+        self.call("Emulation.setScriptExecutionDisabled", params);
+    }
+
+    /// Takes a picture of the page that is open, with a height of at most `height` pixels, as WebP in
+    /// base64.
+    pub(crate) fn picture(&mut self, width: u32, height: u32) -> String {
+        let layout = self.call("Page.getLayoutMetrics", json!({}));
+        let content = layout["cssContentSize"]["height"].as_f64().unwrap();
+        let clip = json!({
+            "x": 0, "y": 0, "scale": 1, "width": width, "height": content.min(f64::from(height)),
+        });
+        let params = json!({
+            "format": "webp", "quality": 80, "captureBeyondViewport": true, "clip": clip,
+        });
+        let picture = self.call("Page.captureScreenshot", params);
+        picture["data"].as_str().unwrap().to_owned()
+    }
+
     /// Runs a script in the page, waits for its promise, and returns the text that it resolves to.
     pub(crate) fn evaluate(&mut self, script: &str) -> String {
         let params = json!({ "expression": script, "awaitPromise": true, "returnByValue": true });
@@ -165,15 +186,18 @@ impl Browser {
 
     fn complaints(&self) -> Vec<String> {
         let said = self.events.iter().filter(|event| {
-            matches!(
-                event["method"].as_str(),
-                Some(
-                    "Log.entryAdded"
-                        | "Runtime.consoleAPICalled"
-                        | "Runtime.exceptionThrown"
-                        | "Network.loadingFailed"
+            // The next page ends what this one was loading.
+            let is_ended = event["params"]["canceled"] == true;
+            !is_ended
+                && matches!(
+                    event["method"].as_str(),
+                    Some(
+                        "Log.entryAdded"
+                            | "Runtime.consoleAPICalled"
+                            | "Runtime.exceptionThrown"
+                            | "Network.loadingFailed"
+                    )
                 )
-            )
         });
         said.map(Value::to_string).collect()
     }

@@ -1,8 +1,12 @@
-//! The status page in a browser: it shows the numbers of `/metrics`, fits every screen, and keeps to its own policy.
+//! The status page in a browser: it shows the numbers of `/metrics`, updates itself, fits every screen, and keeps to its
+//! own policy.
+
+mod accessibility;
+mod screens;
 
 use crate::{
     browser::{Browser, Shown, View},
-    client::{self, get},
+    client::{self, empty, get, request},
     notifications::{message, notify},
     scrape::Scrape,
     stack::{self, Host},
@@ -18,6 +22,9 @@ const PHONE: View = View {
     width: 360,
     scheme: "dark",
 };
+
+/// The page of an endpoint of the items API.
+const ENDPOINT: &str = "/endpoint?application=items&component=items&endpoint=%2Fitems";
 
 /// Returns the `data` elements of a page that have the attribute `kind`: that attribute, and the value.
 fn data(html: &str, kind: &str) -> Vec<(String, f64)> {
@@ -164,7 +171,8 @@ async fn a_firing_alert_is_shown_first_with_a_runbook_that_is_there() {
     assert!(place("▲ firing") < place("✓ resolved"));
     place("▲ 2");
     place("&lt;script&gt;document.title");
-    assert!(!shown.html.contains("<script") && !shown.html.contains("<img"));
+    assert_eq!(shown.html.matches("<script").count(), 1, "its own");
+    assert!(!shown.html.contains("<img"));
     assert_eq!(shown.complaints, [""; 0]);
 
     place("href=\"http://127.0.0.1:3000/d/app-overview?viewPanel=2&amp;x=1\"");
@@ -250,7 +258,13 @@ async fn pages_fit_a_phone_and_break_no_policy_in_light_and_dark() {
     let mut pictures = Vec::new();
     for width in [360, 1280] {
         for scheme in ["light", "dark"] {
-            for path in ["/", "/runbooks/", "/runbooks/Watchdog"] {
+            for path in [
+                "/",
+                "/?range=6h",
+                ENDPOINT,
+                "/runbooks/",
+                "/runbooks/Watchdog",
+            ] {
                 let shown = browser.open(host.metrics(), path, View { width, scheme });
                 assert!(
                     shown.width <= f64::from(width),
@@ -271,12 +285,14 @@ async fn pages_fit_a_phone_and_break_no_policy_in_light_and_dark() {
 #[tokio::test]
 async fn pages_forbid_all_that_they_do_not_need() {
     let host = stack::sidecar().start().await.unwrap();
-    for path in [
-        "/",
-        "/style.css",
-        "/icon.svg",
-        "/runbooks/",
-        "/runbooks/Nobody",
+    for (path, is_live) in [
+        ("/", true),
+        (ENDPOINT, true),
+        ("/live.js", false),
+        ("/style.css", false),
+        ("/icon.svg", false),
+        ("/runbooks/", false),
+        ("/runbooks/Nobody", false),
     ] {
         let page = get(host.metrics(), &format!("GET {path}")).await;
         let policy = page.header("content-security-policy").unwrap();
@@ -289,15 +305,138 @@ async fn pages_forbid_all_that_they_do_not_need() {
         ] {
             assert!(policy.contains(part), "{path}: {policy}");
         }
-        assert!(!policy.contains("script") && !policy.contains("unsafe"));
+        let scripts = "script-src 'self'; connect-src 'self'";
+        assert_eq!(policy.contains(scripts), is_live, "{path}: {policy}");
+        assert_eq!(policy.contains("script-src"), is_live, "{path}: {policy}");
+        assert!(!policy.contains("unsafe"), "{path}: {policy}");
         assert_eq!(page.header("x-content-type-options"), Some("nosniff"));
         assert_eq!(page.header("referrer-policy"), Some("no-referrer"));
         let head = get(host.metrics(), &format!("HEAD {path}")).await;
         assert_eq!((head.status, head.body.len()), (page.status, 0), "{path}");
     }
-    let refreshing = r#"<meta http-equiv="refresh""#;
     let page = get(host.metrics(), "GET /").await;
-    assert!(page.text().contains(refreshing) && page.text().contains(r#"<html lang="en">"#));
-    let held = get(host.metrics(), "GET /?refresh=off").await;
-    assert!(!held.text().contains(refreshing));
+    assert!(page.text().contains(r#"<html lang="en">"#));
+}
+
+#[tokio::test]
+async fn a_page_updates_in_place_and_shows_values_under_the_pointer() {
+    let host = busy_then_idle().await;
+    let mut browser = Browser::start();
+    browser.open(host.metrics(), "/", DESK);
+    let requests = || "document.querySelector('tfoot data').value".to_owned();
+    let before: u64 = browser.evaluate(&requests()).parse().unwrap();
+    // A page that is loaded again knows neither.
+    browser.evaluate("window.mark = 'kept'; document.querySelector('tbody a').focus(); ''");
+    drive(host.api(), 1, 10, mixed).await;
+    let expected = before + 10;
+    let updated = format!(
+        "new Promise((done) => setInterval(() => {{ if ({} == {expected}) done(window.mark + document.activeElement.tagName) }}, 50))",
+        requests()
+    );
+    assert_eq!(browser.evaluate(&updated), "keptA");
+
+    let point = "const box = document.querySelector('[data-points]').getBoundingClientRect();
+        document.querySelector('[data-points]').dispatchEvent(new PointerEvent('pointermove', {
+            bubbles: true, clientX: box.right - 20, clientY: box.top + 20 }));
+        document.querySelectorAll('.cursor').length + document.querySelector('.tip').textContent";
+    let tip = browser.evaluate(point);
+    // Such as 1 14:03:07  12.3
+    assert!(
+        tip.starts_with('1') && tip.matches(':').count() == 2,
+        "{tip}"
+    );
+
+    let address = host.metrics();
+    host.kill();
+    let lost = "new Promise((done) => setInterval(() => {
+        const lost = document.getElementById('lost'); if (!lost.hidden) done(lost.textContent) }, 50))";
+    let lost = browser.evaluate(lost);
+    assert!(
+        lost.starts_with("metrics-host does not answer."),
+        "{lost} {address}"
+    );
+}
+
+#[tokio::test]
+async fn a_page_reloads_itself_without_scripts_unless_it_is_paused() {
+    let host = stack::sidecar().start().await.unwrap();
+    let refreshing = r#"<noscript><meta http-equiv="refresh" content="15"></noscript>"#;
+    for (path, is_updated) in [("/", true), ("/?refresh=off", false), (ENDPOINT, true)] {
+        let page = get(host.metrics(), &format!("GET {path}")).await;
+        assert_eq!(page.text().contains(refreshing), is_updated, "{path}");
+        assert_eq!(
+            page.text().contains("<main data-updates>"),
+            is_updated,
+            "{path}"
+        );
+    }
+    let mut browser = Browser::start();
+    browser.forbid_scripts();
+    let shown = browser.open(host.metrics(), "/", PHONE);
+    assert!(shown.html.contains("No application yet"));
+    assert_eq!(shown.complaints, [""; 0]);
+}
+
+#[tokio::test]
+async fn an_endpoint_opens_with_its_statuses_and_the_errors_of_the_log() {
+    let host = stack::serve().start().await.unwrap();
+    let missing = get(host.metrics(), &format!("GET {ENDPOINT}")).await;
+    assert!([200, 404].contains(&missing.status.as_u16()));
+    drive(host.api(), 4, 100, mixed).await;
+    let failing = empty(request("GET /items").header("x-fault", "error"));
+    let reply = client::send(host.api(), failing).await;
+    let id = reply.header("x-request-id").unwrap();
+    let mut browser = Browser::start();
+    let shown = browser.open(host.metrics(), "/", DESK);
+    let link = ENDPOINT.replace('&', "&amp;");
+    assert!(
+        shown.html.contains(&format!("href=\"{link}\"")),
+        "{}",
+        shown.html
+    );
+    let shown = browser.open(host.metrics(), ENDPOINT, PHONE);
+    assert_eq!((shown.status, &shown.complaints), (200, &vec![]));
+    for part in ["GET 200", "POST 201", "GET 500", "<title>up to", id] {
+        assert!(shown.html.contains(part), "{part}: {}", shown.html);
+    }
+    let unknown = get(host.metrics(), "GET /endpoint?endpoint=%2Fnowhere").await;
+    assert_eq!(unknown.status, 404);
+}
+
+#[tokio::test]
+async fn red_numbers_calm_down_when_they_are_over() {
+    let host = busy_then_idle().await;
+    let state = host.state.clone();
+    let trapped = |html: &str| {
+        let (_, fact) = html.split_once("<dt>Instances trapped</dt>").unwrap();
+        let (fact, _) = fact.split_once("</div>").unwrap();
+        fact.to_owned()
+    };
+    let page = get(host.metrics(), "GET /").await;
+    assert!(trapped(page.text()).contains(r#"class="bad""#));
+    // The counters survive, the trouble does not.
+    host.kill();
+    let host = stack::serve().state(&state).start().await.unwrap();
+    let page = get(host.metrics(), "GET /").await;
+    let trapped = trapped(page.text());
+    assert!(
+        !trapped.contains("bad") && trapped.contains("none in the last"),
+        "{trapped}"
+    );
+    assert!(!page.text().contains("class=\"bad\""), "{}", page.text());
+}
+
+#[tokio::test]
+async fn what_nobody_uses_is_not_shown() {
+    let host = stack::serve().start().await.unwrap();
+    let page = get(host.metrics(), "GET /").await;
+    assert!(!page.text().contains("OTLP"), "{}", page.text());
+    assert!(page.text().contains("No Alertmanager has called."));
+    assert!(page.text().contains("not connected"));
+    let garbage = client::json("POST /v1/metrics", "{");
+    assert_eq!(client::send(host.otlp(), garbage).await.status, 400);
+    notify(&host, &message("Watchdog", "firing", "It fires.")).await;
+    let page = get(host.metrics(), "GET /").await;
+    assert!(page.text().contains("Telemetry over OTLP"));
+    assert!(!page.text().contains("not connected"));
 }

@@ -1,6 +1,10 @@
 //! The list of alerts on the page.
 
-use super::words;
+use super::{
+    charts::Mark,
+    view::{Range, Scope},
+    words,
+};
 use crate::{
     WebUrl,
     notifications::{Notification, State},
@@ -11,10 +15,17 @@ use std::time::Duration;
 
 /// Most alerts that are shown.
 const MAX_SHOWN: usize = 20;
+/// Age at which a resolved alert is no longer news.
+const PAST: Duration = Duration::from_secs(60 * 60);
 
-/// The alerts, firing ones first.
+/// The alerts.
 pub(super) struct List {
+    /// Firing alerts, then alerts that were resolved within the last hour.
     pub(super) shown: Vec<Shown>,
+    /// Alerts that were resolved earlier.
+    pub(super) past: Vec<Shown>,
+    /// Age of the last notification, in words; `None` if there never was one.
+    pub(super) heard: Option<String>,
     /// Number of alerts that are not shown.
     pub(super) more: usize,
 }
@@ -41,9 +52,20 @@ pub(super) struct Shown {
 impl List {
     /// Lists `notifications` as of `now`. Firing ones must come first.
     pub(super) fn new(notifications: &[Notification], now: Timestamp) -> Self {
+        let is_past = |known: &&Notification| {
+            known.alert.state == State::Resolved && age(known.alert.since(), now) > PAST
+        };
         let most = notifications.iter().take(MAX_SHOWN);
+        let (past, shown): (Vec<_>, Vec<_>) = most.partition(is_past);
+        let show = |known: Vec<&Notification>| {
+            let known = known.into_iter();
+            known.map(|known| Shown::new(known, now)).collect()
+        };
+        let last = notifications.iter().map(|known| known.received).max();
         Self {
-            shown: most.map(|known| Shown::new(known, now)).collect(),
+            shown: show(shown),
+            past: show(past),
+            heard: last.map(|last| words::span(age(last, now))),
             more: notifications.len().saturating_sub(MAX_SHOWN),
         }
     }
@@ -77,6 +99,39 @@ pub(super) fn needing_attention(notifications: &[Notification]) -> usize {
         alert.alert.state == State::Firing && alert.alert.severity != "none"
     };
     notifications.iter().filter(needs_attention).count()
+}
+
+/// Returns the alerts that fired within `range` and may be about requests in `scope`.
+pub(super) fn marks(
+    notifications: &[Notification],
+    now: Timestamp,
+    range: Range,
+    scope: &Scope,
+) -> Vec<Mark> {
+    let is_about = |label: &str, value: &Option<String>, labels: &str| match value {
+        Some(value) if labels.contains(&format!("{label}=")) => {
+            labels.contains(&format!("{label}={value:?}"))
+        }
+        _ => true,
+    };
+    notifications
+        .iter()
+        .map(|known| &known.alert)
+        .filter(|alert| {
+            alert.severity != "none"
+                && is_about("application", &scope.application, &alert.labels)
+                && is_about("component", &scope.component, &alert.labels)
+        })
+        .map(|alert| Mark {
+            alert: alert.name.clone(),
+            from: age(alert.starts_at, now).as_secs_f64(),
+            to: match alert.state {
+                State::Firing => 0.0,
+                State::Resolved => age(alert.ends_at, now).as_secs_f64(),
+            },
+        })
+        .filter(|mark| mark.to < range.length().as_secs_f64())
+        .collect()
 }
 
 /// Returns the time from `then` to `now`, or zero if the other machine's clock is ahead.
@@ -118,6 +173,7 @@ mod tests {
             notification(State::Firing, 400, 1001),
             notification(State::Resolved, 400, 760),
         ]);
+        assert_eq!(list.heard.as_deref(), Some("0\u{a0}s"));
         let texts: Vec<_> = list
             .shown
             .iter()
@@ -139,5 +195,49 @@ mod tests {
     fn alerts_that_are_not_shown_are_counted() {
         let list = list(&vec![notification(State::Firing, 1, 2); MAX_SHOWN + 3]);
         assert_eq!((list.shown.len(), list.more), (MAX_SHOWN, 3));
+    }
+
+    #[test]
+    fn an_alert_that_has_long_been_over_is_past() {
+        let now = Timestamp::from_second(10_000).unwrap();
+        let list = List::new(
+            &[
+                notification(State::Firing, 1, 2),
+                notification(State::Resolved, 9_000, 9_000),
+                notification(State::Resolved, 5_000, 5_000),
+            ],
+            now,
+        );
+        assert_eq!((list.shown.len(), list.past.len()), (2, 1));
+        assert_eq!(List::new(&[], now).heard, None);
+    }
+
+    #[test]
+    fn a_chart_marks_the_alerts_of_its_time_and_application() {
+        let now = Timestamp::from_second(10_000).unwrap();
+        let of = |labels: &str| {
+            let mut known = notification(State::Firing, 9_900, 9_900);
+            known.alert.labels = labels.into();
+            known
+        };
+        let old = notification(State::Resolved, 9_000, 9_000);
+        let notifications = [
+            of(r#"application="shop", component="a""#),
+            of(r#"application="blog", component="a""#),
+            of(""),
+            old,
+        ];
+        let shop = Scope {
+            application: Some("shop".into()),
+            ..Scope::default()
+        };
+        let times = |range, scope| {
+            let marks = marks(&notifications, now, range, scope).into_iter();
+            marks.map(|mark| (mark.from, mark.to)).collect::<Vec<_>>()
+        };
+        let firing = (100.0, 0.0);
+        assert_eq!(times(Range::FiveMinutes, &shop), [firing, firing]);
+        let all = times(Range::Hour, &Scope::default());
+        assert_eq!(all, [firing, firing, firing, (1000.0, 1000.0)]);
     }
 }

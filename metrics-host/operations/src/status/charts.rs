@@ -1,29 +1,20 @@
-//! Line charts of the last 15 minutes, as SVG.
-//!
-//! Charts are drawn in the colours of the light theme. The style sheet matches these values and replaces them in the
-//! dark theme. It also gives each line its own dashes, so that no information depends on colour alone.
+//! Line charts and heat maps as SVG. Classes name what the style sheet colours, and each line has dashes of its own, so
+//! that no information depends on colour alone.
 
-use super::{history::WINDOW, words};
-use plotters::{
-    coord::{Shift, types::RangedCoordf64},
-    prelude::*,
-};
-use std::{error::Error, ops::Range};
+use super::{view::Range, words};
+use std::fmt::{self, Write};
+use telemetry::histogram::{BOUNDS_SECONDS, BUCKETS};
 
-/// Drawing units per pixel on a phone. Coordinates are whole numbers, so more units give smoother lines.
-const SCALE: u32 = 4;
-/// Size of a chart in drawing units. Keep it equal to the `viewBox` in `status.html`.
-const SIZE: (u32, u32) = (344 * SCALE, 180 * SCALE);
-/// Colours of the lines, in order.
-const SERIES: [RGBColor; 3] = [
-    RGBColor(0x1a, 0x50, 0xc8),
-    RGBColor(0xa8, 0x48, 0x0a),
-    RGBColor(0x7a, 0x2b, 0xb5),
-];
-const GRID: RGBColor = RGBColor(0xd9, 0xdf, 0xe8);
-const TEXT: RGBColor = RGBColor(0x56, 0x61, 0x73);
+/// Size of a chart. Keep it equal to the `viewBox` in the templates.
+pub(super) const SIZE: (f64, f64) = (360.0, 180.0);
+const LEFT: f64 = 58.0;
+const RIGHT: f64 = SIZE.0 - 16.0;
+const TOP: f64 = 10.0;
+const BOTTOM: f64 = SIZE.1 - 26.0;
 /// Ends of the latency axis, in seconds: the lowest and the highest bound of the histogram.
 const LATENCIES: (f64, f64) = (0.000_5, 10.0);
+/// Strengths of colour in a heat map.
+const STRENGTHS: f64 = 5.0;
 
 /// Points over time, oldest first: seconds before now, and the value or a gap.
 pub(super) type Line = Vec<(f64, Option<f64>)>;
@@ -39,103 +30,243 @@ pub(super) enum Axis {
     Latency,
 }
 
+/// An alert on a chart.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Mark {
+    pub(super) alert: String,
+    /// Seconds before now at which it began to fire.
+    pub(super) from: f64,
+    /// Seconds before now at which it ended; 0 while it fires.
+    pub(super) to: f64,
+}
+
+/// The content of a chart.
+pub(super) struct Drawing<'a> {
+    pub(super) axis: Axis,
+    pub(super) range: Range,
+    /// Up to three.
+    pub(super) lines: &'a [Line],
+    /// The value above which an alert fires.
+    pub(super) threshold: Option<f64>,
+    pub(super) marks: &'a [Mark],
+}
+
 impl Axis {
-    fn range(self, lines: &[Line]) -> Range<f64> {
+    /// Returns the highest position: all values are below it, and so is the threshold.
+    fn highest(self, lines: &[Line], threshold: Option<f64>) -> f64 {
         let values = lines.iter().flatten().filter_map(|(_, value)| *value);
-        let most = values.fold(0.0, f64::max);
+        let most = values.chain(threshold).fold(0.0, f64::max) * 1.15;
         match self {
-            Self::Rate => 0.0..(most * 1.1).max(1.0),
-            Self::Ratio => 0.0..(most * 1.1).clamp(0.01, 1.0),
-            Self::Latency => LATENCIES.0.log10()..LATENCIES.1.log10(),
+            Self::Rate => most.max(1.0),
+            Self::Ratio => most.clamp(0.01, 1.0),
+            Self::Latency => LATENCIES.1,
         }
     }
 
-    fn position(self, value: f64) -> f64 {
+    /// Returns the height of `value`, as a part of the axis.
+    fn height(self, value: f64, highest: f64) -> f64 {
         match self {
-            Self::Rate | Self::Ratio => value,
-            Self::Latency => value.clamp(LATENCIES.0, LATENCIES.1).log10(),
-        }
-    }
-
-    fn label(self, position: f64) -> String {
-        match self {
-            Self::Rate => trimmed(position, ""),
-            Self::Ratio => trimmed(position * 100.0, "\u{a0}%"),
-            Self::Latency => match 10f64.powf(position) {
-                seconds if seconds < 0.999 => trimmed(seconds * 1e3, "\u{a0}ms"),
-                seconds => trimmed(seconds, "\u{a0}s"),
-            },
-        }
-    }
-}
-
-/// Draws up to three `lines`. Returns the content of an `svg` element.
-pub(super) fn draw(axis: Axis, lines: &[Line]) -> String {
-    let mut svg = String::with_capacity(16 << 10);
-    let drawn = draw_on(
-        &SVGBackend::with_string(&mut svg, SIZE).into_drawing_area(),
-        axis,
-        lines,
-    );
-    if let Err(error) = drawn {
-        tracing::error!(error, "cannot draw a chart");
-        return String::new();
-    }
-    // The page provides the `svg` element itself, with a description.
-    let inside = svg.split_once('>').map_or("", |(_, inside)| inside);
-    let inside = inside.trim_end();
-    inside.strip_suffix("</svg>").unwrap_or(inside).to_owned()
-}
-
-fn draw_on(
-    area: &DrawingArea<SVGBackend<'_>, Shift>,
-    axis: Axis,
-    lines: &[Line],
-) -> Result<(), String> {
-    let text = |error: &dyn Error| error.to_string();
-    let range = axis.range(lines);
-    let floor = range.start;
-    let mut chart: ChartContext<'_, _, Cartesian2d<RangedCoordf64, RangedCoordf64>> =
-        ChartBuilder::on(area)
-            .margin_top(8 * SCALE)
-            .margin_right(18 * SCALE)
-            .x_label_area_size(28 * SCALE)
-            .y_label_area_size(56 * SCALE)
-            .build_cartesian_2d(-WINDOW.as_secs_f64() / 60.0..0.0, range)
-            .map_err(|error| text(&error))?;
-    chart
-        .configure_mesh()
-        .disable_x_mesh()
-        .light_line_style(TRANSPARENT)
-        .bold_line_style(GRID.stroke_width(SCALE))
-        .axis_style(GRID.stroke_width(SCALE))
-        .x_labels(4)
-        .y_labels(5)
-        // Without it, the first labels of both axes would touch.
-        .set_tick_mark_size(LabelAreaPosition::Bottom, 8 * SCALE)
-        .label_style(("sans-serif", 17 * SCALE).into_font().color(&TEXT))
-        .x_label_formatter(&|minutes| match minutes.round() {
-            0.0 => "now".into(),
-            minutes => format!("{minutes}\u{a0}min").replace('-', "−"),
-        })
-        .y_label_formatter(&|position| axis.label(*position))
-        .draw()
-        .map_err(|error| text(&error))?;
-    for (line, colour) in lines.iter().zip(SERIES) {
-        for run in line.split(|(_, value)| value.is_none()) {
-            let points: Vec<_> = run
-                .iter()
-                .filter_map(|(age, value)| Some((-age / 60.0, axis.position((*value)?))))
-                .collect();
-            if lines.len() == 1 {
-                let area = AreaSeries::new(points.iter().copied(), floor, colour.mix(0.14));
-                chart.draw_series(area).map_err(|error| text(&error))?;
+            Self::Rate | Self::Ratio => (value / highest).clamp(0.0, 1.0),
+            Self::Latency => {
+                let (low, high) = LATENCIES;
+                (value.clamp(low, high) / low).log10() / (high / low).log10()
             }
-            let line = LineSeries::new(points, colour.stroke_width(2 * SCALE));
-            chart.draw_series(line).map_err(|error| text(&error))?;
         }
     }
-    area.present().map_err(|error| text(&error))
+
+    /// Returns the values that are labelled.
+    fn ticks(self, highest: f64) -> Vec<f64> {
+        match self {
+            Self::Latency => vec![0.001, 0.01, 0.1, 1.0, 10.0],
+            Self::Rate | Self::Ratio => {
+                let rough = highest / 4.0;
+                let decade = 10f64.powf(rough.log10().floor());
+                let steps = [1.0, 2.0, 5.0, 10.0].map(|step| step * decade);
+                let step = steps.into_iter().find(|step| *step >= rough);
+                let step = step.unwrap_or(10.0 * decade);
+                let ticks = (0..=5).map(|tick| f64::from(tick) * step);
+                ticks.filter(|tick| *tick <= highest * 1.001).collect()
+            }
+        }
+    }
+
+    fn label(self, value: f64) -> String {
+        match self {
+            Self::Rate => trimmed(value, ""),
+            Self::Ratio => trimmed(value * 100.0, "\u{a0}%"),
+            Self::Latency if value < 1.0 => trimmed(value * 1e3, "\u{a0}ms"),
+            Self::Latency => trimmed(value, "\u{a0}s"),
+        }
+    }
+}
+
+/// Returns the horizontal position of a time.
+pub(super) fn x(age: f64, range: Range) -> f64 {
+    RIGHT - (RIGHT - LEFT) * (age / range.length().as_secs_f64()).clamp(0.0, 1.0)
+}
+
+impl Drawing<'_> {
+    /// Draws the content of an `svg` element.
+    pub(super) fn svg(&self) -> String {
+        let mut svg = String::with_capacity(8 << 10);
+        self.write(&mut svg).expect("a string takes any text");
+        svg
+    }
+
+    fn write(&self, svg: &mut String) -> fmt::Result {
+        let highest = self.axis.highest(self.lines, self.threshold);
+        let x = |age: f64| x(age, self.range);
+        let y = |value| BOTTOM - (BOTTOM - TOP) * self.axis.height(value, highest);
+        for mark in self.marks {
+            let (from, to) = (x(mark.from), x(mark.to));
+            let (width, height) = ((to - from).max(1.5), BOTTOM - TOP);
+            write!(
+                svg,
+                r#"<rect class="firing" x="{from:.1}" y="{TOP}" width="{width:.1}" height="{height}"/>"#
+            )?;
+        }
+        for tick in self.axis.ticks(highest) {
+            let (y, label) = (y(tick), self.axis.label(tick));
+            write_grid(svg, y)?;
+            write!(
+                svg,
+                r#"<text x="{}" y="{:.1}" text-anchor="end">{label}</text>"#,
+                LEFT - 6.0,
+                y + 4.0
+            )?;
+        }
+        write_times(svg, self.range)?;
+        if let Some(threshold) = self.threshold {
+            let (y, label) = (y(threshold), self.axis.label(threshold));
+            write!(
+                svg,
+                r#"<line class="threshold" x1="{LEFT}" x2="{RIGHT}" y1="{y:.1}" y2="{y:.1}"/>"#
+            )?;
+            let (x, y) = (LEFT + 4.0, y + 13.0);
+            let what = match self.axis {
+                Axis::Rate | Axis::Ratio => "alert",
+                Axis::Latency => "alert on p95",
+            };
+            write!(
+                svg,
+                r#"<text class="threshold" x="{x}" y="{y:.1}">{what} above {label}</text>"#
+            )?;
+        }
+        for (line, number) in self.lines.iter().zip(1..) {
+            for run in line.split(|(_, value)| value.is_none()) {
+                let points = run
+                    .iter()
+                    .filter_map(|(age, value)| Some((x(*age), y((*value)?))));
+                let points: Vec<_> = points.collect();
+                let (Some(first), Some(last)) = (points.first(), points.last()) else {
+                    continue;
+                };
+                let mut path = String::new();
+                for (x, y) in &points {
+                    write!(path, "{x:.1},{y:.1} ")?;
+                }
+                if self.lines.len() == 1 {
+                    write!(
+                        svg,
+                        r#"<polygon class="area-{number}" points="{:.1},{BOTTOM} {path}{:.1},{BOTTOM}"/>"#,
+                        first.0, last.0
+                    )?;
+                }
+                if points.len() == 1 {
+                    // A line to the same point is drawn as a dot.
+                    path = path.repeat(2);
+                }
+                let path = path.trim_end();
+                write!(svg, r#"<polyline class="line-{number}" points="{path}"/>"#)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Draws the content of an `svg` element: the number of requests in each bucket of latency, in equal parts of `range`,
+/// oldest first.
+pub(super) fn heat_map(range: Range, parts: &[[u64; BUCKETS]]) -> String {
+    let mut svg = String::with_capacity(8 << 10);
+    write_heat_map(&mut svg, range, parts).expect("a string takes any text");
+    svg
+}
+
+fn write_heat_map(svg: &mut String, range: Range, parts: &[[u64; BUCKETS]]) -> fmt::Result {
+    let width = (RIGHT - LEFT) / parts.len().max(1) as f64;
+    let height = (BOTTOM - TOP) / BUCKETS as f64;
+    let y = |bucket: usize| BOTTOM - height * bucket as f64;
+    for (bucket, bound) in BOUNDS_SECONDS.iter().enumerate() {
+        if [0.001, 0.01, 0.1, 1.0, 10.0].contains(bound) {
+            let (y, label) = (y(bucket + 1), Axis::Latency.label(*bound));
+            write_grid(svg, y)?;
+            write!(
+                svg,
+                r#"<text x="{}" y="{:.1}" text-anchor="end">{label}</text>"#,
+                LEFT - 6.0,
+                y + 4.0
+            )?;
+        }
+    }
+    write_times(svg, range)?;
+    let most = parts.iter().flatten().copied().max().unwrap_or_default();
+    for (part, counts) in parts.iter().enumerate() {
+        for (bucket, count) in counts.iter().enumerate().filter(|(_, count)| **count > 0) {
+            // A single slow request among thousands has to be seen, so the scale is logarithmic.
+            let share = (*count as f64 + 1.0).ln() / (most as f64 + 1.0).ln();
+            let strength = (share * STRENGTHS).ceil().clamp(1.0, STRENGTHS);
+            let (x, y) = (LEFT + width * part as f64, y(bucket + 1));
+            write!(
+                svg,
+                r#"<rect class="heat-{strength}" x="{x:.1}" y="{y:.1}" width="{width:.1}" height="{height:.1}"><title>{}: {}</title></rect>"#,
+                bucket_label(bucket),
+                words::count(*count)
+            )?;
+        }
+    }
+    Ok(())
+}
+
+/// Returns the latencies of a bucket: `5 to 10 ms`.
+pub(super) fn bucket_label(bucket: usize) -> String {
+    let label = |bucket: usize| Axis::Latency.label(BOUNDS_SECONDS[bucket]);
+    match bucket {
+        0 => format!("up to {}", label(0)),
+        bucket if bucket < BOUNDS_SECONDS.len() => {
+            format!("{} to {}", label(bucket - 1), label(bucket))
+        }
+        _ => format!("more than {}", label(BOUNDS_SECONDS.len() - 1)),
+    }
+}
+
+fn write_grid(svg: &mut String, y: f64) -> fmt::Result {
+    write!(
+        svg,
+        r#"<line class="grid" x1="{LEFT}" x2="{RIGHT}" y1="{y:.1}" y2="{y:.1}"/>"#
+    )
+}
+
+/// Labels the time axis.
+fn write_times(svg: &mut String, range: Range) -> fmt::Result {
+    let (unit, seconds, times): (_, _, &[u32]) = match range {
+        Range::FiveMinutes => ("min", 60.0, &[4, 3, 2, 1, 0]),
+        Range::QuarterHour => ("min", 60.0, &[15, 10, 5, 0]),
+        Range::Hour => ("min", 60.0, &[60, 40, 20, 0]),
+        Range::SixHours => ("h", 3600.0, &[6, 4, 2, 0]),
+    };
+    for time in times {
+        let x = x(f64::from(*time) * seconds, range);
+        let label = match time {
+            0 => "now".to_owned(),
+            time => format!("−{time}\u{a0}{unit}"),
+        };
+        let y = SIZE.1 - 8.0;
+        write!(
+            svg,
+            r#"<text x="{x:.1}" y="{y}" text-anchor="middle">{label}</text>"#
+        )?;
+    }
+    Ok(())
 }
 
 /// Formats a label of an axis without trailing zeros.
@@ -156,6 +287,16 @@ fn trimmed(number: f64, unit: &str) -> String {
 mod tests {
     use super::*;
 
+    fn latency(lines: &[Line]) -> Drawing<'_> {
+        Drawing {
+            axis: Axis::Latency,
+            range: Range::QuarterHour,
+            lines,
+            threshold: None,
+            marks: &[],
+        }
+    }
+
     #[test]
     fn a_line_is_drawn_in_runs_between_its_gaps() {
         let line = vec![
@@ -164,14 +305,14 @@ mod tests {
             (50.0, None),
             (45.0, Some(0.3)),
             (40.0, Some(f64::INFINITY)),
+            (35.0, None),
+            (30.0, Some(0.1)),
         ];
-        let svg = draw(Axis::Latency, &[line.clone(), line]);
-        let lines = |colour: &str| {
-            let of = |line: &&str| line.contains("<polyline") && line.contains(colour);
-            svg.lines().filter(of).count()
-        };
-        assert_eq!((lines("#1A50C8"), lines("#A8480A")), (2, 2), "{svg}");
-        assert!(!svg.contains("<svg") && !svg.contains("</svg"), "{svg}");
+        let svg = latency(&[line.clone(), line]).svg();
+        for class in ["line-1", "line-2"] {
+            let line = format!(r#"<polyline class="{class}""#);
+            assert_eq!(svg.matches(&line).count(), 3, "{svg}");
+        }
         assert!(!svg.contains("NaN") && !svg.contains("inf"), "{svg}");
         for label in [
             "now",
@@ -180,26 +321,62 @@ mod tests {
             "100\u{a0}ms",
             "10\u{a0}s",
         ] {
-            assert!(svg.lines().any(|line| line == label), "{label}: {svg}");
+            assert!(svg.contains(&format!(">{label}<")), "{label}: {svg}");
         }
     }
 
     #[test]
-    fn the_axis_begins_at_zero_and_holds_all_values() {
+    fn the_axis_begins_at_zero_and_holds_all_values_and_the_threshold() {
         let line = vec![(10.0, Some(40.0)), (5.0, Some(7.0))];
-        assert_eq!(Axis::Rate.range(&[line]), 0.0..44.0);
-        assert_eq!(Axis::Rate.range(&[]), 0.0..1.0);
-        assert_eq!(Axis::Ratio.range(&[vec![(1.0, Some(1.0))]]), 0.0..1.0);
+        assert_eq!(Axis::Rate.highest(&[line], None), 46.0);
+        assert_eq!(Axis::Rate.highest(&[], None), 1.0);
+        let full = vec![(1.0, Some(1.0))];
+        assert_eq!(Axis::Ratio.highest(&[full], Some(0.05)), 1.0);
+        assert_eq!(Axis::Ratio.highest(&[], Some(0.05)), 0.05 * 1.15);
+        assert_eq!(Axis::Rate.ticks(46.0), [0.0, 20.0, 40.0]);
+        assert_eq!(Axis::Rate.ticks(1.0), [0.0, 0.5, 1.0]);
         assert_eq!(Axis::Ratio.label(0.005), "0.5\u{a0}%");
         assert_eq!(Axis::Rate.label(2000.0), "2,000");
+        assert_eq!(Axis::Latency.height(0.000_1, LATENCIES.1), 0.0);
+        assert_eq!(Axis::Latency.height(f64::INFINITY, LATENCIES.1), 1.0);
     }
 
     #[test]
-    fn the_style_sheet_knows_every_colour_of_a_chart() {
-        let style = include_str!("../../templates/style.css");
-        for RGBColor(red, green, blue) in SERIES.into_iter().chain([GRID, TEXT]) {
-            let colour = format!("#{red:02X}{green:02X}{blue:02X}");
-            assert!(style.contains(&format!("=\"{colour}\"]")), "{colour}");
-        }
+    fn an_alert_covers_the_time_in_which_it_fired() {
+        let mark = Mark {
+            alert: "A".into(),
+            from: 2000.0,
+            to: 450.0,
+        };
+        let drawing = Drawing {
+            threshold: Some(0.5),
+            marks: &[mark],
+            ..latency(&[])
+        };
+        let svg = drawing.svg();
+        let rect = r#"<rect class="firing" x="58.0" y="10" width="143.0" height="144"/>"#;
+        assert!(svg.contains(rect), "{svg}");
+        assert!(
+            svg.contains(">alert on p95 above 500\u{a0}ms</text>"),
+            "{svg}"
+        );
+    }
+
+    #[test]
+    fn a_heat_map_shows_a_single_slow_request_among_thousands() {
+        let mut parts = [[0; BUCKETS]; 2];
+        parts[0][2] = 10_000;
+        parts[1][BUCKETS - 1] = 1;
+        let svg = heat_map(Range::Hour, &parts);
+        assert!(
+            svg.contains("<title>1\u{a0}ms to 2.5\u{a0}ms: 10,000</title>"),
+            "{svg}"
+        );
+        assert!(
+            svg.contains("<title>more than 10\u{a0}s: 1</title>"),
+            "{svg}"
+        );
+        assert_eq!(svg.matches("<rect").count(), 2, "{svg}");
+        assert!(!heat_map(Range::Hour, &[[0; BUCKETS]; 2]).contains("rect"));
     }
 }

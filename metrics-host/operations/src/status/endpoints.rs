@@ -1,8 +1,9 @@
 //! The tables of applications and endpoints, with recent and total numbers.
 
 use super::{
-    history::{History, Place, Sample, WINDOW},
+    history::{History, Place, Sample},
     totals::Totals,
+    view::View,
     words,
 };
 use request_counts::Component;
@@ -48,40 +49,42 @@ pub(super) struct Cells {
 }
 
 impl Table {
-    /// Compares `now` with the sample of `history` from the start of the window. The endpoints are those of
-    /// `application`, or of all.
-    pub(super) fn new(history: &History, now: &Sample, application: Option<&str>) -> Self {
-        let start = history.before(now.at, WINDOW).unwrap_or(now);
+    /// Compares `now` with the sample of `history` from the start of the range of `view`. The endpoints are those of
+    /// its scope.
+    pub(super) fn new(history: &History, now: &Sample, view: &View) -> Self {
+        let (length, scope) = (view.range.length(), &view.scope);
+        let start = history.before(now.at, length).unwrap_or(now);
         let mut all = (Totals::default(), Totals::default());
         let mut rows = Vec::new();
         let mut applications = BTreeMap::<_, (Totals, Totals)>::new();
-        for (place, ever) in &now.endpoints {
+        for (place, counters) in &now.endpoints {
+            let ever = &counters.totals;
             let late = now.since(start, place);
             let sums = applications
                 .entry(&place.component.application)
                 .or_default();
             *sums = (sums.0 + late, sums.1 + *ever);
-            if place.is_of(application) {
+            if scope.has(place) {
                 all = (all.0 + late, all.1 + *ever);
                 if ever.requests > 0 {
                     rows.push((place, late, *ever));
                 }
             }
         }
-        let sum = |application: Option<&str>, (late, ever)| Row {
+        let sum = |application: Option<&str>, component: Option<&str>, (late, ever)| Row {
             application: application.unwrap_or_default().to_owned(),
             component: String::new(),
             endpoint: String::new(),
-            matchers: application
-                .map(|name| matcher("application", name))
+            matchers: [("application", application), ("component", component)]
                 .into_iter()
+                .filter_map(|(label, name)| Some(matcher(label, name?)))
                 .collect(),
             late: Cells::new(late),
             ever: Cells::new(ever),
         };
         let mut applications: Vec<_> = applications
             .into_iter()
-            .map(|(name, sums)| sum(Some(name), sums))
+            .map(|(name, sums)| sum(Some(name), None, sums))
             .collect();
         applications.sort_by(|one, other| {
             let by_failures = other.late.error_ratio().total_cmp(&one.late.error_ratio());
@@ -93,9 +96,13 @@ impl Table {
         let names_components = components.any(|component| Some(component) != first);
         rows.sort_by_key(|(_, late, ever)| std::cmp::Reverse((late.requests, ever.requests)));
         Self {
-            window: words::span(since(start, now).min(WINDOW)),
+            window: words::span(since(start, now).min(length)),
             more: rows.len().saturating_sub(MAX_ROWS),
-            total: sum(application, all),
+            total: sum(
+                scope.application.as_deref(),
+                scope.component.as_deref(),
+                all,
+            ),
             names_components,
             applications,
             rows: rows
@@ -196,6 +203,7 @@ impl Cells {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::status::history::Counters;
     use std::{sync::Arc, time::Instant};
 
     fn place(application: &str, endpoint: &str) -> Place {
@@ -205,19 +213,27 @@ mod tests {
         }
     }
 
-    fn sample(at: Instant, endpoints: &[(&str, u64, u64)]) -> Sample {
-        let totals = |requests, failed| Totals {
+    fn counters(requests: u64, failed: u64) -> Arc<Counters> {
+        let totals = Totals {
             requests,
             failed,
             ..Totals::default()
         };
+        Arc::new(Counters {
+            totals,
+            ..Counters::default()
+        })
+    }
+
+    fn sample(at: Instant, endpoints: &[(&str, u64, u64)]) -> Sample {
         let endpoints = endpoints.iter().map(|(endpoint, requests, failed)| {
             let place = place("shop", endpoint);
-            (Arc::new(place), totals(*requests, *failed))
+            (Arc::new(place), counters(*requests, *failed))
         });
         Sample {
             at,
-            endpoints: endpoints.collect::<BTreeMap<_, _>>(),
+            endpoints: endpoints.collect(),
+            problems: Default::default(),
         }
     }
 
@@ -233,7 +249,7 @@ mod tests {
             start + Duration::from_secs(250),
             &[("/a", 1010, 11), ("/b", 105, 0), ("/c", 0, 0)],
         );
-        let table = Table::new(&history, &now, None);
+        let table = Table::new(&history, &now, &View::default());
         let rows: Vec<_> = table
             .rows
             .iter()
@@ -258,7 +274,7 @@ mod tests {
             .map(|(name, count)| (&**name, count, 0))
             .collect();
         let now = sample(Instant::now(), &endpoints);
-        let table = Table::new(&History::default(), &now, None);
+        let table = Table::new(&History::default(), &now, &View::default());
         assert_eq!((table.rows.len(), table.more), (50, 10));
         assert_eq!(table.rows[0].endpoint, "/59");
         assert_eq!(table.total.ever.requests, 60 * 61 / 2);
@@ -267,18 +283,14 @@ mod tests {
     #[test]
     fn a_small_application_that_fails_comes_before_a_large_healthy_one() {
         let mut now = sample(Instant::now(), &[("/a", 1000, 1)]);
-        let totals = Totals {
-            requests: 3,
-            failed: 3,
-            ..Totals::default()
-        };
-        now.endpoints.insert(Arc::new(place("blog", "/a")), totals);
+        let blog = Arc::new(place("blog", "/a"));
+        now.endpoints.insert(blog, counters(3, 3));
         let mut history = History::default();
         let mut before = now.clone();
         before.at -= Duration::from_secs(60);
         before.endpoints.clear();
         history.record(before);
-        let table = Table::new(&history, &now, Some("shop"));
+        let table = Table::new(&history, &now, &View::parse("application=shop"));
         let applications: Vec<_> = table
             .applications
             .iter()

@@ -1,10 +1,16 @@
 //! Single numbers about the application, the host and the telemetry. Each equals a sample of `/metrics` and names it.
 
-use super::{Addresses, words};
+use super::{
+    Addresses,
+    history::Sample,
+    problems::{PROBLEMS, Problem, Topic},
+    view::Range,
+    words,
+};
 use exposition::Sources;
 use jiff::Timestamp;
-use metric::Family;
-use request_counts::{ApplicationCounts, ComponentFailure};
+use metric::{Family, Snapshot};
+use request_counts::ApplicationCounts;
 use std::time::Duration;
 
 /// A number with its label.
@@ -12,6 +18,8 @@ pub(super) struct Fact {
     pub(super) label: &'static str,
     /// Formatted for people.
     pub(super) value: String,
+    /// Comparison with an earlier value.
+    pub(super) note: String,
     /// Full precision.
     pub(super) exact: String,
     /// The equal sample of `/metrics`.
@@ -25,6 +33,7 @@ pub(super) struct Facts {
     /// Application, component, version and component digest of each component.
     pub(super) components: Vec<[String; 4]>,
     pub(super) answering: Vec<Fact>,
+    /// Empty where nobody sends telemetry.
     pub(super) telemetry: Vec<Fact>,
     pub(super) storage: Vec<Fact>,
     pub(super) instances: u64,
@@ -33,19 +42,32 @@ pub(super) struct Facts {
     pub(super) senders: u64,
     /// Age of the last telemetry.
     pub(super) last_batch: Option<Duration>,
+    /// Notifications that were refused since the process started.
+    pub(super) refused_notifications: u64,
 }
 
 impl Facts {
-    /// Collects the facts as of `now`; `counts` are the request counters.
+    /// Collects the facts as of `wall`. `own` are the metrics of this process, `counts` the request counters, `now` the
+    /// latest sample and `start` that from the beginning of `range`.
     pub(super) fn gather(
         sources: &Sources,
-        counts: &ApplicationCounts,
+        (own, counts): (&Snapshot, &ApplicationCounts),
         addresses: &Addresses,
-        now: Timestamp,
+        (start, now): (&Sample, &Sample),
+        range: Range,
+        wall: Timestamp,
     ) -> Self {
-        let own = sources.registry().snapshot();
         let counted = |label, family| number(label, family, own.count(family));
-        let failures = |label, family| problem(label, family, own.count(family));
+        let problems = |topic| {
+            let values = start.problems.iter().zip(&now.problems);
+            PROBLEMS
+                .iter()
+                .zip(values)
+                .filter(move |(problem, _)| problem.topic == topic)
+                .map(move |(problem, (before, value))| {
+                    Fact::problem(problem, *before, *value, range)
+                })
+        };
         let (senders, otlp_series) = {
             let state = sources.journal.state();
             (state.senders(), state.otlp.series() as u64)
@@ -54,20 +76,7 @@ impl Facts {
         let in_flight = own.count(metric::IN_FLIGHT);
         let in_flight_limit = own.count(metric::IN_FLIGHT_LIMIT);
 
-        let mut answering = vec![problem(
-            "Internal exceptions",
-            metric::ERRORS,
-            counts.sum(|counts| counts.errors),
-        )];
-        for failure in ComponentFailure::ALL {
-            let failures = counts.sum(|counts| {
-                let failures = counts.component_failures.get(&failure);
-                failures.copied().unwrap_or_default()
-            });
-            let mut fact = problem(label(failure), metric::COMPONENT_FAILURES, failures);
-            fact.sample += &format!("{{reason=\"{}\"}}", failure.as_str());
-            answering.push(fact);
-        }
+        let mut answering: Vec<_> = problems(Topic::Answering).collect();
         if addresses.api.is_some() {
             answering.extend([
                 counted("Requests in flight", metric::IN_FLIGHT),
@@ -78,24 +87,26 @@ impl Facts {
         }
 
         let last = own.value(metric::LAST_BATCH);
-        let last_batch = (last > 0.0).then(|| since(last, now));
+        let last_batch = (last > 0.0).then(|| since(last, wall));
         let mut last_fact = number("Last telemetry", metric::LAST_BATCH, 0);
         last_fact.exact = last.to_string();
         last_fact.value = last_batch.map_or("none yet".into(), |age| {
             format!("{}\u{a0}ago", words::span(age))
         });
-        let telemetry = vec![
+        let mut telemetry = vec![
             last_fact,
             counted("Batches counted", metric::BATCHES),
             counted("Duplicate batches, not counted again", metric::DUPLICATES),
-            failures("Missing batches", metric::GAPS),
-            failures("OTLP requests rejected", metric::REJECTED),
-            problem(
-                "Requests that components could not report",
-                metric::LOST_REQUESTS,
-                counts.sum(|counts| counts.lost),
-            ),
         ];
+        telemetry.extend(problems(Topic::Telemetry));
+        let received = [metric::BATCHES, metric::REJECTED, metric::SPANS];
+        let is_sent = last_batch.is_some()
+            || senders + otlp_series > 0
+            || received.into_iter().any(|family| own.count(family) > 0);
+        // A process that answers no requests is there for telemetry.
+        if addresses.api.is_some() && !is_sent {
+            telemetry.clear();
+        }
 
         let writable = own.count(metric::JOURNAL_WRITABLE) == 1;
         let mut journal = number("Journal", metric::JOURNAL_WRITABLE, u64::from(writable));
@@ -104,26 +115,20 @@ impl Facts {
         let bytes = sources.journal.size();
         let mut size = number("Journal on disk", metric::JOURNAL_SIZE, bytes);
         size.value = words::bytes(bytes);
-        let storage = vec![
-            journal,
-            size,
-            failures("Scrapes with a disk failure", metric::SYNC_FAILURES),
-            failures(
-                "Failures of the notification file",
-                metric::NOTIFICATION_FILE_FAILURES,
-            ),
-            number(
-                "Series of the application",
-                metric::SERIES,
-                counts.series() as u64,
-            ),
-            number("Series of other senders", metric::OTLP_SERIES, otlp_series),
-            problem(
-                "Requests beyond the series limit",
-                metric::OVERFLOWED,
-                counts.sum(|counts| counts.overflowed),
-            ),
-        ];
+        let mut storage = vec![journal, size];
+        storage.push(number(
+            "Series of the application",
+            metric::SERIES,
+            counts.series() as u64,
+        ));
+        if !telemetry.is_empty() {
+            storage.push(number(
+                "Series of other senders",
+                metric::OTLP_SERIES,
+                otlp_series,
+            ));
+        }
+        storage.extend(problems(Topic::Storage));
         Self {
             components: own
                 .label_values(metric::APP_BUILD_INFO)
@@ -138,18 +143,26 @@ impl Facts {
             in_flight_limit,
             senders,
             last_batch,
+            refused_notifications: own.count(metric::NOTIFICATIONS_REJECTED),
         }
     }
 }
 
-fn label(failure: ComponentFailure) -> &'static str {
-    match failure {
-        ComponentFailure::Trap => "Instances trapped",
-        ComponentFailure::Timeout => "Requests timed out",
-        ComponentFailure::Instantiation => "Requests refused: no instance",
-        ComponentFailure::Overload => "Requests refused: host at capacity",
-        ComponentFailure::Truncation => "Responses cut short by the component",
-        ComponentFailure::Unreachable => "Requests that found no application",
+impl Fact {
+    /// Returns a fact whose value should stand still. It was `before` at the beginning of `range`.
+    fn problem(problem: &Problem, before: u64, value: u64, range: Range) -> Self {
+        let increase = value.saturating_sub(before);
+        Self {
+            sample: problem.sample(),
+            worrying: increase > 0,
+            note: match (increase, value) {
+                (_, 0) => String::new(),
+                (0, _) => format!("none in the last {}", range.label()),
+                (some, _) if some == value => String::new(),
+                (some, _) => format!("{} in the last {}", words::count(some), range.label()),
+            },
+            ..number(problem.label, problem.family, value)
+        }
     }
 }
 
@@ -158,21 +171,35 @@ fn number(label: &'static str, family: Family, number: u64) -> Fact {
     Fact {
         label,
         value: words::count(number),
+        note: String::new(),
         exact: number.to_string(),
         sample: family.name.into(),
         worrying: false,
     }
 }
 
-/// Returns a fact whose value should be 0.
-fn problem(label: &'static str, family: Family, found: u64) -> Fact {
-    Fact {
-        worrying: found > 0,
-        ..number(label, family, found)
-    }
-}
-
 fn since(unix_seconds: f64, now: Timestamp) -> Duration {
     let age = now.as_second() as f64 - unix_seconds;
     Duration::from_secs_f64(age.max(0.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_problem_is_no_worry_once_it_is_over() {
+        let problem = |before, value| {
+            let fact = Fact::problem(&PROBLEMS[1], before, value, Range::Hour);
+            (fact.worrying, fact.value, fact.note.replace('\u{a0}', " "))
+        };
+        let text = str::to_owned;
+        assert_eq!(problem(0, 0), (false, text("0"), text("")));
+        assert_eq!(problem(0, 3), (true, text("3"), text("")));
+        assert_eq!(problem(2, 3), (true, text("3"), text("1 in the last 1 h")));
+        assert_eq!(
+            problem(3, 3),
+            (false, text("3"), text("none in the last 1 h"))
+        );
+    }
 }

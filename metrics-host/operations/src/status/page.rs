@@ -2,15 +2,17 @@
 
 use super::{
     Addresses, Links, alerts,
-    endpoints::Table,
+    endpoints::{Row, Table},
     facts::{Fact, Facts},
     history::{History, Sample},
     trends::Chart,
+    view::{Range, View},
     words,
 };
 use crate::{Build, WebUrl, notifications::Notification};
 use askama::Template;
 use exposition::{Counted, Way};
+use jiff::Timestamp;
 use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 
 /// Period that the tiles cover.
@@ -22,9 +24,7 @@ const TILE_WINDOW: Duration = Duration::from_secs(60);
 pub(super) struct Page<'a> {
     pub(super) build: Build,
     pub(super) ready: bool,
-    pub(super) refreshes: bool,
-    /// The application that the page is about; `None` for all.
-    pub(super) application: Option<&'a str>,
+    pub(super) view: &'a View,
     /// The ways in which each application is counted.
     pub(super) counted: &'a Counted,
     /// Time of rendering.
@@ -47,12 +47,23 @@ pub(super) struct Tile {
     pub(super) alarming: bool,
 }
 
+impl Tile {
+    pub(super) fn new(label: &'static str, value: Option<String>, note: &str) -> Self {
+        Self {
+            label,
+            value: value.unwrap_or(words::NO_VALUE.into()),
+            note: note.into(),
+            alarming: false,
+        }
+    }
+}
+
 impl Page<'_> {
     /// Returns the applications with their versions, as the headline names them.
     fn applications(&self) -> BTreeSet<String> {
         let components = self.facts.components.iter();
         components
-            .filter(|[application, ..]| self.application.is_none_or(|shown| shown == application))
+            .filter(|[application, ..]| self.shows(application))
             .map(|[application, _, version, _]| format!("{application} {version}"))
             .chain(self.counted_by_spans().map(str::to_owned))
             .collect()
@@ -64,22 +75,43 @@ impl Page<'_> {
         counted
             .filter(|(_, way)| *way == Way::Spans)
             .map(|(application, _)| &**application)
-            .filter(|application| self.application.is_none_or(|shown| shown == *application))
+            .filter(|application| self.shows(application))
     }
 
-    /// Returns the query of this page for `application` alone.
-    fn of(&self, application: &str) -> String {
-        query(Some(application), self.refreshes)
+    fn shows(&self, application: &str) -> bool {
+        let shown = &self.view.scope.application;
+        shown.as_ref().is_none_or(|shown| shown == application)
     }
 
-    /// Returns the query of this page for all applications.
-    fn of_all(&self) -> String {
-        query(None, self.refreshes)
+    /// Returns the application, and the component if there is one, that the page is about; `None` for all.
+    fn shown(&self) -> Option<String> {
+        let scope = &self.view.scope;
+        let names = [&scope.application, &scope.component];
+        let names: Vec<_> = names.into_iter().flatten().map(String::as_str).collect();
+        (!names.is_empty()).then(|| names.join(" / "))
     }
 
-    /// Returns the query of this page with or without reloading.
-    fn refreshing(&self, refreshes: bool) -> String {
-        query(self.application, refreshes)
+    /// Returns the URL of the page about `application`.
+    fn application_url(&self, application: &str) -> String {
+        self.view.of(Some(application), None, None).url()
+    }
+
+    /// Returns the URL of the page about the component of `row`.
+    fn component_url(&self, row: &Row) -> String {
+        let (application, component) = (Some(&*row.application), Some(&*row.component));
+        self.view.of(application, component, None).url()
+    }
+
+    /// Returns the URL of the page about the endpoint of `row`.
+    fn endpoint_url(&self, row: &Row) -> String {
+        let (application, component) = (Some(&*row.application), Some(&*row.component));
+        let view = self.view.of(application, component, Some(&row.endpoint));
+        view.url()
+    }
+
+    /// Returns the URL of the page about all applications.
+    fn all_url(&self) -> String {
+        self.view.of(None, None, None).url()
     }
 
     /// Returns the configured neighbouring servers: name, URL and purpose.
@@ -100,25 +132,26 @@ impl Page<'_> {
     }
 
     /// Returns the groups of facts with their headings.
-    fn groups(&self) -> [(&'static str, &[Fact]); 3] {
+    fn groups(&self) -> impl Iterator<Item = (&'static str, &[Fact])> {
         [
-            ("Requests and instances", &self.facts.answering),
-            ("Telemetry over OTLP", &self.facts.telemetry),
-            ("Storage and series", &self.facts.storage),
+            ("Requests and instances", &*self.facts.answering),
+            ("Telemetry over OTLP", &*self.facts.telemetry),
+            ("Storage and series", &*self.facts.storage),
         ]
+        .into_iter()
+        .filter(|(_, facts)| !facts.is_empty())
+    }
+
+    /// Returns the address of the OTLP ingest, if somebody sends to it or may be about to.
+    fn ingest(&self) -> Option<String> {
+        let address = self.addresses.otlp.as_ref()?;
+        (!self.facts.telemetry.is_empty()).then(|| url("http", address))
     }
 }
 
-/// Returns the query that selects `application`, or all, and whether the page reloads itself.
-fn query(application: Option<&str>, refreshes: bool) -> String {
-    let mut query = form_urlencoded::Serializer::new("?".to_owned());
-    if let Some(application) = application {
-        query.append_pair("application", application);
-    }
-    if !refreshes {
-        query.append_pair("refresh", "off");
-    }
-    query.finish()
+/// Formats the time at which a page was rendered.
+pub(super) fn time(wall: Timestamp) -> String {
+    format!("{} UTC", words::clock(wall))
 }
 
 /// Returns a URL of `address` that works in a browser on this machine.
@@ -136,61 +169,55 @@ pub(super) fn tiles(
     now: &Sample,
     facts: &Facts,
     notifications: &[Notification],
-    application: Option<&str>,
+    view: &View,
 ) -> Vec<Tile> {
-    let tile = |label, value: Option<String>, note: String| Tile {
-        label,
-        value: value.unwrap_or(words::NO_VALUE.into()),
-        note,
-        alarming: false,
-    };
-    let last = history.period(now, TILE_WINDOW, application);
+    let last = history.period(now, TILE_WINDOW, &view.scope);
     let note = last.map_or("not yet known".into(), |last| {
         format!("last {}", words::span(last.length.min(TILE_WINDOW)))
     });
     let errors = last.and_then(|last| last.totals.error_ratio());
     let p95 = last.and_then(|last| last.totals.quantile(0.95));
     let mut tiles = vec![
-        tile(
+        Tile::new(
             "Requests per second",
             last.map(|last| words::rate(last.rate())),
-            note.clone(),
+            &note,
         ),
-        tile("5xx responses", errors.map(words::percent), note.clone()),
-        tile("p95 latency", p95.map(words::latency), note),
+        Tile::new("5xx responses", errors.map(words::percent), &note),
+        Tile::new("p95 latency", p95.map(words::latency), &note),
     ];
     if facts.in_flight_limit > 0 {
         let limit = format!("limit {}", words::count(facts.in_flight_limit));
-        tiles.push(tile(
+        let (in_flight, instances) = (facts.in_flight, facts.instances);
+        tiles.push(Tile::new(
             "In flight",
-            Some(words::count(facts.in_flight)),
-            limit,
+            Some(words::count(in_flight)),
+            &limit,
         ));
-        tiles.push(tile(
+        tiles.push(Tile::new(
             "Instances",
-            Some(words::count(facts.instances)),
-            "running".into(),
+            Some(words::count(instances)),
+            "running",
         ));
     } else {
         let age = facts.last_batch.map(words::span);
         let note = if age.is_some() { "ago" } else { "none yet" };
-        tiles.push(tile("Last telemetry", age, note.into()));
-        tiles.push(tile(
-            "Senders",
-            Some(words::count(facts.senders)),
-            "remembered".into(),
-        ));
+        let senders = Some(words::count(facts.senders));
+        tiles.push(Tile::new("Last telemetry", age, note));
+        tiles.push(Tile::new("Senders", senders, "remembered"));
     }
     let needing_attention = alerts::needing_attention(notifications);
     tiles.push(Tile {
-        label: "Alerts firing",
-        value: words::count(needing_attention as u64),
-        note: match (needing_attention, notifications.len()) {
-            (0, 0) => "no notification yet".into(),
-            (0, _) => "none needs action".into(),
-            _ => "see below".into(),
-        },
         alarming: needing_attention > 0,
+        ..match (needing_attention, notifications.len()) {
+            (0, 0) => Tile::new("Alerts firing", None, "not connected"),
+            (0, _) => Tile::new("Alerts firing", Some("0".into()), "none needs action"),
+            (some, _) => Tile::new(
+                "Alerts firing",
+                Some(words::count(some as u64)),
+                "see below",
+            ),
+        }
     });
     tiles
 }

@@ -1,5 +1,6 @@
 //! Numbers formatted for people, with a no-break space before the unit.
 
+use jiff::Timestamp;
 use std::time::Duration;
 
 /// Placeholder for a missing number.
@@ -73,6 +74,11 @@ pub(super) fn span(length: Duration) -> String {
         seconds @ 3600..172_800 => format!("{}\u{a0}h", seconds / 3600),
         seconds => format!("{}\u{a0}days", seconds / 86_400),
     }
+}
+
+/// A time of day: `14:03:07`.
+pub(super) fn clock(time: Timestamp) -> String {
+    time.strftime("%H:%M:%S").to_string()
 }
 
 #[cfg(test)]
