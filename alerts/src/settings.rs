@@ -1,4 +1,4 @@
-//! What a user chooses about rules and dashboards.
+//! Settings of rules and dashboards, as a user chooses them.
 
 use crate::{Addresses, Matcher, Variant, duration};
 use std::collections::BTreeMap;

@@ -47,7 +47,13 @@ impl FromStr for Matcher {
         if OWN_LABELS.contains(&label) {
             return Err(format!(
                 "{label} is not on every series of metrics-host; name a label that Prometheus adds to the target, such as \
-                 namespace, cluster or instance"
+                 namespace or cluster"
+            ));
+        }
+        if ["instance", "pod"].contains(&label) {
+            return Err(format!(
+                "{label} keeps replicas apart, whose requests the rules add up; name a label that they share, such as \
+                 namespace or cluster"
             ));
         }
         if operator == "=~"
@@ -168,8 +174,8 @@ mod tests {
         };
         assert_eq!(written("namespace=shop"), r#"namespace="shop""#);
         assert_eq!(
-            written(r"instance=~10\.0\..*"),
-            r#"instance=~"10\\.0\\..*""#
+            written(r"cluster=~eu\.west\..*"),
+            r#"cluster=~"eu\\.west\\..*""#
         );
         assert_eq!(written("team=a=b"), r#"team="a=b""#);
     }
@@ -188,6 +194,7 @@ mod tests {
             ("namespace=~(", "not a regular expression"),
             ("application=shop", "not on every series"),
             ("job=shop", "not on every series"),
+            ("instance=~a|b", "add up"),
         ] {
             let error = text.parse::<Matcher>().unwrap_err();
             assert!(error.contains(reason), "{text}: {error}");

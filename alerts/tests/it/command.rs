@@ -163,8 +163,8 @@ fn promtool_accepts_the_rules_of_every_combination() {
     .concat();
     let matchers = [
         "--matcher",
-        r"namespace=shop,instance=~10\.0\..*",
-        "--matcher=pod=~(a|b)[0-9]+",
+        r"namespace=shop,cluster=~eu\.west\..*",
+        "--matcher=team=~(a|b)[0-9]+",
     ];
     let chosen = [
         ["--objective", "99", "--latency-target", "2500ms"],
@@ -352,7 +352,7 @@ fn a_wrong_value_is_reported_with_its_flag_and_what_to_write() {
         ),
         (
             &["rules", "--matcher", "application=shop"],
-            &["--matcher", "namespace, cluster or instance"],
+            &["--matcher", "namespace or cluster"],
         ),
         (
             &["rules", "--job", "a b"],
