@@ -117,7 +117,7 @@ pub fn objective(text: &str) -> Result<f64, String> {
 /// If it is not between 0 and 1.
 pub fn ratio(text: &str) -> Result<f64, String> {
     match text.parse() {
-        Ok(ratio) if ratio >= 0.0001 && ratio < 1.0 => Ok(ratio),
+        Ok(ratio) if (0.0001..1.0).contains(&ratio) => Ok(ratio),
         _ => Err("expected a share from 0.0001 to below 1, such as 0.05 for 5 %".into()),
     }
 }
