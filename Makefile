@@ -60,7 +60,7 @@ conformance-components: setup ## build the components of the conformance cases
 	tools/build-component.sh conformance-component --examples
 
 .PHONY: rules
-rules: setup ## write the configuration of Prometheus and Alertmanager from alerts/source
+rules: setup ## write rules, dashboards and the configuration of Prometheus and Alertmanager from alerts/source
 	@cargo run --quiet --locked --package alerts -- generate
 
 .PHONY: reference

@@ -1,55 +1,38 @@
 //! The rules of the Helm chart.
 //!
-//! They keep placeholders for what the chart's user chooses: `${namespace}`, addresses in links, and
-//! [`THRESHOLDS`]. The chart's template replaces them.
+//! They keep placeholders for what the chart's user chooses: `${namespace}`, addresses in links, limits and the objective.
+//! The chart's template replaces them. Its dashboards are those of `source/`, whose placeholders it replaces, too.
 
 use crate::{
-    Addresses, File, TemplateError, Variant, configuration::fill_all, namespace::confine,
-    thresholds::THRESHOLDS,
+    File, Matcher, Settings, TemplateError,
+    configuration::{HEADER, rules_with},
 };
-
-/// Alerts about Prometheus and Alertmanager, which are the cluster's and not those of a namespace.
-const OF_THE_CLUSTER: [&str; 6] = [
-    "PrometheusRuleFailures",
-    "ConfigurationNotLoaded",
-    "NotificationsDropped",
-    "AlertmanagerDown",
-    "NotificationsFailing",
-    "Watchdog",
-];
 
 /// Renders the rules.
 ///
 /// # Errors
 /// See [`crate::render`].
 pub(crate) fn chart() -> Result<Vec<File>, TemplateError> {
-    let open = |name: &str| format!("${{{name}}}");
-    let addresses = Addresses {
-        metrics_host_url: open("metrics_host_url"),
-        grafana_url: open("grafana_url"),
-        ..Addresses::loopback()
+    let settings = Settings {
+        alerting: false,
+        matchers: vec![Matcher {
+            label: "namespace".into(),
+            condition: r#"="${namespace}""#.into(),
+        }],
+        ..Settings::default()
     };
-    let thresholds = THRESHOLDS.map(|(name, _)| (name, open(name)));
-    let files = fill_all(Variant::Production, &addresses, &thresholds)?;
-    let rules = files
-        .into_iter()
-        .filter(|file| file.path.starts_with("rules/"));
-    let confined = rules.map(|file| File {
-        text: confine(&without_the_cluster(&file.text)),
+    let mut placeholders = settings.placeholders();
+    let chosen = settings.thresholds.values().map(|(name, _)| name);
+    for name in chosen.into_iter().chain(["runbooks_url", "grafana_url"]) {
+        placeholders.insert(name.to_owned(), Some(format!("${{{name}}}")));
+    }
+    let files = rules_with(placeholders, &settings)?.into_iter();
+    let named = files.map(|file| File {
+        text: file.text.replacen(HEADER, CHART_HEADER, 1),
         ..file
     });
-    Ok(confined.collect())
+    Ok(named.collect())
 }
 
-/// Takes the alerts out that are the cluster's.
-fn without_the_cluster(rules: &str) -> String {
-    const ALERT: &str = "      - alert: ";
-    let mut blocks = rules.split(ALERT);
-    let head = blocks.next().unwrap_or_default().to_owned();
-    let kept = blocks.filter(|block| {
-        let name = block.lines().next().unwrap_or_default();
-        !OF_THE_CLUSTER.contains(&name)
-    });
-    let text = kept.fold(head, |text, block| text + ALERT + block);
-    format!("{}\n", text.trim_end())
-}
+/// First line of each file.
+const CHART_HEADER: &str = "# Written by `make rules` from alerts/source: edit that.\n";

@@ -1,9 +1,10 @@
 //! The files of a configuration folder.
 
 use crate::{
-    Addresses, Variant, duration,
+    Addresses, Settings, Variant,
+    matchers::confine,
+    settings::Placeholders,
     template::{TemplateError, Values},
-    thresholds::THRESHOLDS,
 };
 
 /// A rendered file.
@@ -15,19 +16,39 @@ pub struct File {
     pub text: String,
 }
 
+impl File {
+    /// Returns the last part of the path.
+    pub fn name(&self) -> &'static str {
+        self.path.rsplit('/').next().unwrap_or_default()
+    }
+}
+
 macro_rules! sources {
     ($($path:literal),* $(,)?) => {
         &[$(($path, include_str!(concat!("../source/", $path)))),*]
     };
 }
 
-const SOURCES: &[(&str, &str)] = sources![
-    "prometheus.yml",
-    "alertmanager.yml",
+const SERVERS: &[(&str, &str)] = sources!["prometheus.yml", "alertmanager.yml"];
+const RULES: &[(&str, &str)] = sources![
     "rules/app.yml",
     "rules/metrics-host.yml",
     "rules/recording.yml",
     "rules/slo.yml",
+];
+
+/// First line of a rules file.
+pub(crate) const HEADER: &str =
+    "# Written by `metrics-host rules`: change its flags instead of this file.\n";
+
+/// Alerts about Prometheus and Alertmanager, which serve others, too.
+const ALERTING: [&str; 6] = [
+    "PrometheusRuleFailures",
+    "ConfigurationNotLoaded",
+    "NotificationsDropped",
+    "AlertmanagerDown",
+    "NotificationsFailing",
+    "Watchdog",
 ];
 
 /// Names in the text of an alert: of its application, and of the component in it. A metrics-host of version 0.1.0 exposes
@@ -43,29 +64,42 @@ const NAMES: [(&str, &str); 2] = [
     ),
 ];
 
-/// Renders every file of a configuration folder.
+/// Renders every file of a configuration folder: both servers and the rules.
 ///
 /// # Errors
-/// If a source uses an unknown placeholder, or no source uses a value.
+/// If a source uses an unknown placeholder.
 pub fn render(variant: Variant, addresses: &Addresses) -> Result<Vec<File>, TemplateError> {
-    let thresholds = THRESHOLDS.map(|(name, value)| (name, value.to_owned()));
-    fill_all(variant, addresses, &thresholds)
-}
-
-/// The same, with other thresholds.
-pub(crate) fn fill_all(
-    variant: Variant,
-    addresses: &Addresses,
-    thresholds: &[(&str, String)],
-) -> Result<Vec<File>, TemplateError> {
-    let mut values = values(variant, addresses, thresholds);
-    let files = SOURCES.iter().map(|(path, source)| {
+    let settings = Settings::of_folder(variant, addresses);
+    let mut values = with_addresses(&settings, addresses);
+    let servers = SERVERS.iter().map(|(path, source)| {
         let text = fill(&mut values, path, source)?;
         Ok(File { path, text })
     });
-    let files = files.collect::<Result<_, _>>()?;
-    values.all_used()?;
+    let mut files = servers.collect::<Result<Vec<_>, _>>()?;
+    files.extend(rules(&settings)?);
     Ok(files)
+}
+
+/// Renders the rules.
+///
+/// # Errors
+/// If a source uses an unknown placeholder.
+pub fn rules(settings: &Settings) -> Result<Vec<File>, TemplateError> {
+    rules_with(settings.placeholders(), settings)
+}
+
+/// The same, with other values of placeholders.
+pub(crate) fn rules_with(
+    placeholders: Placeholders,
+    settings: &Settings,
+) -> Result<Vec<File>, TemplateError> {
+    let mut values = Values::rules(placeholders.into_iter().chain(names()));
+    let files = RULES.iter().map(|(path, source)| {
+        let text = fill(&mut values, path, source)?;
+        let text = chosen(&text, settings);
+        Ok(File { path, text })
+    });
+    files.collect()
 }
 
 /// Renders `source`, which may be an older version of the file at `path`.
@@ -78,31 +112,73 @@ pub fn render_source(
     path: &str,
     source: &str,
 ) -> Result<String, TemplateError> {
-    let thresholds = THRESHOLDS.map(|(name, value)| (name, value.to_owned()));
-    fill(&mut values(variant, addresses, &thresholds), path, source)
+    let settings = Settings::of_folder(variant, addresses);
+    fill(&mut with_addresses(&settings, addresses), path, source)
 }
 
-fn values(variant: Variant, addresses: &Addresses, thresholds: &[(&str, String)]) -> Values {
+fn with_addresses(settings: &Settings, addresses: &Addresses) -> Values {
     let addresses = addresses.values();
-    let addresses = addresses.map(|(name, value)| (name.to_owned(), value.to_owned()));
-    let durations = variant.durations().flat_map(|(name, duration)| {
-        let words =
-            duration::words(duration).expect("durations are constants of one number and one unit");
-        [
-            (name.to_owned(), duration.to_owned()),
-            (format!("{name}_words"), words),
-        ]
-    });
-    let names = NAMES.map(|(name, text)| (name.to_owned(), text.to_owned()));
-    let thresholds = thresholds.iter();
-    let thresholds = thresholds.map(|(name, value)| ((*name).to_owned(), value.clone()));
-    let all = addresses.into_iter().chain(durations).chain(names);
-    Values::new(all.chain(thresholds))
+    let addresses = addresses.map(|(name, value)| (name.to_owned(), Some(value.to_owned())));
+    Values::rules(
+        settings
+            .placeholders()
+            .into_iter()
+            .chain(addresses)
+            .chain(names()),
+    )
+}
+
+fn names() -> impl Iterator<Item = (String, Option<String>)> {
+    let names = NAMES.into_iter();
+    names.map(|(name, text)| (name.to_owned(), Some(text.to_owned())))
 }
 
 fn fill(values: &mut Values, path: &str, source: &str) -> Result<String, TemplateError> {
     let text = values.fill(path, source)?;
-    Ok(format!(
-        "# Generated from alerts/source/{path} by `make rules`: edit that.\n{text}"
-    ))
+    Ok(if path.starts_with("rules/") {
+        format!("{HEADER}{text}")
+    } else {
+        format!("# Generated from alerts/source/{path} by `make rules`: edit that.\n{text}")
+    })
+}
+
+/// Confines the rules to the chosen series. Alerts about Prometheus and Alertmanager read series of their own, and may be
+/// left out.
+fn chosen(rules: &str, settings: &Settings) -> String {
+    const ALERT: &str = "      - alert: ";
+    let mut blocks = rules.split(ALERT);
+    let head = blocks.next().unwrap_or_default();
+    let mut text = confine(head, &settings.matchers);
+    for block in blocks {
+        let name = block.lines().next().unwrap_or_default();
+        let block = format!("{ALERT}{block}");
+        if !ALERTING.contains(&name) {
+            text += &confine(&block, &settings.matchers);
+        } else if settings.alerting {
+            text += &block;
+        }
+    }
+    format!("{}\n", text.trim_end())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_source_uses_every_value() {
+        let settings = Settings::default();
+        let values = with_addresses(&settings, &Addresses::loopback());
+        let sources = SERVERS
+            .iter()
+            .chain(RULES)
+            .chain(&crate::dashboards::SOURCES);
+        let sources: String = sources.map(|(_, source)| *source).collect();
+        for name in values.names() {
+            // A duration has two, in digits and in words: one use is enough.
+            let name = name.strip_suffix("_words").unwrap_or(name);
+            let uses = [format!("{{{name}}}"), format!("{{{name}_words}}")];
+            assert!(uses.iter().any(|used| sources.contains(used)), "{name}");
+        }
+    }
 }

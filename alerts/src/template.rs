@@ -1,14 +1,12 @@
-//! Templates with `${name}` placeholders.
+//! Templates with placeholders: `${name}` in rules, and `@{name}` in dashboards, where `${…}` is Grafana's.
 
-use std::collections::{BTreeMap, BTreeSet};
+use crate::settings::Placeholders;
 
 /// A mismatch between sources and values.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 pub enum TemplateError {
     /// A source uses an undefined placeholder.
-    #[error(
-        "alerts/source/{file}:{line}: unknown placeholder ${{{name}}}; expected one of: {known}"
-    )]
+    #[error("alerts/source/{file}:{line}: unknown placeholder {name:?}; expected one of: {known}")]
     Unknown {
         /// The source.
         file: String,
@@ -20,58 +18,77 @@ pub enum TemplateError {
         known: String,
     },
     /// A placeholder has no end.
-    #[error("alerts/source/{file}:{line}: `${{` without its `}}`")]
+    #[error("alerts/source/{file}:{line}: a placeholder without its `}}`")]
     Unclosed {
         /// The source.
         file: String,
         /// Line number in it.
         line: usize,
     },
-    /// No source uses a value.
-    #[error("placeholder ${{{name}}} is defined, but no file in alerts/source uses it: {files}")]
-    Unused {
-        /// The placeholder.
-        name: String,
-        /// The sources.
-        files: String,
+    /// A dashboard is not JSON.
+    #[error("alerts/source/{file}: not JSON")]
+    Json {
+        /// The source.
+        file: String,
+        /// The reason.
+        source: serde_json::Error,
     },
 }
 
-/// Values by placeholder, with a record of which were used.
-#[derive(Debug, Default)]
+/// Values by placeholder.
+#[derive(Debug)]
 pub(crate) struct Values {
-    values: BTreeMap<String, String>,
-    used: BTreeSet<String>,
-    files: Vec<String>,
+    open: &'static str,
+    values: Placeholders,
 }
 
 impl Values {
-    pub(crate) fn new(values: impl IntoIterator<Item = (String, String)>) -> Self {
+    /// Values for placeholders such as `${name}`.
+    pub(crate) fn rules(values: impl IntoIterator<Item = (String, Option<String>)>) -> Self {
         Self {
+            open: "${",
             values: values.into_iter().collect(),
-            ..Self::default()
         }
     }
 
-    /// Fills in the placeholders of `text`, the content of `file`.
-    pub(crate) fn fill(&mut self, file: &str, text: &str) -> Result<String, TemplateError> {
-        self.files.push(file.to_owned());
+    /// Values for placeholders such as `@{name}`.
+    pub(crate) fn dashboards(values: Placeholders) -> Self {
+        Self { open: "@{", values }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.values.keys().map(String::as_str)
+    }
+
+    /// Fills in the placeholders of `text`, the content of `file`, without the lines whose value is not known.
+    pub(crate) fn fill(&self, file: &str, text: &str) -> Result<String, TemplateError> {
+        let mut filled = String::with_capacity(text.len());
+        for (line, text) in (1..).zip(text.split_inclusive('\n')) {
+            if let Some(line) = self.fill_line(file, line, text)? {
+                filled += &line;
+            }
+        }
+        Ok(filled)
+    }
+
+    /// Fills in the placeholders of a line; `None` if the value of one is not known.
+    pub(crate) fn fill_line(
+        &self,
+        file: &str,
+        line: usize,
+        text: &str,
+    ) -> Result<Option<String>, TemplateError> {
         let mut filled = String::with_capacity(text.len());
         let mut rest = text;
-        while let Some(start) = rest.find("${") {
-            let line = 1 + text[..text.len() - rest.len() + start]
-                .matches('\n')
-                .count();
-            let (before, placeholder) = rest.split_at(start);
-            let placeholder = &placeholder["${".len()..];
-            let end = placeholder
-                .find(['}', '\n'])
-                .filter(|end| placeholder[*end..].starts_with('}'))
-                .ok_or_else(|| TemplateError::Unclosed {
-                    file: file.to_owned(),
-                    line,
-                })?;
-            let name = &placeholder[..end];
+        while let Some((before, placeholder)) = rest.split_once(self.open) {
+            let (name, after) =
+                placeholder
+                    .split_once('}')
+                    .ok_or_else(|| TemplateError::Unclosed {
+                        file: file.to_owned(),
+                        line,
+                    })?;
             let value = self
                 .values
                 .get(name)
@@ -81,28 +98,13 @@ impl Values {
                     name: name.to_owned(),
                     known: join(self.values.keys()),
                 })?;
-            filled.push_str(before);
-            filled.push_str(value);
-            self.used.insert(name.to_owned());
-            rest = &placeholder[end + 1..];
+            let Some(value) = value else { return Ok(None) };
+            filled += before;
+            filled += value;
+            rest = after;
         }
-        filled.push_str(rest);
-        Ok(filled)
-    }
-
-    /// Checks that each value was used. A duration has two, in digits and in words: one use is enough.
-    pub(crate) fn all_used(&self) -> Result<(), TemplateError> {
-        let unused = self.values.keys().find(|name| {
-            let number = name.strip_suffix("_words").unwrap_or(name);
-            !self.used.contains(*name) && !self.used.contains(number)
-        });
-        match unused {
-            None => Ok(()),
-            Some(name) => Err(TemplateError::Unused {
-                name: name.clone(),
-                files: join(&self.files),
-            }),
-        }
+        filled += rest;
+        Ok(Some(filled))
     }
 }
 
@@ -116,20 +118,24 @@ mod tests {
     use super::*;
 
     fn values() -> Values {
-        Values::new([
-            ("window".into(), "5m".into()),
-            ("window_words".into(), "5 minutes".into()),
+        Values::rules([
+            ("url".into(), None),
+            ("window".into(), Some("5m".into())),
+            ("window_words".into(), Some("5 minutes".into())),
         ])
     }
 
     #[test]
     fn placeholders_are_filled_in_but_prometheus_templates_are_not() {
         let text = "rate(x[${window}]) {{ $value }} in ${window_words}\n";
-        let filled = values().fill("a.yml", text);
-        assert_eq!(
-            filled.as_deref(),
-            Ok("rate(x[5m]) {{ $value }} in 5 minutes\n")
-        );
+        let filled = values().fill("a.yml", text).unwrap();
+        assert_eq!(filled, "rate(x[5m]) {{ $value }} in 5 minutes\n");
+    }
+
+    #[test]
+    fn a_line_whose_value_is_not_known_is_left_out() {
+        let filled = values().fill("a.yml", "a: ${window}\nb: ${url}/x\nc: 1\n");
+        assert_eq!(filled.unwrap(), "a: 5m\nc: 1\n");
     }
 
     #[test]
@@ -137,7 +143,7 @@ mod tests {
         let error = values().fill("rules/app.yml", "a\n${window} ${widow}\n");
         assert_eq!(
             error.unwrap_err().to_string(),
-            "alerts/source/rules/app.yml:2: unknown placeholder ${widow}; expected one of: window, window_words"
+            "alerts/source/rules/app.yml:2: unknown placeholder \"widow\"; expected one of: url, window, window_words"
         );
     }
 
@@ -146,20 +152,7 @@ mod tests {
         let error = values().fill("a.yml", "\n${window\n}");
         assert_eq!(
             error.unwrap_err().to_string(),
-            "alerts/source/a.yml:2: `${` without its `}`"
-        );
-    }
-
-    #[test]
-    fn an_unused_value_is_reported_with_the_sources() {
-        let mut values = values();
-        values.fill("a.yml", "${window}").unwrap();
-        assert_eq!(values.all_used(), Ok(()));
-        values.values.insert("stray".into(), "1".into());
-        values.fill("b.yml", "").unwrap();
-        assert_eq!(
-            values.all_used().unwrap_err().to_string(),
-            "placeholder ${stray} is defined, but no file in alerts/source uses it: a.yml, b.yml"
+            "alerts/source/a.yml:2: a placeholder without its `}`"
         );
     }
 }

@@ -39,6 +39,10 @@ pub(crate) enum Command {
     /// Check whether an application can be served, and say everything that keeps it from that: exit code 0 if so, 1 if not
     #[cfg(feature = "serve")]
     Check(CheckArgs),
+    /// Print alerts and recording rules for your Prometheus
+    Rules(Box<crate::monitoring::RulesArgs>),
+    /// Print dashboards for your Grafana, or write them to a folder
+    Dashboards(Box<crate::monitoring::DashboardsArgs>),
     /// Check whether a running metrics-host is ready: exit code 0 if so, 1 if not
     Health(HealthArgs),
     /// Become a command that ends with its parent; `proxy` starts its command so

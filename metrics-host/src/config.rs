@@ -112,6 +112,12 @@ pub(crate) enum ConfigError {
         #[source]
         source: routes::RoutesError,
     },
+    /// Dashboards are files.
+    #[error(
+        "--output (METRICS_HOST_OUTPUT): not given; name a folder for the dashboards, or choose --format config-map or \
+         --format terraform, which are one text"
+    )]
+    Output,
     /// A sidecar that receives nothing has nothing to count.
     #[error(
         "--otlp-listen (METRICS_HOST_OTLP_LISTEN): a sidecar receives telemetry there, so it cannot be off"

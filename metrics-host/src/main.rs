@@ -23,6 +23,7 @@ mod health_check;
 #[cfg(feature = "serve")]
 mod hosting;
 mod logging;
+mod monitoring;
 mod proxying;
 #[cfg(feature = "serve")]
 mod settings;
@@ -108,6 +109,8 @@ async fn run(args: Args) -> anyhow::Result<ExitCode> {
         Command::Proxy(args) => Config::proxy(*args)?,
         Command::Add(args) => return gateway::add(&args),
         Command::Remove(args) => return gateway::remove(&args),
+        Command::Rules(args) => return monitoring::rules(*args),
+        Command::Dashboards(args) => return monitoring::dashboards(*args),
         #[cfg(feature = "serve")]
         Command::Check(args) => return check::run(args, env::vars()).await,
         Command::Health(args) => {

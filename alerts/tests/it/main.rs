@@ -6,6 +6,7 @@ mod alertmanager;
 mod annotations;
 mod chart;
 mod checks;
+mod command;
 mod committed;
 mod dashboards;
 mod expression;

@@ -121,15 +121,30 @@ fn flags_in_runbooks_exist() {
 }
 
 #[test]
-fn commands_in_runbooks_work_beside_containers() {
+fn commands_in_runbooks_are_for_the_system_of_the_reader() {
     for name in stems("runbooks", ".md") {
         let page = read(&format!("runbooks/{name}.md"));
         for command in blocks(&page).flat_map(|(_, commands)| commands.lines()) {
             let program = command.split(' ').next().unwrap_or_default();
             assert!(
-                ["curl", "df", "dmesg", "docker", "grep", "ls", "make"].contains(&program),
-                "{name}: {program} may be missing on a machine with Docker: {command}"
+                ["amtool", "curl", "df", "dmesg", "grep", "ls", "promtool"].contains(&program),
+                "{name}: {program} may be missing there: {command}"
             );
+        }
+        let page = read(&format!("runbooks/{name}.md"));
+        for ours in ["127.0.0.1", "localhost", "docker", "compose", "`make "] {
+            assert!(!page.contains(ours), "{name}: {ours}");
+        }
+        // The page says what its variables stand for.
+        for (variable, _) in page
+            .split('$')
+            .skip(1)
+            .filter_map(|text| text.split_once(['/', '"', '`']))
+        {
+            if variable.chars().all(|c| c.is_ascii_uppercase() || c == '_') {
+                let named = page.contains(&format!("`${variable}`"));
+                assert!(named, "{name}: what is ${variable}?");
+            }
         }
     }
 }

@@ -74,16 +74,16 @@ fn in_dashboards() -> Vec<Named> {
     found
 }
 
-/// Returns the queries of the runbooks. Each is one line: `… promtool query … 'expression'`.
+/// Returns the queries of the runbooks. Each is one line: `promtool query … 'expression'`.
 fn in_runbooks() -> Vec<Named> {
     let mut found = Vec::new();
     for page in stems("runbooks", ".md") {
         let text = read(&format!("runbooks/{page}.md"));
         for line in text
             .lines()
-            .filter(|line| line.contains(" promtool query "))
+            .filter(|line| line.starts_with("promtool query "))
         {
-            let (_, expression) = line.split_once(":9090 '").unwrap();
+            let (_, expression) = line.split_once("\"$PROMETHEUS\" '").unwrap();
             found.push(Named {
                 place: format!("{page}.md"),
                 expression: expression.strip_suffix('\'').unwrap().to_owned(),

@@ -74,6 +74,9 @@ pub(crate) const EXPECTED: &[Expectation] = table! {
             "/items" => high_percentile(drill),
             _ => 0.0..=0.5,
         });
+        // Cumulative: no bucket has more requests than there were in the interval.
+        "Latency Heat Map" "A" Driven |drill| All(0.0..=rate(drill) * INTERVAL_SECONDS * 1.25);
+        "Top Errors" "A" Driven top_errors;
         "Internal Exceptions Rate" "A" Driven |drill| One(about(rate(drill) * errors(drill), 0.25));
         "Component Failures" "A" Driven |_| each("reason", &["instantiation", "overload", "timeout", "trap", "truncation", "unreachable"], 0.0);
         "Saturation" "A" Driven |_| One(0.0..=0.2);
@@ -104,7 +107,9 @@ pub(crate) const EXPECTED: &[Expectation] = table! {
         "Objective" "A" Driven |_| One(exactly(0.999));
         // Recorded less often than scraped.
         "Objective" "B" End |drill| left(drill, 1.0);
-        "Error Budget Left" "A" End |drill| left(drill, BURN);
+        // A drill is a tiny part of 30 days, so it spends a tiny part of their budget.
+        "Error Budget Left" "A" End |drill| One(1.0 - errors(drill) * BURN * 0.002..=1.0);
+        "Days of Data" "A" End |_| One(f64::MIN_POSITIVE..=0.1);
         "Burn Rate" "A B C D E" Driven |drill| ratio(drill, BURN);
         "Requests and Errors" "A" Driven |drill| over_five_minutes(drill, 1.0);
         "Requests and Errors" "B" Driven |drill| over_five_minutes(drill, errors(drill));
@@ -200,6 +205,21 @@ fn errors_by_endpoint(drill: &Drill<'_>) -> Want {
         let answered = &drill.driven.1.answered;
         let (all, _) = answered.partition(|kind| kind.endpoint == endpoint);
         about(all.with_status("500") as f64 / all.total() as f64, 0.4)
+    })
+}
+
+/// Failed requests of the time range.
+fn top_errors(drill: &Drill<'_>) -> Want {
+    if errors(drill) == 0.0 {
+        return Nothing;
+    }
+    by_endpoint(drill, |endpoint, _| {
+        let (all, _) = drill
+            .driven
+            .1
+            .answered
+            .partition(|kind| kind.endpoint == endpoint);
+        about(all.with_status("500") as f64, 0.4)
     })
 }
 

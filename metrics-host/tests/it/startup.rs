@@ -358,7 +358,13 @@ async fn the_start_up_lines_say_what_is_served_where_and_what_to_try() {
 
 #[tokio::test]
 async fn every_flag_is_explained_with_its_environment_variable() {
-    for (subcommand, least) in [("serve", 15), ("sidecar", 8), ("health", 1)] {
+    for (subcommand, least) in [
+        ("serve", 15),
+        ("sidecar", 8),
+        ("rules", 15),
+        ("dashboards", 12),
+        ("health", 1),
+    ] {
         let output = Command::new(env!("CARGO_BIN_EXE_metrics-host"))
             .args([subcommand, "--help"])
             .output()

@@ -63,15 +63,31 @@ readinessProbe:
 {{- add .Values.app.preStopSeconds (mul 2 .Values.app.shutdownGraceSeconds) $linger 10 -}}
 {{- end }}
 
-{{- /* Where links lead, and the objective: as JSON, since a template returns text. */ -}}
-{{- define "metrics-host.words" -}}
-{{- $service := printf "http://%s.%s.svc:9464" (include "metrics-host.name" .) .Release.Namespace }}
+{{- /* Values of the placeholders in rules and dashboards, as text: as JSON, since a template returns text. */ -}}
+{{- define "metrics-host.placeholders" -}}
+{{- $status := .Values.links.metricsHost | default (printf "http://%s.%s.svc:9464" (include "metrics-host.name" .) .Release.Namespace) | trimSuffix "/" }}
+{{- $limits := .Values.prometheusRule.thresholds }}
+{{- $budget := divf (subf 100 .Values.objective) 100 }}
 {{- dict
-  "metricsHost" (.Values.links.metricsHost | default $service | trimSuffix "/")
-  "grafana" (.Values.links.grafana | trimSuffix "/")
-  "alertmanager" (.Values.links.alertmanager | trimSuffix "/")
+  "namespace" .Release.Namespace
+  "job" "metrics-host"
+  "alertmanager_job" "alertmanager"
+  "metrics_host_url" $status
+  "runbooks_url" (printf "%s/runbooks" $status)
+  "grafana_url" (.Values.links.grafana | trimSuffix "/")
+  "alertmanager_url" (.Values.links.alertmanager | trimSuffix "/")
   "objective" (toString .Values.objective)
-  "budget" (toString (round (divf (subf 100 .Values.objective) 100) 8))
-  "budgetPercent" (toString (round (subf 100 .Values.objective) 6))
+  "objective_ratio" (toString (round (divf .Values.objective 100) 8))
+  "error_budget" (toString (round $budget 8))
+  "budget_percent" (toString (round (mulf $budget 100) 6))
+  "budget_times_3" (toString (round (mulf $budget 3) 8))
+  "budget_times_6" (toString (round (mulf $budget 6) 8))
+  "budget_times_14_4" (toString (round (mulf $budget 14.4) 8))
+  "error_ratio" (toString $limits.errorRatio)
+  "error_percent" (toString (round (mulf $limits.errorRatio 100) 6))
+  "minimum_rate" (toString $limits.minimumRate)
+  "latency_seconds" (toString $limits.latencySeconds)
+  "exception_rate" (toString $limits.exceptionRate)
+  "traffic_rate" (toString $limits.trafficRate)
   | toJson }}
 {{- end }}

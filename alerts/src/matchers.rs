@@ -1,14 +1,18 @@
-//! Rules that read only the series of one Kubernetes namespace, and keep its label.
+//! Rules that read only the series that matchers select, and keep their labels.
 //!
-//! In a cluster one Prometheus evaluates the rules of every release. Without the label, those of two namespaces would add
-//! up each other's requests, and record the same series twice.
+//! In a cluster one Prometheus evaluates the rules of every release. Without the label `namespace`, those of two namespaces
+//! would add up each other's requests, and record the same series twice.
 
-/// Selects the series of the namespace, which the chart fills in.
-const MATCHER: &str = r#"namespace="${namespace}""#;
+use crate::Matcher;
+
 const OPERATORS: [&str; 5] = ["and", "or", "unless", "offset", "bool"];
 
-/// Returns a rules file whose expressions have the label everywhere. Comments and all else stay as they are.
-pub(crate) fn confine(rules: &str) -> String {
+/// Returns a rules file whose expressions have the matchers and their labels everywhere. Comments and all else stay as they are.
+pub(crate) fn confine(rules: &str, to: &[Matcher]) -> String {
+    if to.is_empty() {
+        return rules.to_owned();
+    }
+
     let mut confined = String::with_capacity(rules.len() * 5 / 4);
     // Indentation of the key `expr`, inside its block.
     let mut block = None;
@@ -19,7 +23,7 @@ pub(crate) fn confine(rules: &str) -> String {
             block = None;
         }
         match text.split_once("expr: ") {
-            _ if block.is_some() => confined += &confine_line(line),
+            _ if block.is_some() => confined += &confine_line(line, to),
             Some(("", "|")) => {
                 block = Some(indentation);
                 confined += line;
@@ -27,7 +31,7 @@ pub(crate) fn confine(rules: &str) -> String {
             Some(("", expression)) => {
                 confined += &line[..indentation];
                 confined += "expr: ";
-                confined += &confine_line(expression);
+                confined += &confine_line(expression, to);
             }
             _ => confined += line,
         }
@@ -37,7 +41,15 @@ pub(crate) fn confine(rules: &str) -> String {
 }
 
 /// Confines one line of an expression. No name, string or list of labels spans two.
-fn confine_line(line: &str) -> String {
+pub(crate) fn confine_line(line: &str, to: &[Matcher]) -> String {
+    if to.is_empty() {
+        return line.to_owned();
+    }
+    let labels: Vec<_> = to.iter().map(|matcher| &*matcher.label).collect();
+    let labels = labels.join(", ");
+    let matchers = to.iter();
+    let matchers = matchers.map(|Matcher { label, condition }| format!("{label}{condition}"));
+    let matchers = matchers.collect::<Vec<_>>().join(", ");
     let mut confined = String::new();
     let mut rest = line;
     while let Some(next) = rest.chars().next() {
@@ -58,20 +70,20 @@ fn confine_line(line: &str) -> String {
         if !token.starts_with(|c: char| c.is_ascii_alphabetic()) || OPERATORS.contains(&token) {
             continue;
         }
-        if let Some(labels) = follows.strip_prefix('(') {
+        if let Some(list) = follows.strip_prefix('(') {
             // `on ()` joins everything with everything.
-            if ["by", "on"].contains(&token) && !labels.starts_with(')') {
-                confined += " (namespace, ";
-                rest = labels;
+            if ["by", "on"].contains(&token) && !list.starts_with(')') {
+                confined += &format!(" ({labels}, ");
+                rest = list;
             }
             rest = past_labels(token, rest, &mut confined);
-        } else if let Some(matchers) = rest.strip_prefix('{') {
-            confined += &format!("{{{MATCHER}, ");
-            let end = braces(matchers);
-            confined += &matchers[..end];
-            rest = &matchers[end..];
+        } else if let Some(others) = rest.strip_prefix('{') {
+            confined += &format!("{{{matchers}, ");
+            let end = braces(others);
+            confined += &others[..end];
+            rest = &others[end..];
         } else if !["by", "without"].contains(&&follows[..word(follows)]) {
-            confined += &format!("{{{MATCHER}}}");
+            confined += &format!("{{{matchers}}}");
         }
     }
     confined
@@ -132,6 +144,12 @@ fn braces(text: &str) -> usize {
 mod tests {
     use super::*;
 
+    const NAMESPACE: &str = r#"namespace="shop""#;
+
+    fn namespace() -> [Matcher; 1] {
+        ["namespace=shop".parse().unwrap()]
+    }
+
     #[test]
     fn each_metric_and_each_grouping_gets_the_label() {
         for (expression, confined) in [
@@ -156,9 +174,18 @@ mod tests {
                 "a{NS} / on (namespace, b) group_left (c) sum without (d) (e{NS})",
             ),
         ] {
-            let expected = confined.replace("NS", MATCHER);
-            assert_eq!(confine_line(expression), expected);
+            let expected = confined.replace("NS", NAMESPACE);
+            assert_eq!(confine_line(expression, &namespace()), expected);
         }
+    }
+
+    #[test]
+    fn several_matchers_keep_several_labels() {
+        let matchers = ["namespace=shop", "cluster=~a|b"].map(|text| text.parse().unwrap());
+        assert_eq!(
+            confine_line("sum by (job) (up) / on () vector(1)", &matchers),
+            r#"sum by (namespace, cluster, job) (up{namespace="shop", cluster=~"a|b"}) / on () vector(1)"#
+        );
     }
 
     #[test]
@@ -166,8 +193,9 @@ mod tests {
         let rules =
             "- alert: Up\n  expr: |\n    # up\n    up\n\n  for: 5m\n- record: a\n  expr: b\n";
         let expected = format!(
-            "- alert: Up\n  expr: |\n    # up\n    up{{{MATCHER}}}\n\n  for: 5m\n- record: a\n  expr: b{{{MATCHER}}}\n"
+            "- alert: Up\n  expr: |\n    # up\n    up{{{NAMESPACE}}}\n\n  for: 5m\n- record: a\n  expr: b{{{NAMESPACE}}}\n"
         );
-        assert_eq!(confine(rules), expected);
+        assert_eq!(confine(rules, &namespace()), expected);
+        assert_eq!(confine(rules, &[]), rules);
     }
 }
