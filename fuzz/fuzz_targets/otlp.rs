@@ -8,7 +8,7 @@ use opentelemetry_proto::tonic::collector::{
     logs::v1::ExportLogsServiceRequest, metrics::v1::ExportMetricsServiceRequest,
     trace::v1::ExportTraceServiceRequest,
 };
-use otlp::{Amount, Encoding, Labels, Point, PointValue};
+use otlp::{Amount, Encoding, Identities, Labels, Point, PointValue};
 use prost::Message;
 use request_counts::LabelSpace;
 
@@ -33,7 +33,12 @@ fn check_metrics(message: ExportMetricsServiceRequest) {
     let again = otlp::decode(Encoding::Protobuf, &message.encode_to_vec());
     let again = again.expect("an encoded message decodes");
     assert_eq!((again.malformed, again.repaired_strings), (0, 0));
-    let (read, read_again) = (otlp::points(&message, SPACE), otlp::points(&again.message, SPACE));
+    let read = |message: &ExportMetricsServiceRequest| {
+        let (bytes, identities) = (message.encode_to_vec(), Identities::new(100));
+        let read = otlp::decode_metrics(Encoding::Protobuf, &bytes, &identities, SPACE);
+        read.expect("an encoded message decodes").message
+    };
+    let (read, read_again) = (read(&message), read(&again.message));
     assert_eq!(read.uncounted, read_again.uncounted);
     assert_eq!(read.points.len(), read_again.points.len());
     for point in &read.points {

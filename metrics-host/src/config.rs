@@ -238,6 +238,7 @@ impl Config {
                 max_points: args.max_otlp_points,
                 read_timeout: args.otlp_read_timeout.into(),
                 space,
+                max_series: args.max_series,
             },
             journal: JournalLimits {
                 series: SeriesLimits {

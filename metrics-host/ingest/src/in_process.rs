@@ -6,6 +6,8 @@ use opentelemetry_proto::tonic::{
     common::v1::{AnyValue, KeyValue, any_value::Value},
     metrics::v1::ResourceMetrics,
 };
+use otlp::Encoding;
+use prost::Message;
 use request_counts::Component;
 use telemetry::attribute;
 
@@ -46,7 +48,8 @@ impl Ingest {
         let message = ExportMetricsServiceRequest {
             resource_metrics: vec![metrics],
         };
-        match self.count_message(message, 0, None).await {
+        let message = message.encode_to_vec().into();
+        match self.count_metrics(Encoding::Protobuf, message).await {
             Ok(_) => Ok(()),
             Err(error) => Err(self.refused(error)),
         }

@@ -27,10 +27,9 @@ use journal::{Batch, Change, CommitError, Journal, Receipt};
 use metric::{ApplicationInfo, Registry};
 use metrics::IngestMetrics;
 use opentelemetry_proto::tonic::collector::{
-    logs::v1::ExportLogsServiceRequest, metrics::v1::ExportMetricsServiceRequest,
-    trace::v1::ExportTraceServiceRequest,
+    logs::v1::ExportLogsServiceRequest, trace::v1::ExportTraceServiceRequest,
 };
-use otlp::{Decoded, Encoding, Export, MALFORMED, Rejections, Signal, SpanRoutes};
+use otlp::{Decoded, Encoding, Identities, MALFORMED, Rejections, Signal, SpanRoutes};
 use refused_streams::RefusedStreams;
 use request_counts::{Component, LabelSpace};
 use sha2::{Digest, Sha256};
@@ -58,6 +57,8 @@ pub struct IngestLimits {
     pub max_points: usize,
     /// Labels of generic OTLP metrics.
     pub space: LabelSpace,
+    /// Series of generic OTLP metrics that are recognised by the bytes of their attributes.
+    pub max_series: usize,
 }
 
 /// The clients that may send.
@@ -84,6 +85,7 @@ struct Inner {
     bodies: Bodies,
     refused_streams: RefusedStreams,
     span_routes: Mutex<SpanRoutes>,
+    identities: Identities,
 }
 
 /// The parts of a message that were not counted.
@@ -130,6 +132,7 @@ impl Ingest {
             }),
             refused_streams: RefusedStreams::default(),
             span_routes: Mutex::default(),
+            identities: Identities::new(limits.max_series),
         }))
     }
 
@@ -272,29 +275,23 @@ impl Ingest {
 
     /// Decodes and counts generic OTLP metrics.
     async fn count_metrics(&self, encoding: Encoding, body: Bytes) -> Result<Outcome, IngestError> {
+        let Inner {
+            identities, limits, ..
+        } = &*self.0;
+        let decoded = otlp::decode_metrics(encoding, &body, identities, limits.space)?;
+        drop(body);
+        self.note_faults(&decoded);
         let Decoded {
             message,
             malformed,
             fault,
             ..
-        } = self.decode(encoding, &body)?;
-        drop(body);
-        self.count_message(message, malformed, fault).await
-    }
-
-    /// Counts generic OTLP metrics, of which `malformed` parts were left out.
-    async fn count_message(
-        &self,
-        message: ExportMetricsServiceRequest,
-        malformed: u64,
-        fault: Option<String>,
-    ) -> Result<Outcome, IngestError> {
+        } = decoded;
         let otlp::Points {
             points,
             targets,
             mut uncounted,
-        } = otlp::points(&message, self.0.limits.space);
-        drop(message);
+        } = message;
         if malformed > 0 {
             uncounted.rejected.insert(MALFORMED, malformed);
         }
@@ -329,12 +326,14 @@ impl Ingest {
 
     /// Counts the requests in Spin's server spans.
     async fn count_spans(&self, encoding: Encoding, body: Bytes) -> Result<Outcome, IngestError> {
+        let decoded = otlp::decode::<ExportTraceServiceRequest>(encoding, &body)?;
+        self.note_faults(&decoded);
         let Decoded {
             message,
             malformed,
             fault,
             ..
-        } = self.decode::<ExportTraceServiceRequest>(encoding, &body)?;
+        } = decoded;
         drop(body);
         let spans = {
             let routes = self.0.span_routes.lock();
@@ -369,7 +368,8 @@ impl Ingest {
 
     /// Counts log records and drops them.
     fn drop_logs(&self, encoding: Encoding, body: &[u8]) -> Result<Outcome, IngestError> {
-        let decoded = self.decode::<ExportLogsServiceRequest>(encoding, body)?;
+        let decoded = otlp::decode::<ExportLogsServiceRequest>(encoding, body)?;
+        self.note_faults(&decoded);
         let scopes = decoded
             .message
             .resource_logs
@@ -385,13 +385,8 @@ impl Ingest {
         Ok(Outcome::new([(MALFORMED, malformed)], decoded.fault))
     }
 
-    /// Decodes generic OTLP. Logs and counts malformed parts and repaired strings.
-    fn decode<M: Export>(
-        &self,
-        encoding: Encoding,
-        body: &[u8],
-    ) -> Result<Decoded<M>, IngestError> {
-        let decoded = otlp::decode(encoding, body)?;
+    /// Logs and counts malformed parts and repaired strings.
+    fn note_faults<M>(&self, decoded: &Decoded<M>) {
         self.0
             .metrics
             .repaired_strings
@@ -403,7 +398,6 @@ impl Ingest {
                 "malformed telemetry not counted"
             );
         }
-        Ok(decoded)
     }
 
     fn check_points(&self, found: usize) -> Result<(), IngestError> {

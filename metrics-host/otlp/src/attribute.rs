@@ -11,7 +11,7 @@ use std::borrow::Cow;
 #[derive(Clone, Debug)]
 pub(super) struct Labelled<'a> {
     pub(super) name: Cow<'a, str>,
-    pub(super) key: &'a str,
+    pub(super) key: Cow<'a, str>,
     pub(super) value: Cow<'a, str>,
 }
 
@@ -19,8 +19,16 @@ impl<'a> Labelled<'a> {
     pub(super) fn new(name: &'a str, key: &'a str, value: &'a str) -> Self {
         Self {
             name: name.into(),
-            key,
+            key: key.into(),
             value: value.into(),
+        }
+    }
+
+    pub(super) fn into_owned(self) -> Labelled<'static> {
+        Labelled {
+            name: self.name.into_owned().into(),
+            key: self.key.into_owned().into(),
+            value: self.value.into_owned().into(),
         }
     }
 
@@ -28,7 +36,7 @@ impl<'a> Labelled<'a> {
     pub(super) fn of(attribute: &'a KeyValue) -> Self {
         Self {
             name: name::label(&attribute.key),
-            key: &attribute.key,
+            key: attribute.key.as_str().into(),
             value: text(attribute.value.as_ref()),
         }
     }
@@ -47,7 +55,7 @@ impl<'a> Labelled<'a> {
 /// value is left out: to Prometheus, it is the same as no label.
 pub(super) fn labels(mut labelled: Vec<Labelled<'_>>) -> Vec<(String, String)> {
     labelled.retain(|label| !label.value.is_empty());
-    labelled.sort_by(|a, b| (&a.name, a.key).cmp(&(&b.name, b.key)));
+    labelled.sort_by(|a, b| (&a.name, &a.key).cmp(&(&b.name, &b.key)));
     let mut labels = Vec::<(String, String)>::with_capacity(labelled.len());
     for Labelled { name, value, .. } in labelled {
         match labels.last_mut() {

@@ -1,9 +1,9 @@
 //! Bytes → message. A wrong value costs the smallest part that holds it, such as a data point, and never the message.
 //!
 //! ```text
-//! protobuf ─ prost ─────────────────────────────────────→ message
+//! protobuf ─ prost, or for metrics Identities::points ──────────────────→ message
 //!          └ if that fails: protobuf::transcode ┐
-//! JSON ─ json::transcode ───────────────────────┴ protobuf of the good parts ─ prost → message
+//! JSON ─ json::transcode ───────────────────────┴ protobuf of the good parts ─ the same → message
 //! ```
 //!
 //! Both transcoders follow the message types in [`schema`] and write to an [`output::Output`], which drops and counts the
@@ -14,14 +14,16 @@ mod output;
 mod protobuf;
 mod repair;
 mod schema;
+pub(crate) mod wire;
 
-use super::Encoding;
+use super::{Encoding, Identities, Points};
 use opentelemetry_proto::tonic::collector::{
     logs::v1::ExportLogsServiceRequest, metrics::v1::ExportMetricsServiceRequest,
     trace::v1::ExportTraceServiceRequest,
 };
 use output::Output;
 use prost::Message;
+use request_counts::LabelSpace;
 use schema::Schema;
 
 /// Reason of parts that hold a value of the wrong type, or none that can be read.
@@ -78,18 +80,72 @@ impl Export for ExportLogsServiceRequest {
 /// # Errors
 /// If the bytes are neither JSON nor protobuf, or if no part of the message is readable.
 pub fn decode<M: Export>(encoding: Encoding, bytes: &[u8]) -> Result<Decoded<M>, DecodeError> {
-    let (output, good) = match encoding {
+    if encoding == Encoding::Protobuf
+        && let Ok(message) = M::decode(bytes)
+    {
+        return Ok(Decoded {
+            message,
+            ..Decoded::default()
+        });
+    }
+    let good = good_parts::<M>(encoding, bytes)?;
+    good.try_map(|bytes| Ok(M::decode(bytes)?))
+}
+
+/// Decodes the data points of an `ExportMetricsServiceRequest`, whose streams may be known.
+///
+/// # Errors
+/// If the bytes are neither JSON nor protobuf, or if no part of the message is readable.
+pub fn decode_metrics(
+    encoding: Encoding,
+    bytes: &[u8],
+    identities: &Identities,
+    space: LabelSpace,
+) -> Result<Decoded<Points>, DecodeError> {
+    if encoding == Encoding::Protobuf
+        && let Some(message) = identities.points(bytes, space)
+    {
+        return Ok(Decoded {
+            message,
+            ..Decoded::default()
+        });
+    }
+    type Message = ExportMetricsServiceRequest;
+    // prost makes an irregular message regular, by merging what is there twice.
+    let irregular = |bytes: &[u8]| {
+        let regular = Message::decode(bytes)?.encode_to_vec();
+        let points = identities.points(&regular, space);
+        points.ok_or_else(|| DecodeError::Message("irregular".into()))
+    };
+    if encoding == Encoding::Protobuf
+        && let Ok(message) = irregular(bytes)
+    {
+        return Ok(Decoded {
+            message,
+            ..Decoded::default()
+        });
+    }
+    let good = good_parts::<Message>(encoding, bytes)?;
+    good.try_map(|bytes| match identities.points(bytes, space) {
+        Some(points) => Ok(points),
+        None => irregular(bytes),
+    })
+}
+
+/// Returns the good parts of a message in protobuf. prost reads a message whole or not at all.
+fn good_parts<M: Export>(
+    encoding: Encoding,
+    bytes: &[u8],
+) -> Result<Decoded<Vec<u8>>, DecodeError> {
+    let (output, is_good) = match encoding {
         Encoding::Json => json::transcode(Schema::get(), M::TYPE, bytes)?,
-        Encoding::Protobuf => match M::decode(bytes) {
-            Ok(message) => {
-                return Ok(Decoded {
-                    message,
-                    ..Decoded::default()
-                });
-            }
-            // prost reads a message whole or not at all.
-            Err(error) => protobuf::transcode(Schema::get(), M::TYPE, bytes).ok_or(error)?,
-        },
+        Encoding::Protobuf => {
+            let good = protobuf::transcode(Schema::get(), M::TYPE, bytes);
+            good.ok_or_else(|| match M::decode(bytes) {
+                Err(error) => DecodeError::Protobuf(error),
+                Ok(_) => DecodeError::Message("irregular".into()),
+            })?
+        }
     };
     let Output {
         bytes,
@@ -98,15 +154,29 @@ pub fn decode<M: Export>(encoding: Encoding, bytes: &[u8]) -> Result<Decoded<M>,
         repaired_strings,
         ..
     } = output;
-    if !good {
+    if !is_good {
         return Err(DecodeError::Message(fault.unwrap_or_default()));
     }
     Ok(Decoded {
-        message: M::decode(&*bytes)?,
+        message: bytes,
         malformed,
         fault,
         repaired_strings,
     })
+}
+
+impl Decoded<Vec<u8>> {
+    fn try_map<M>(
+        self,
+        decode: impl FnOnce(&[u8]) -> Result<M, DecodeError>,
+    ) -> Result<Decoded<M>, DecodeError> {
+        Ok(Decoded {
+            message: decode(&self.message)?,
+            malformed: self.malformed,
+            fault: self.fault,
+            repaired_strings: self.repaired_strings,
+        })
+    }
 }
 
 #[cfg(test)]

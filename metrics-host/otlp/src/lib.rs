@@ -2,8 +2,8 @@
 //! no I/O, no clock.
 //!
 //! ```text
-//! bytes ─ decode → message ─ points ───→ data points ─ OtlpSeries::fold → Prometheus series
-//!                          └ requests → HTTP requests in server spans
+//! metrics ─ decode_metrics → data points ─ OtlpSeries::fold → Prometheus series
+//! traces ─ decode ─ requests → HTTP requests in server spans
 //! ```
 //!
 //! The ingest decodes and translates, the journal folds and stores, the exposition shows the series. No part of a
@@ -15,10 +15,13 @@
 
 mod attribute;
 mod buckets;
+mod data;
 mod decode;
+mod identities;
 mod labels;
 mod metrics;
 mod name;
+mod point;
 mod reply;
 mod resource;
 mod series;
@@ -28,9 +31,11 @@ mod uncounted;
 mod value;
 
 pub use buckets::{Buckets, Zero};
-pub use decode::{DecodeError, Decoded, Export, MALFORMED, decode};
+pub use decode::{DecodeError, Decoded, Export, MALFORMED, decode, decode_metrics};
+pub use identities::Identities;
 pub use labels::Labels;
-pub use metrics::{Amount, Family, Identity, Point, PointValue, Points, Stream, points};
+pub use metrics::Points;
+pub use point::{Amount, Family, Identity, Point, PointValue, Stream};
 pub use reply::{Signal, reply};
 pub use resource::Target;
 pub use series::{Expired, Folded, Known, Metric, OtlpSeries, Refused, Replacement, SeriesLimits};

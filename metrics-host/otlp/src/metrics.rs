@@ -1,28 +1,30 @@
-//! `/v1/metrics`: a message → data points, each with its series and its stream.
+//! `/v1/metrics`: the bytes of a message → data points, each with its series and its stream.
+//!
+//! The bytes are read where they are. A point whose attributes were read before is recognised by their bytes, so
+//! nothing of it is decoded except its numbers.
 //!
 //! Sources: <https://opentelemetry.io/docs/specs/otel/metrics/data-model/>,
 //! <https://opentelemetry.io/docs/specs/otel/compatibility/prometheus_and_openmetrics/>
 
 use super::{
-    Buckets, Labels, Uncounted,
+    Labels, Uncounted,
     attribute::{self, Labelled, text},
-    buckets::Zero,
-    name::{self, Suffix},
+    data::{Data, Measured},
+    decode::wire::{self, Raw},
+    identities::{Identities, Key, Known, News},
+    name,
+    point::{Family, Identity, Point, PointValue, Stream},
     resource::{Sender, Target},
 };
 use metric::Kind;
 use opentelemetry_proto::tonic::{
-    collector::metrics::v1::ExportMetricsServiceRequest,
     common::v1::{InstrumentationScope, KeyValue},
-    metrics::v1::{
-        AggregationTemporality, ExponentialHistogramDataPoint, HistogramDataPoint, Metric,
-        NumberDataPoint, SummaryDataPoint, metric::Data, number_data_point,
-    },
     resource::v1::Resource,
 };
+use prost::Message;
 use request_counts::LabelSpace;
 use sha2::{Digest, Sha256};
-use std::sync::{Arc, atomic::AtomicU64};
+use std::sync::Arc;
 
 /// Maximum number of attributes per point.
 const MAX_LABELS: usize = 64;
@@ -35,93 +37,6 @@ const SCOPE_LABELS: [&str; 3] = [
     "otel_scope_schema_url",
 ];
 
-/// A Prometheus metric.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Family {
-    /// Name.
-    pub name: String,
-    /// Type.
-    pub kind: Kind,
-    /// Help text, never empty.
-    pub help: String,
-    /// Hash of the OpenTelemetry name and unit. Two metrics may get the same Prometheus name, but never the same series.
-    pub origin: u64,
-}
-
-/// Identity of a stream: resource, scope, name, unit, type, temporality, monotonicity and attributes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Stream {
-    /// Hash of all of it.
-    pub id: [u8; 16],
-    /// The same stream in a journal of schema 2, which knew neither unit nor type.
-    pub legacy_id: [u8; 16],
-}
-
-/// The series of a data point, and the stream that reports it.
-#[derive(Debug)]
-pub struct Identity {
-    /// The metric of the series.
-    pub family: Arc<Family>,
-    /// The labels of the series.
-    pub labels: Labels,
-    /// The stream. Several may share a series, such as the processes of an instance.
-    pub stream: Stream,
-    /// Number of the series where it was last found. It may be wrong by now, so whoever uses it compares the names.
-    pub(super) last_id: AtomicU64,
-}
-
-impl Identity {
-    /// Creates the identity of a series that was not looked for yet.
-    pub fn new(family: Arc<Family>, labels: Labels, stream: Stream) -> Self {
-        Self {
-            family,
-            labels,
-            stream,
-            last_id: AtomicU64::new(0),
-        }
-    }
-}
-
-/// One data point.
-#[derive(Clone, Debug)]
-pub struct Point {
-    /// The series and its stream.
-    pub identity: Arc<Identity>,
-    /// Start of the stream or of the delta's interval, in nanoseconds since the Unix epoch; 0 if unknown.
-    pub start_unix_nanos: u64,
-    /// Time of the measurement, in nanoseconds since the Unix epoch; 0 if unknown.
-    pub time_unix_nanos: u64,
-    /// The measured value.
-    pub value: PointValue,
-}
-
-/// The value of a point.
-#[derive(Clone, Debug, PartialEq)]
-pub enum PointValue {
-    /// Delta temporality: an increment.
-    More(Amount),
-    /// Cumulative temporality: the total since the start.
-    Total(Amount),
-    /// Count and sum since the start, as a histogram without bounds, and the current quantiles with their values.
-    Summary(Amount, Vec<(f64, f64)>),
-    /// A cumulative sum that may decrease: the process's part of the series.
-    Level(f64),
-    /// A gauge: the current value.
-    Now(f64),
-    /// The series ended.
-    End,
-}
-
-/// The amount of a sum or histogram.
-#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Amount {
-    /// The value of a sum.
-    Number(f64),
-    /// The buckets of a histogram. In a box, so that a number takes little room.
-    Histogram(Box<Buckets>),
-}
-
 /// The data points of a message.
 #[derive(Debug, Default)]
 pub struct Points {
@@ -133,266 +48,245 @@ pub struct Points {
     pub uncounted: Uncounted,
 }
 
-/// Translates the data points of `message`.
-pub fn points(message: &ExportMetricsServiceRequest, space: LabelSpace) -> Points {
-    let mut read = Points::default();
-    let (no_resource, no_scope) = (Resource::default(), InstrumentationScope::default());
-    for resource_metrics in &message.resource_metrics {
-        let resource = resource_metrics.resource.as_ref();
-        let mut sender = Sender::of(resource.unwrap_or(&no_resource), space);
-        read.targets.extend(sender.target.take());
-        for scope_metrics in &resource_metrics.scope_metrics {
-            let scope = scope_metrics.scope.as_ref().unwrap_or(&no_scope);
-            let scope = Scope::of(&sender, scope, &scope_metrics.schema_url);
-            for metric in &scope_metrics.metrics {
-                let reader = Reader {
-                    sender: &sender,
-                    scope: &scope,
-                    name: &metric.name,
-                    space,
-                    read: &mut read,
-                };
-                reader.metric(metric);
-            }
-        }
-    }
-    read
-}
-
-/// The labels that all points of a scope have in common, and its part of a stream's identity.
-struct Scope<'a> {
-    labels: Vec<Labelled<'a>>,
-    identity: Sha256,
-    /// The part of the identity that a journal of schema 2 does not have.
-    details: Sha256,
-}
-
-impl<'a> Scope<'a> {
-    fn of(sender: &'a Sender, scope: &'a InstrumentationScope, schema_url: &'a str) -> Self {
-        let own = [&*scope.name, &*scope.version, schema_url];
-        let own = SCOPE_LABELS.into_iter().zip(own);
-        let own = own.map(|(name, value)| Labelled::new(name, name, value));
-        let mut labels: Vec<_> = sender.labels().chain(own).collect();
-        let given = scope.attributes.iter();
-        let given = given.filter(|attribute| !attribute.key.is_empty());
-        let given = given.map(Labelled::of_scope);
-        labels.extend(given.filter(|label| !SCOPE_LABELS.contains(&&*label.name)));
-        labels.retain(|label| !label.value.is_empty());
-        let mut identity = sender.identity.clone();
-        hash(&mut identity, &scope.name);
-        let mut details = Sha256::new();
-        hash(&mut details, &scope.version);
-        hash(&mut details, schema_url);
-        hash_attributes(&mut details, &scope.attributes);
-        Self {
-            labels,
-            identity,
-            details,
-        }
-    }
-}
-
-/// Reads one metric.
-struct Reader<'a> {
-    sender: &'a Sender,
-    scope: &'a Scope<'a>,
-    name: &'a str,
-    space: LabelSpace,
-    read: &'a mut Points,
-}
-
-/// The common properties of a metric's points.
-struct Context {
-    family: Arc<Family>,
-    identity: Sha256,
-    details: [u8; 16],
-}
-
-impl Context {
-    fn stream(&self, attributes: &[KeyValue]) -> Stream {
-        let mut identity = self.identity.clone();
-        hash_attributes(&mut identity, attributes);
-        let legacy_id: [u8; 16] = first(identity);
-        Stream {
-            // Both parts are hashes, so all bits of their combination depend on each.
-            id: std::array::from_fn(|index| legacy_id[index] ^ self.details[index]),
-            legacy_id,
-        }
-    }
-}
-
-/// The common fields of a data point.
-struct Common<'a> {
-    attributes: &'a [KeyValue],
-    start_unix_nanos: u64,
-    time_unix_nanos: u64,
-    flags: u32,
-}
-
-macro_rules! common {
-    ($point:expr) => {
-        Common {
-            attributes: &$point.attributes,
-            start_unix_nanos: $point.start_time_unix_nano,
-            time_unix_nanos: $point.time_unix_nano,
-            flags: $point.flags,
-        }
-    };
-}
-
-impl Reader<'_> {
-    fn metric(mut self, metric: &Metric) {
-        match &metric.data {
-            None => self.reject("no_data", 1),
-            Some(Data::Gauge(gauge)) => {
-                let (kind, suffix) = gauge_kind(metric);
-                let context = self.context(metric, kind, suffix, "gauge");
-                self.numbers(&context, &gauge.data_points, PointValue::Now);
-            }
-            Some(Data::Sum(sum)) => match (sum.aggregation_temporality(), sum.is_monotonic) {
-                (AggregationTemporality::Unspecified, _) => {
-                    self.reject("temporality", sum.data_points.len());
-                }
-                (AggregationTemporality::Cumulative, true) => {
-                    let context = self.context(metric, Kind::Counter, Suffix::Counter, "total");
-                    let total = |number| PointValue::Total(Amount::Number(number));
-                    self.numbers(&context, &sum.data_points, total);
-                }
-                (AggregationTemporality::Delta, true) => {
-                    let context = self.context(metric, Kind::Counter, Suffix::Counter, "delta");
-                    let more = |number| PointValue::More(Amount::Number(number));
-                    self.numbers(&context, &sum.data_points, more);
-                }
-                (AggregationTemporality::Cumulative, false) => {
-                    let (kind, _) = gauge_kind(metric);
-                    let context = self.context(metric, kind, Suffix::None, "level");
-                    self.numbers(&context, &sum.data_points, PointValue::Level);
-                }
-                (AggregationTemporality::Delta, false) => {
-                    let (kind, _) = gauge_kind(metric);
-                    let context = self.context(metric, kind, Suffix::None, "level delta");
-                    let more = |number| PointValue::More(Amount::Number(number));
-                    self.numbers(&context, &sum.data_points, more);
-                }
-            },
-            Some(Data::Histogram(histogram)) => {
-                let temporality = histogram.aggregation_temporality();
-                self.histograms(metric, temporality, &histogram.data_points, |point| {
-                    (common!(point), explicit(point))
-                });
-            }
-            Some(Data::ExponentialHistogram(histogram)) => {
-                let temporality = histogram.aggregation_temporality();
-                self.histograms(metric, temporality, &histogram.data_points, |point| {
-                    (common!(point), exponential(point))
-                });
-            }
-            Some(Data::Summary(summary)) => {
-                let context = self.context(metric, Kind::Summary, Suffix::None, "summary");
-                for point in &summary.data_points {
-                    self.point(&context, &common!(point), quantiles(point));
-                }
-            }
-        }
-    }
-
-    fn context(&self, metric: &Metric, kind: Kind, suffix: Suffix, data: &str) -> Context {
-        let mut identity = self.scope.identity.clone();
-        hash(&mut identity, &metric.name);
-        let mut details = self.scope.details.clone();
-        hash(&mut details, &metric.unit);
-        hash(&mut details, data);
-        let mut origin = Sha256::new();
-        hash(&mut origin, &metric.name);
-        hash(&mut origin, &metric.unit);
-        Context {
-            family: Arc::new(Family {
-                name: name::metric(&metric.name, &metric.unit, suffix),
-                kind,
-                help: match metric.description.trim() {
-                    "" => format!("OpenTelemetry metric {}.", metric.name),
-                    description => description.to_owned(),
-                },
-                origin: u64::from_le_bytes(first(origin)),
-            }),
-            identity,
-            details: first(details),
-        }
-    }
-
-    fn numbers(
-        &mut self,
-        context: &Context,
-        points: &[NumberDataPoint],
-        value: fn(f64) -> PointValue,
-    ) {
-        for point in points {
-            let number = point.value.map(|value| match value {
-                number_data_point::Value::AsDouble(number) => number,
-                number_data_point::Value::AsInt(number) => number as f64,
-            });
-            let is_usable = |value: &PointValue| match value {
-                PointValue::Now(_) | PointValue::Level(_) => true,
-                PointValue::More(Amount::Number(number))
-                | PointValue::Total(Amount::Number(number)) => {
-                    number.is_finite() && (context.family.kind != Kind::Counter || *number >= 0.0)
-                }
-                _ => false,
+impl Identities {
+    /// Reads the data points of an `ExportMetricsServiceRequest` in protobuf; `None` if the bytes are not a regular one:
+    /// it is unreadable, or has two resources in one place, for example.
+    pub(super) fn points(&self, message: &[u8], space: LabelSpace) -> Option<Points> {
+        self.with(|known| {
+            let mut reader = Reader {
+                identities: self,
+                known,
+                space,
+                read: Points::default(),
+                news: News::default(),
+                attributes: vec![],
             };
-            let value = number.map(value).filter(is_usable);
-            self.point(context, &common!(point), value);
-        }
+            let read = reader.message(message);
+            (read.map(|()| reader.read), reader.news)
+        })
     }
+}
 
-    fn histograms<P>(
-        &mut self,
-        metric: &Metric,
-        temporality: AggregationTemporality,
-        points: &[P],
-        read: fn(&P) -> (Common<'_>, Option<Amount>),
-    ) {
-        let (data, value): (_, fn(Amount) -> PointValue) = match temporality {
-            AggregationTemporality::Unspecified => {
-                return self.reject("temporality", points.len());
+/// Reads one message. Its functions return `None` if the bytes are not a regular message.
+struct Reader<'a> {
+    identities: &'a Identities,
+    known: &'a Known,
+    space: LabelSpace,
+    read: Points,
+    news: News,
+    /// The attributes of the current point.
+    attributes: Vec<&'a [u8]>,
+}
+
+/// The scope of the current metrics.
+struct ScopePart<'a> {
+    sender: &'a Sender,
+    scope: &'a [u8],
+    schema_url: &'a [u8],
+    key: Key,
+    /// Translated once it is needed.
+    translated: Option<Scope>,
+}
+
+/// The current metric.
+struct MetricPart<'a> {
+    name: &'a [u8],
+    unit: &'a [u8],
+    description: &'a [u8],
+    metadata: Vec<&'a [u8]>,
+    data: Data,
+    key: Key,
+    /// Translated once it is needed.
+    translated: Option<Context>,
+}
+
+impl<'a> Reader<'a> {
+    fn message(&mut self, mut bytes: &'a [u8]) -> Option<()> {
+        while !bytes.is_empty() {
+            match wire::field(&mut bytes)? {
+                (1, Raw::Bytes(resource_metrics)) => self.resource_metrics(resource_metrics)?,
+                (1, _) => return None,
+                _ => {}
             }
-            AggregationTemporality::Cumulative => ("histogram", PointValue::Total),
-            AggregationTemporality::Delta => ("histogram delta", PointValue::More),
-        };
-        let context = self.context(metric, Kind::Histogram, Suffix::None, data);
-        for point in points {
-            let (common, amount) = read(point);
-            self.point(&context, &common, amount.map(value));
         }
+        Some(())
     }
 
-    fn point(&mut self, context: &Context, common: &Common<'_>, value: Option<PointValue>) {
-        let value = if common.flags & NO_RECORDED_VALUE == 0 {
+    fn resource_metrics(&mut self, mut bytes: &'a [u8]) -> Option<()> {
+        let (mut resource, mut scopes) = (None, vec![]);
+        while !bytes.is_empty() {
+            match wire::field(&mut bytes)? {
+                (1, Raw::Bytes(part)) if resource.is_none() => resource = Some(part),
+                (2, Raw::Bytes(part)) => scopes.push(part),
+                (1 | 2, _) => return None,
+                _ => {}
+            }
+        }
+        let resource = resource.unwrap_or_default();
+        let key = self.identities.key(0, [resource]);
+        let known = self.known.sender(key);
+        let sender = match known {
+            Some((sender, _)) => Arc::clone(sender),
+            None => {
+                let resource = Resource::decode(resource).ok()?;
+                Arc::new(Sender::of(&resource, self.space))
+            }
+        };
+        if known.is_none_or(|(_, is_old)| is_old) {
+            self.news.senders.push((key, Arc::clone(&sender)));
+        }
+        self.read.targets.extend(sender.target.clone());
+        scopes
+            .into_iter()
+            .try_for_each(|scope| self.scope_metrics(&sender, key, scope))
+    }
+
+    fn scope_metrics(&mut self, sender: &Sender, key: Key, mut bytes: &'a [u8]) -> Option<()> {
+        let (mut scope, mut metrics, mut schema_url) = (None, vec![], &[][..]);
+        while !bytes.is_empty() {
+            match wire::field(&mut bytes)? {
+                (1, Raw::Bytes(part)) if scope.is_none() => scope = Some(part),
+                (2, Raw::Bytes(part)) => metrics.push(part),
+                (3, Raw::Bytes(text)) => schema_url = text,
+                (1..=3, _) => return None,
+                _ => {}
+            }
+        }
+        let scope = scope.unwrap_or_default();
+        let mut part = ScopePart {
+            sender,
+            scope,
+            schema_url,
+            key: self.identities.key(key, [scope, schema_url]),
+            translated: None,
+        };
+        metrics
+            .into_iter()
+            .try_for_each(|metric| self.metric(&mut part, metric))
+    }
+
+    fn metric(&mut self, scope: &mut ScopePart<'_>, mut bytes: &'a [u8]) -> Option<()> {
+        let [mut name, mut description, mut unit] = [&[][..]; 3];
+        let (mut metadata, mut data) = (vec![], None);
+        while !bytes.is_empty() {
+            match wire::field(&mut bytes)? {
+                (1, Raw::Bytes(text)) => name = text,
+                (2, Raw::Bytes(text)) => description = text,
+                (3, Raw::Bytes(text)) => unit = text,
+                (number @ (5 | 7 | 9 | 10 | 11), Raw::Bytes(part)) if data.is_none() => {
+                    data = Some((number, part));
+                }
+                (12, Raw::Bytes(part)) => metadata.push(part),
+                (1..=3 | 5 | 7 | 9..=12, _) => return None,
+                _ => {}
+            }
+        }
+        let Some((number, bytes)) = data else {
+            return self.reject(scope.sender, name, "no_data", 1);
+        };
+        let (points, temporality, is_monotonic) = points(bytes)?;
+        let data = Data::of(number, temporality, is_monotonic)?;
+        if data.is_unspecified() {
+            return self.reject(scope.sender, name, "temporality", points.len());
+        }
+        let flags = [number as u8, temporality as u8, is_monotonic.into()];
+        let parts = [&flags[..], name, description, unit];
+        let parts = parts.into_iter().chain(metadata.iter().copied());
+        let mut part = MetricPart {
+            name,
+            unit,
+            description,
+            data,
+            key: self.identities.key(scope.key, parts),
+            metadata,
+            translated: None,
+        };
+        self.read.points.reserve(points.len());
+        points
+            .into_iter()
+            .try_for_each(|point| self.point(scope, &mut part, point))
+    }
+
+    fn point(
+        &mut self,
+        scope: &mut ScopePart<'_>,
+        metric: &mut MetricPart<'_>,
+        bytes: &'a [u8],
+    ) -> Option<()> {
+        let Measured {
+            start_unix_nanos,
+            time_unix_nanos,
+            flags,
+            value,
+        } = metric.data.measured(bytes, &mut self.attributes)?;
+        let value = if flags & NO_RECORDED_VALUE == 0 {
             value
         } else {
             Some(PointValue::End)
         };
         let Some(value) = value else {
-            return self.reject("value", 1);
+            return self.reject(scope.sender, metric.name, "value", 1);
         };
-        let family = &context.family;
-        if family.name.is_empty() {
-            return self.reject("name", 1);
-        }
-        let labels = self.labels(common.attributes, family.kind);
-        let Some(labels) = labels.filter(|_| family.name.len() <= self.space.max_label_len) else {
-            return self.reject("labels", 1);
+        let attributes = self.attributes.iter().copied();
+        let key = self.identities.key(metric.key, attributes);
+        let identity = match self.known.identity(key) {
+            Some((identity, false)) => Arc::clone(identity),
+            Some((identity, true)) => {
+                self.news.identities.push((key, Arc::clone(identity)));
+                Arc::clone(identity)
+            }
+            None => match self.identify(scope, metric)? {
+                Ok(identity) => {
+                    let identity = Arc::new(identity);
+                    self.news.identities.push((key, Arc::clone(&identity)));
+                    identity
+                }
+                Err(reason) => return self.reject(scope.sender, metric.name, reason, 1),
+            },
         };
-        let stream = context.stream(common.attributes);
         self.read.points.push(Point {
-            identity: Arc::new(Identity::new(Arc::clone(family), labels, stream)),
-            start_unix_nanos: common.start_unix_nanos,
-            time_unix_nanos: common.time_unix_nanos,
+            identity,
+            start_unix_nanos,
+            time_unix_nanos,
             value,
         });
+        Some(())
+    }
+
+    /// Translates metric and attributes of the current point; fails with a reason if they do not fit.
+    fn identify(
+        &self,
+        scope: &mut ScopePart<'_>,
+        metric: &mut MetricPart<'_>,
+    ) -> Option<Result<Identity, &'static str>> {
+        if scope.translated.is_none() {
+            let message = InstrumentationScope::decode(scope.scope).ok()?;
+            let schema_url = str::from_utf8(scope.schema_url).ok()?;
+            scope.translated = Some(Scope::of(scope.sender, &message, schema_url));
+        }
+        let scope = scope.translated.as_ref()?;
+        if metric.translated.is_none() {
+            metric.translated = Some(Context::of(scope, metric)?);
+        }
+        let context = metric.translated.as_ref()?;
+        let family = &context.family;
+        if family.name.is_empty() {
+            return Some(Err("name"));
+        }
+        let attributes = self.attributes.iter();
+        let attributes: Result<Vec<_>, _> =
+            attributes.map(|bytes| KeyValue::decode(*bytes)).collect();
+        let attributes = attributes.ok()?;
+        let labels = self.labels(scope, &attributes, family.kind);
+        let Some(labels) = labels.filter(|_| family.name.len() <= self.space.max_label_len) else {
+            return Some(Err("labels"));
+        };
+        let stream = context.stream(&attributes);
+        Some(Ok(Identity::new(Arc::clone(family), labels, stream)))
     }
 
     /// Returns the sorted labels; `None` if there are too many or one is too long.
-    fn labels(&self, attributes: &[KeyValue], kind: Kind) -> Option<Labels> {
+    fn labels(&self, scope: &Scope, attributes: &[KeyValue], kind: Kind) -> Option<Labels> {
         if attributes.len() > MAX_LABELS {
             return None;
         }
@@ -411,7 +305,7 @@ impl Reader<'_> {
                 }
                 label
             });
-        let labels = attribute::labels(self.scope.labels.iter().cloned().chain(given).collect());
+        let labels = attribute::labels(scope.labels.iter().cloned().chain(given).collect());
         let longest = self.space.max_label_len;
         labels
             .iter()
@@ -419,71 +313,123 @@ impl Reader<'_> {
             .then(|| labels.into_iter().collect())
     }
 
-    fn reject(&mut self, reason: &'static str, points: usize) {
-        let Self {
-            sender, name, read, ..
-        } = self;
+    fn reject(
+        &mut self,
+        sender: &Sender,
+        name: &[u8],
+        reason: &'static str,
+        points: usize,
+    ) -> Option<()> {
         let stream = || {
-            format!(
-                "{name:?} of job {:?}, instance {:?}",
-                sender.job, sender.instance
-            )
+            let name = String::from_utf8_lossy(name);
+            let Sender { job, instance, .. } = sender;
+            format!("{name:?} of job {job:?}, instance {instance:?}")
         };
-        read.uncounted.reject(reason, points as u64, stream);
+        let uncounted = &mut self.read.uncounted;
+        uncounted.reject(reason, points as u64, stream);
+        Some(())
     }
 }
 
-/// Returns type and suffix of a gauge, which may have been something else in Prometheus.
-fn gauge_kind(metric: &Metric) -> (Kind, Suffix) {
-    let is_original = |key: &&KeyValue| key.key == "prometheus.type";
-    let original = metric.metadata.iter().find(is_original);
-    match &*text(original.and_then(|original| original.value.as_ref())) {
-        "unknown" => (Kind::Untyped, Suffix::Gauge),
-        "info" => (Kind::Gauge, Suffix::Info),
-        _ => (Kind::Gauge, Suffix::Gauge),
+/// Returns the points of a metric's data, its temporality, and whether it is monotonic. All types of data have them in
+/// the same fields.
+fn points(mut bytes: &[u8]) -> Option<(Vec<&[u8]>, i32, bool)> {
+    let (mut points, mut temporality, mut is_monotonic) = (vec![], 0, false);
+    while !bytes.is_empty() {
+        match wire::field(&mut bytes)? {
+            (1, Raw::Bytes(point)) => points.push(point),
+            // As prost reads them.
+            (2, Raw::Varint(bits)) => temporality = bits as i32,
+            (3, Raw::Varint(bits)) => is_monotonic = bits != 0,
+            (1..=3, _) => return None,
+            _ => {}
+        }
+    }
+    Some((points, temporality, is_monotonic))
+}
+
+/// The labels that all points of a scope have in common, and its part of a stream's identity.
+struct Scope {
+    labels: Vec<Labelled<'static>>,
+    identity: Sha256,
+    /// The part of the identity that a journal of schema 2 does not have.
+    details: Sha256,
+}
+
+impl Scope {
+    fn of(sender: &Sender, scope: &InstrumentationScope, schema_url: &str) -> Self {
+        let own = [&*scope.name, &*scope.version, schema_url];
+        let own = SCOPE_LABELS.into_iter().zip(own);
+        let own = own.map(|(name, value)| Labelled::new(name, name, value));
+        let mut labels: Vec<_> = sender.labels().chain(own).collect();
+        let given = scope.attributes.iter();
+        let given = given.filter(|attribute| !attribute.key.is_empty());
+        let given = given.map(Labelled::of_scope);
+        labels.extend(given.filter(|label| !SCOPE_LABELS.contains(&&*label.name)));
+        labels.retain(|label| !label.value.is_empty());
+        let mut identity = sender.identity.clone();
+        hash(&mut identity, &scope.name);
+        let mut details = Sha256::new();
+        hash(&mut details, &scope.version);
+        hash(&mut details, schema_url);
+        hash_attributes(&mut details, &scope.attributes);
+        Self {
+            labels: labels.into_iter().map(Labelled::into_owned).collect(),
+            identity,
+            details,
+        }
     }
 }
 
-fn explicit(point: &HistogramDataPoint) -> Option<Amount> {
-    let (bounds, counts) = match &*point.bucket_counts {
-        // No buckets means a single one without a bound.
-        [] => (vec![], vec![point.count]),
-        counts => (point.explicit_bounds.clone(), counts.to_vec()),
-    };
-    let buckets = Buckets::new(bounds, counts, point.sum)?;
-    (buckets.count() == point.count).then_some(Amount::Histogram(buckets.into()))
+/// The common properties of a metric's points.
+struct Context {
+    family: Arc<Family>,
+    identity: Sha256,
+    details: [u8; 16],
 }
 
-fn exponential(point: &ExponentialHistogramDataPoint) -> Option<Amount> {
-    let (positive, negative) = (point.positive.as_ref(), point.negative.as_ref());
-    let negative = negative.map_or(&[][..], |buckets| &buckets.bucket_counts);
-    let buckets = Buckets::exponential(
-        point.scale,
-        positive.map_or(0, |buckets| buckets.offset),
-        positive.map_or(&[][..], |buckets| &buckets.bucket_counts),
-        negative
-            .iter()
-            .fold(0, |sum, count| sum.saturating_add(*count)),
-        Zero {
-            count: point.zero_count,
-            threshold: point.zero_threshold,
-        },
-        point.sum,
-    )?;
-    (buckets.count() == point.count).then_some(Amount::Histogram(buckets.into()))
-}
+impl Context {
+    fn of(scope: &Scope, metric: &MetricPart<'_>) -> Option<Self> {
+        let texts = [metric.name, metric.unit, metric.description].map(str::from_utf8);
+        let [Ok(name), Ok(unit), Ok(description)] = texts else {
+            return None;
+        };
+        let metadata = metric.metadata.iter();
+        let metadata: Result<Vec<_>, _> = metadata.map(|bytes| KeyValue::decode(*bytes)).collect();
+        let (kind, suffix, data) = metric.data.kind(&metadata.ok()?);
+        let mut identity = scope.identity.clone();
+        hash(&mut identity, name);
+        let mut details = scope.details.clone();
+        hash(&mut details, unit);
+        hash(&mut details, data);
+        let mut origin = Sha256::new();
+        hash(&mut origin, name);
+        hash(&mut origin, unit);
+        Some(Self {
+            family: Arc::new(Family {
+                name: name::metric(name, unit, suffix),
+                kind,
+                help: match description.trim() {
+                    "" => format!("OpenTelemetry metric {name}."),
+                    description => description.to_owned(),
+                },
+                origin: u64::from_le_bytes(first(origin)),
+            }),
+            identity,
+            details: first(details),
+        })
+    }
 
-fn quantiles(point: &SummaryDataPoint) -> Option<PointValue> {
-    let quantiles = point.quantile_values.iter();
-    let mut quantiles: Vec<_> = quantiles.map(|at| (at.quantile, at.value)).collect();
-    quantiles.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
-    let are_valid = quantiles.iter().all(|(at, _)| (0.0..=1.0).contains(at))
-        && quantiles.is_sorted_by(|a, b| a.0 < b.0);
-    let total = Buckets::new(vec![], vec![point.count], Some(point.sum))?;
-    are_valid.then_some(PointValue::Summary(
-        Amount::Histogram(total.into()),
-        quantiles,
-    ))
+    fn stream(&self, attributes: &[KeyValue]) -> Stream {
+        let mut identity = self.identity.clone();
+        hash_attributes(&mut identity, attributes);
+        let legacy_id: [u8; 16] = first(identity);
+        Stream {
+            // Both parts are hashes, so all bits of their combination depend on each.
+            id: std::array::from_fn(|index| legacy_id[index] ^ self.details[index]),
+            legacy_id,
+        }
+    }
 }
 
 /// Hashes a text with its length, so that adjacent texts cannot be confused.
@@ -515,7 +461,11 @@ fn first<const N: usize>(hash: Sha256) -> [u8; N] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Encoding, Rejections, decode};
+    use crate::{Amount, Buckets, Encoding, Rejections, decode, decode_metrics};
+    use opentelemetry_proto::tonic::{
+        collector::metrics::v1::ExportMetricsServiceRequest,
+        metrics::v1::{metric::Data, number_data_point},
+    };
     use proptest::prelude::*;
     use prost::Message;
     use serde_json::{Value, json};
@@ -544,11 +494,26 @@ mod tests {
 
     fn read(metrics: &Value) -> Points {
         let body = serde_json::to_vec(&message(metrics)).unwrap();
-        let decoded: ExportMetricsServiceRequest = decode(Encoding::Json, &body).unwrap().message;
-        // Protobuf carries the same message.
-        let again = decode(Encoding::Protobuf, &decoded.encode_to_vec()).unwrap();
-        assert_eq!(decoded, again.message);
-        points(&again.message, SPACE)
+        let identities = Identities::new(100);
+        let read = |encoding, body: &[u8]| {
+            decode_metrics(encoding, body, &identities, SPACE)
+                .unwrap()
+                .message
+        };
+        // Protobuf carries the same message, and what was read before is read as it was.
+        let message: ExportMetricsServiceRequest = decode(Encoding::Json, &body).unwrap().message;
+        let [json, again] = [(); 2].map(|()| read(Encoding::Json, &body));
+        let protobuf = read(Encoding::Protobuf, &message.encode_to_vec());
+        assert_eq!(again.uncounted, json.uncounted);
+        assert_eq!(again.uncounted, protobuf.uncounted);
+        assert_eq!(again.points.len(), json.points.len());
+        let shown = |read: &Points| format!("{read:?}");
+        assert_eq!(shown(&again), shown(&json));
+        assert_eq!(shown(&again), shown(&protobuf));
+        for (again, json) in again.points.iter().zip(&json.points) {
+            assert!(Arc::ptr_eq(&again.identity, &json.identity));
+        }
+        again
     }
 
     fn read_one(metric: &Value) -> Point {
@@ -705,7 +670,8 @@ mod tests {
                 };
                 points[0].value = Some(number_data_point::Value::AsDouble(number));
             }
-            let read = points(&decoded, SPACE);
+            let read = Identities::new(9).points(&decoded.encode_to_vec(), SPACE);
+            let read = read.unwrap();
             let [point] = &read.points[..] else {
                 panic!("{read:?}")
             };
@@ -815,5 +781,60 @@ mod tests {
         let bare = read(json!({ "count": 3, "explicitBounds": [1.0, 2.0] }));
         assert_eq!(bare, Buckets::new(vec![], vec![3], None).unwrap());
         assert_eq!(read(json!({ "count": 3, "sum": 0.0 })).sum, Some(0.0));
+    }
+
+    #[test]
+    fn attributes_in_other_bytes_are_the_same_stream_and_other_attributes_are_another() {
+        let identities = Identities::new(100);
+        let read = |attributes: Value, description: &str| {
+            let message = message(&json!([{ "name": "n", "description": description, "sum": {
+                "isMonotonic": true, "aggregationTemporality": 2, "dataPoints": [{ "asInt": 1, "attributes": attributes }] } }]));
+            let message = serde_json::to_vec(&message).unwrap();
+            let mut read = decode_metrics(Encoding::Json, &message, &identities, SPACE).unwrap();
+            read.message.points.remove(0).identity
+        };
+        let attribute =
+            |key: &str, value: u8| json!({ "key": key, "value": { "intValue": value } });
+        let (a, b) = (attribute("a", 1), attribute("b", 2));
+        let first = read(json!([a, b]), "");
+        let other_order = read(json!([b, a]), "");
+        let other_description = read(json!([a, b]), "Help.");
+        for other in [&other_order, &other_description] {
+            assert!(!Arc::ptr_eq(&first, other));
+            assert_eq!(
+                (&first.stream, &first.labels),
+                (&other.stream, &other.labels)
+            );
+        }
+        assert!(Arc::ptr_eq(&first, &read(json!([a, b]), "")));
+        let other = read(json!([a, attribute("b", 3)]), "");
+        assert_ne!(first.stream, other.stream);
+        assert_ne!(first.labels, other.labels);
+    }
+
+    #[test]
+    fn an_irregular_message_is_read_as_prost_reads_it() {
+        let message =
+            message(&json!([{ "name": "n", "gauge": { "dataPoints": [{ "asInt": 1 }] } }]));
+        let message: ExportMetricsServiceRequest = serde_json::from_value(message).unwrap();
+        let mut bytes = message.encode_to_vec();
+        // The resource of the first part, again.
+        let resource = message.resource_metrics[0].resource.clone();
+        let part = opentelemetry_proto::tonic::metrics::v1::ResourceMetrics {
+            resource: resource.clone(),
+            ..Default::default()
+        };
+        let mut twice = part.encode_to_vec();
+        twice.extend(part.encode_to_vec());
+        prost::encoding::encode_key(1, prost::encoding::WireType::LengthDelimited, &mut bytes);
+        prost::encoding::encode_varint(twice.len() as u64, &mut bytes);
+        bytes.extend(twice);
+        let identities = Identities::new(100);
+        assert!(identities.points(&bytes, SPACE).is_none());
+        let read = decode_metrics(Encoding::Protobuf, &bytes, &identities, SPACE).unwrap();
+        assert_eq!(
+            (read.message.points.len(), read.message.targets.len()),
+            (1, 2)
+        );
     }
 }

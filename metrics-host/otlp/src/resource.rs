@@ -33,6 +33,7 @@ impl Target {
 }
 
 /// The sender of a message's part.
+#[derive(Debug)]
 pub(super) struct Sender {
     pub(super) job: String,
     pub(super) instance: String,

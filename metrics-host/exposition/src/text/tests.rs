@@ -8,8 +8,9 @@ use opentelemetry_proto::tonic::{
     collector::metrics::v1::ExportMetricsServiceRequest,
     metrics::v1::{metric::Data, number_data_point},
 };
-use otlp::{Folded, OtlpSeries, Replacement, SeriesLimits, Uncounted};
+use otlp::{Folded, Identities, OtlpSeries, Replacement, SeriesLimits, Uncounted};
 use proptest::prelude::*;
+use prost::Message;
 use request_counts::LabelSpace;
 use serde_json::{Value, json};
 use std::{io::Write, process::Command};
@@ -25,10 +26,20 @@ const LIMITS: SeriesLimits = SeriesLimits {
 };
 
 /// A host without a disk.
-#[derive(Default)]
 struct Page {
+    identities: Identities,
     series: OtlpSeries,
     uptime: u64,
+}
+
+impl Default for Page {
+    fn default() -> Self {
+        Self {
+            identities: Identities::new(100),
+            series: OtlpSeries::default(),
+            uptime: 0,
+        }
+    }
 }
 
 impl Page {
@@ -54,7 +65,13 @@ impl Page {
     }
 
     fn apply(&mut self, message: ExportMetricsServiceRequest) -> Uncounted {
-        let read = otlp::points(&message, LIMITS.space);
+        let read = otlp::decode_metrics(
+            otlp::Encoding::Protobuf,
+            &message.encode_to_vec(),
+            &self.identities,
+            LIMITS.space,
+        );
+        let read = read.unwrap().message;
         let mut uncounted = read.uncounted;
         let mut replacement = Replacement::default();
         for target in read.targets {

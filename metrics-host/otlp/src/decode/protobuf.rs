@@ -5,8 +5,9 @@ use super::{
     output::Output,
     repair,
     schema::{Field, Kind, MessageType, Schema},
+    wire::{self, Raw},
 };
-use prost::encoding::{WireType, decode_key, decode_varint};
+use prost::encoding::WireType;
 use std::borrow::Cow;
 
 /// Messages in each other; prost reads 100.
@@ -32,20 +33,12 @@ struct Reader<'a> {
     output: &'a mut Output,
 }
 
-/// A value as it is on the wire.
-enum Raw<'a> {
-    Varint(u64),
-    SixtyFourBits(u64),
-    ThirtyTwoBits(u32),
-    Bytes(&'a [u8]),
-}
-
 impl Reader<'_> {
     /// Reads the fields of a message, and returns whether they are good; `None` if the bytes are no message.
     fn fields(&mut self, of: &'static MessageType, mut bytes: &[u8]) -> Option<bool> {
         let mut good = true;
         while !bytes.is_empty() {
-            let (number, raw) = field(&mut bytes)?;
+            let (number, raw) = wire::field(&mut bytes)?;
             let Some(field) = of.fields.iter().find(|field| field.number == number) else {
                 continue;
             };
@@ -97,7 +90,7 @@ impl Reader<'_> {
     /// Reads a list of numbers without keys.
     fn list(&mut self, field: &'static Field, mut packed: &[u8]) -> bool {
         while !packed.is_empty() {
-            let Some(raw) = raw(wire_type(field.kind), &mut packed) else {
+            let Some(raw) = wire::raw(wire_type(field.kind), &mut packed) else {
                 self.output.note("a list of numbers", "other bytes");
                 return false;
             };
@@ -137,34 +130,4 @@ fn wire_type(kind: Kind) -> WireType {
         Kind::String | Kind::Bytes | Kind::Message(_) => WireType::LengthDelimited,
         _ => WireType::Varint,
     }
-}
-
-/// Takes a field from the begin of `bytes`: its number and its value.
-fn field<'a>(bytes: &mut &'a [u8]) -> Option<(u32, Raw<'a>)> {
-    let (number, wire_type) = decode_key(bytes).ok()?;
-    Some((number, raw(wire_type, bytes)?))
-}
-
-/// Takes a value from the begin of `bytes`. OTLP has no groups.
-fn raw<'a>(wire_type: WireType, bytes: &mut &'a [u8]) -> Option<Raw<'a>> {
-    Some(match wire_type {
-        WireType::Varint => Raw::Varint(decode_varint(bytes).ok()?),
-        WireType::SixtyFourBit => {
-            let (first, rest) = bytes.split_first_chunk()?;
-            *bytes = rest;
-            Raw::SixtyFourBits(u64::from_le_bytes(*first))
-        }
-        WireType::ThirtyTwoBit => {
-            let (first, rest) = bytes.split_first_chunk()?;
-            *bytes = rest;
-            Raw::ThirtyTwoBits(u32::from_le_bytes(*first))
-        }
-        WireType::LengthDelimited => {
-            let length = usize::try_from(decode_varint(bytes).ok()?).ok()?;
-            let (first, rest) = bytes.split_at_checked(length)?;
-            *bytes = rest;
-            Raw::Bytes(first)
-        }
-        WireType::StartGroup | WireType::EndGroup => return None,
-    })
 }
