@@ -44,6 +44,6 @@ while (now := time.monotonic() - start) < length:
 PYTHON
 
 chromium --headless --no-sandbox --disable-gpu --hide-scrollbars --user-data-dir="$work/chromium" --virtual-time-budget=5000 \
-  --window-size="1200,${PICTURE_HEIGHT:-1330}" --screenshot="$work/status.png" http://127.0.0.1:9464/ >"$work/chromium.log" 2>&1
+  --window-size="1200,${PICTURE_HEIGHT:-1292}" --screenshot="$work/status.png" http://127.0.0.1:9464/ >"$work/chromium.log" 2>&1
 pngquant --force --strip --output docs/status.png 128 "$work/status.png"
 ls -l docs/status.png

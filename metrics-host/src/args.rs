@@ -3,6 +3,7 @@
 use crate::build_info;
 use bytesize::ByteSize;
 use clap::{Parser, Subcommand};
+use clap_complete::Shell;
 use http_server::post::Origin;
 use ipnet::IpNet;
 use operations::WebUrl;
@@ -34,17 +35,27 @@ pub(crate) enum Command {
     Sidecar(Box<SidecarArgs>),
     /// Add the gateway, which counts every request, to the manifest of a Spin application
     Add(AddArgs),
-    /// Take the gateway out of a manifest again
+    /// Remove the gateway from a manifest
     Remove(ManifestArgs),
-    /// Check whether an application can be served, and say everything that keeps it from that: exit code 0 if so, 1 if not
+    /// Check whether `serve` can run an application, and list what prevents it: exit code 0 if it can, 1 if not
     #[cfg(feature = "serve")]
     Check(CheckArgs),
     /// Print alerts and recording rules for your Prometheus
     Rules(Box<crate::monitoring::RulesArgs>),
     /// Print dashboards for your Grafana, or write them to a folder
     Dashboards(Box<crate::monitoring::DashboardsArgs>),
-    /// Check whether a running metrics-host is ready: exit code 0 if so, 1 if not
+    /// Check whether a running metrics-host is ready: exit code 0 if it is, 1 if not
     Health(HealthArgs),
+    /// Print the completions of a shell
+    Completions {
+        /// Shell that completes commands and flags
+        shell: Shell,
+    },
+    /// Write the man pages of all commands
+    Man {
+        /// Directory to write them into, such as /usr/local/share/man/man1
+        directory: PathBuf,
+    },
     /// Become a command that ends with its parent; `proxy` starts its command so
     #[command(hide = true)]
     Exec {
@@ -66,8 +77,8 @@ pub(crate) struct CommonArgs {
     )]
     pub(crate) metrics_listen: ListenAddress,
 
-    /// Address for OTLP/HTTP telemetry of other senders, or `off` [default: 127.0.0.1:4318; `serve` and `proxy` do without
-    /// it if it is taken]
+    /// Address for OTLP/HTTP telemetry of other senders, or `off` [default: 127.0.0.1:4318; `serve` and `proxy` run without
+    /// it if the port is taken]
     #[arg(long, env = "METRICS_HOST_OTLP_LISTEN", value_name = "ADDR")]
     pub(crate) otlp_listen: Option<OtlpListen>,
 
@@ -180,8 +191,8 @@ pub(crate) struct CommonArgs {
     )]
     pub(crate) shutdown_grace: humantime::Duration,
 
-    /// Become ready only once Prometheus has scraped /metrics, so that it has a 0 before the first increment; after this
-    /// time, become ready all the same [default: do not wait]
+    /// Become ready once Prometheus has scraped /metrics, and so has a 0 before the first increment, or after this time
+    /// [default: do not wait]
     #[arg(long, env = "METRICS_HOST_READY_AFTER_SCRAPE", value_name = "TIME", value_parser = positive_duration)]
     pub(crate) ready_after_scrape: Option<humantime::Duration>,
 
@@ -258,7 +269,7 @@ pub(crate) struct EdgeArgs {
     #[arg(long, env = "METRICS_HOST_ROUTES", value_name = "FILE")]
     pub(crate) routes: Option<PathBuf>,
 
-    /// Timeout for the response of the application [default: `serve` has none, as Spin; `proxy`: 30s]
+    /// Timeout for the response of the application [default: none for `serve`, as in Spin; 30s for `proxy`]
     #[arg(long, env = "METRICS_HOST_REQUEST_TIMEOUT", value_name = "TIME", value_parser = positive_duration)]
     pub(crate) request_timeout: Option<humantime::Duration>,
 
@@ -311,7 +322,7 @@ pub(crate) struct ProxyArgs {
     #[arg(long, env = "METRICS_HOST_APPLICATION", value_name = "NAME")]
     pub(crate) application: Option<String>,
 
-    /// Header fields that tell the application the address of a client
+    /// Header fields that tell the application a client's address
     #[arg(
         long,
         env = "METRICS_HOST_FORWARDED_FIELDS",
@@ -340,7 +351,7 @@ pub(crate) struct ProxyArgs {
 /// Values of `--forwarded-fields`.
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 pub(crate) enum ForwardedFields {
-    /// None; those of clients are passed on
+    /// None; fields that clients send are passed on
     None,
     /// X-Forwarded-For, X-Forwarded-Host and X-Forwarded-Proto
     XForwarded,
@@ -372,8 +383,8 @@ pub(crate) struct ServeArgs {
     #[command(flatten)]
     pub(crate) edge: EdgeArgs,
 
-    /// Timeout for work of a component that no client waits for: all have their responses or, without
-    /// `--request-timeout`, have left [default: `--request-timeout`, at least 10s; without it 30s]
+    /// Timeout for work of a component that no client waits for: after the response, or, without `--request-timeout`, after
+    /// the client has left [default: `--request-timeout`, at least 10s; without it 30s]
     #[arg(long, env = "METRICS_HOST_UNATTENDED_TIMEOUT", value_name = "TIME", value_parser = positive_duration)]
     pub(crate) unattended_timeout: Option<humantime::Duration>,
 
@@ -403,7 +414,7 @@ pub(crate) struct AddArgs {
     #[command(flatten)]
     pub(crate) manifest: ManifestArgs,
 
-    /// The gateway component, if not that of this version's release
+    /// Gateway component to use instead of the released one
     #[arg(long, env = "METRICS_HOST_GATEWAY", value_name = "FILE")]
     pub(crate) gateway: Option<PathBuf>,
 

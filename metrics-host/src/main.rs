@@ -23,6 +23,7 @@ mod health_check;
 #[cfg(feature = "serve")]
 mod hosting;
 mod logging;
+mod manual;
 mod monitoring;
 mod proxying;
 #[cfg(feature = "serve")]
@@ -115,6 +116,14 @@ async fn run(args: Args) -> anyhow::Result<ExitCode> {
         Command::Check(args) => return check::run(args, env::vars()).await,
         Command::Health(args) => {
             health_check::run(&args.url).await?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        Command::Completions { shell } => {
+            manual::completions(shell);
+            return Ok(ExitCode::SUCCESS);
+        }
+        Command::Man { directory } => {
+            manual::pages(&directory)?;
             return Ok(ExitCode::SUCCESS);
         }
         Command::Exec { parent, command } => match command::become_command(parent, &command)? {},

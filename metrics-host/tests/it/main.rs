@@ -29,6 +29,7 @@ mod library;
 mod limits;
 mod log;
 mod manifests;
+mod manual;
 mod notifications;
 mod otlp;
 mod otlp_streams;
