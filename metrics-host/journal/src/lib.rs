@@ -110,6 +110,7 @@ pub enum CommitError {
 #[derive(Debug)]
 pub struct Journal {
     path: PathBuf,
+    identity: String,
     state: Arc<Mutex<State>>,
     queue: Option<SyncSender<Job>>,
     thread: Option<JoinHandle<()>>,
@@ -126,6 +127,7 @@ impl Journal {
         metrics: JournalMetrics,
     ) -> Result<Self, JournalError> {
         let (store, state) = Store::open(path)?;
+        let identity = store.identity.clone();
         let state = Arc::new(Mutex::new(state));
         let (sender, receiver) = mpsc::sync_channel(QUEUE);
         let writer = Writer::new(store, Arc::clone(&state), limits, metrics);
@@ -134,6 +136,7 @@ impl Journal {
             .spawn(move || writer.run(&receiver));
         Ok(Self {
             path: path.to_owned(),
+            identity,
             state,
             queue: Some(sender),
             thread: Some(thread.expect("the system can start a thread at start-up")),
@@ -155,6 +158,12 @@ impl Journal {
                 TrySendError::Disconnected(_) => stopped(),
             })?;
         received.await.map_err(|_| stopped())?
+    }
+
+    /// Returns the random name of the journal, which stays with its file. Senders repeat a batch only to the journal to which
+    /// they sent it first.
+    pub fn identity(&self) -> &str {
+        &self.identity
     }
 
     /// Returns the committed state. The writing thread waits while the guard is held.

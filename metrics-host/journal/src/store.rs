@@ -22,17 +22,19 @@ use telemetry::{Histogram, histogram::BUCKETS};
 /// Marks the file as a journal: "mhjl".
 const APPLICATION_ID: i32 = 0x6d68_6a6c;
 /// Migrations in order; the n-th makes schema version n. A released migration never changes.
-const MIGRATIONS: [&str; 4] = [
+const MIGRATIONS: [&str; 5] = [
     include_str!("migrations/0001_requests.sql"),
     include_str!("migrations/0002_otlp.sql"),
     include_str!("migrations/0003_components.sql"),
     include_str!("migrations/0004_otlp_sums.sql"),
+    include_str!("migrations/0005_identity.sql"),
 ];
 /// Largest write-ahead log kept after a checkpoint, in bytes.
 const WAL_SIZE: i64 = 16 << 20;
 /// Prepared statements to keep; more than there are.
 const STATEMENT_CACHE: usize = 32;
 
+const IDENTITY: &str = "SELECT id FROM identity";
 const LAST_BATCH: &str = "SELECT sequence, body FROM senders WHERE instance = ?";
 const REMEMBER: &str = "INSERT INTO senders (instance, sequence, body, seen) VALUES (?, ?, ?, ?) \
     ON CONFLICT (instance) DO UPDATE SET sequence = excluded.sequence, body = excluded.body, seen = excluded.seen";
@@ -134,6 +136,8 @@ pub(super) struct Store {
     component_ids: RefCell<[HashMap<Component, i64>; 2]>,
     /// Latest `seen` in any table, in seconds of the host's uptime.
     pub(super) last_seen: u64,
+    /// A random name that the journal got when its file was made.
+    pub(super) identity: String,
 }
 
 impl Store {
@@ -161,6 +165,7 @@ impl Store {
         connection.pragma_update(None, "journal_size_limit", WAL_SIZE)?;
         migrate(&mut connection, MIGRATIONS.len())?;
         let mut store = Self {
+            identity: connection.query_row(IDENTITY, [], |row| row.get(0))?,
             connection,
             component_ids: RefCell::default(),
             last_seen: 0,
