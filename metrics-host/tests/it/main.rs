@@ -33,6 +33,7 @@ mod notifications;
 mod otlp;
 mod otlp_streams;
 mod outbound;
+mod postgres;
 mod proxy;
 mod raw;
 mod reverse_proxy;
