@@ -28,7 +28,7 @@ const BEFORE: usize = 300;
 const SOON: Duration = Duration::from_secs(60);
 
 /// A `serve` with its items in the database at `address`.
-fn serve(address: SocketAddr) -> Launch {
+pub(crate) fn serve(address: SocketAddr) -> Launch {
     let url = format!("postgres://postgres:postgres@{address}/postgres");
     stack::serve()
         .env("SPIN_VARIABLE_STORE", "postgres")
