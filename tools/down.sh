@@ -7,5 +7,5 @@ cd "$(dirname "$0")/.."
 
 env=.env
 [ -f "$env" ] || env=.env.example
-COMPOSE_PROFILES=embedded,spin compose --env-file "$env" down
-echo "Items, metrics and Grafana's settings are kept in volumes. To remove them too: COMPOSE_PROFILES=embedded,spin docker compose down --volumes"
+COMPOSE_PROFILES=embedded,spin,fleet compose --env-file "$env" down
+echo "Items, metrics and Grafana's settings are kept in volumes. To remove them too: COMPOSE_PROFILES=embedded,spin,fleet docker compose down --volumes"

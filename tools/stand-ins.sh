@@ -3,7 +3,8 @@
 # machine, since a test can reach no registry.
 # shellcheck source=tools/docker.sh
 . tools/docker.sh
-tools/need.sh prometheus prometheus-alertmanager busybox:busybox-static
+tools/need.sh prometheus prometheus-alertmanager busybox:busybox-static haproxy
+compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || tools/need.sh a-postgresql-server:postgresql
 
 test=$(basename "$0" .sh)
 fail() { echo "$test: $*" >&2; exit 1; }
@@ -35,7 +36,7 @@ export COMPOSE_PROJECT_NAME=$name COMPOSE_FILE=$deployment/compose.yaml:$work/st
 cleanup() {
   local status=$?
   [ "$status" = 0 ] || compose logs --no-color --tail 15 >&2 || true
-  COMPOSE_PROFILES=embedded,spin compose down --volumes --timeout 5 >/dev/null 2>&1 || true
+  COMPOSE_PROFILES=embedded,spin,fleet compose down --volumes --timeout 5 >/dev/null 2>&1 || true
   # All else of a daemon of its own ends with its namespaces.
   [ -z "${STAND_INS_WORK:-}" ] || return 0
   docker image ls --quiet --filter "reference=$name*" --filter "reference=*/$name*" | sort -u | xargs -r "$docker_client" image rm --force >/dev/null || true
@@ -103,9 +104,38 @@ SCRIPT
 chmod 755 "$work/grafana/run.sh"
 import "$work/grafana" "$name-grafana" 'USER 472' 'VOLUME /var/lib/grafana' 'ENTRYPOINT ["/run.sh"]'
 
+# Debian's HAProxy and PostgreSQL, for the profile fleet.
+place "$(command -v haproxy)" "$work/haproxy" bin/haproxy
+busybox_in "$work/haproxy" wget
+import "$work/haproxy" "$name-haproxy" 'ENV PATH=/bin'
+
+server=$(compgen -G '/usr/lib/postgresql/*/bin/postgres' | sort | tail -n 1)
+server=${server%/bin/postgres}
+busybox_in "$work/postgres" sh
+install -d "$work/postgres/etc" "$work/postgres/usr/share/postgresql" "$work/postgres/usr/share/zoneinfo/Etc"
+install -d -m 0777 "$work/postgres/var/lib/postgresql/data"
+cp --parents -r "$server" "/usr/share/postgresql/${server##*/}" /usr/share/zoneinfo/{UTC,GMT,Etc/UTC} "$work/postgres"
+for program in "$server"/bin/{postgres,initdb,pg_isready}; do
+  libraries "$program" "$work/postgres"
+  ln -s "$program" "$work/postgres/bin/"
+done
+echo 'postgres:x:999:999::/:/bin/sh' >"$work/postgres/etc/passwd"
+cat >"$work/postgres/run.sh" <<'SCRIPT'
+#!/bin/sh -eu
+data=/var/lib/postgresql/data
+[ -s $data/PG_VERSION ] || {
+  initdb --pgdata $data --no-sync --username "$POSTGRES_USER" --auth "$POSTGRES_HOST_AUTH_METHOD" --locale C --encoding UTF8
+  echo "host all all all $POSTGRES_HOST_AUTH_METHOD" >>$data/pg_hba.conf
+  echo "CREATE DATABASE $POSTGRES_USER" | postgres --single -D $data postgres
+}
+exec postgres -D $data -c "listen_addresses=*" -c unix_socket_directories=/run/postgresql
+SCRIPT
+chmod 755 "$work/postgres/run.sh"
+import "$work/postgres" "$name-postgres" 'ENV PATH=/bin' 'USER 999' 'VOLUME /var/lib/postgresql/data' 'ENTRYPOINT ["/run.sh"]'
+
 # A deployment with settings of its own: the user's .env stays as it is.
 mkdir -p "$deployment/secrets"
-cp -r compose.yaml tools alerts grafana "$deployment"
+cp -r compose.yaml tools alerts grafana deploy "$deployment"
 head -c 18 /dev/urandom | base64 >"$deployment/secrets/password"
 chmod -R go+rX "$work"
 printf '%s\n' COMPOSE_PROFILES=embedded METRICS_HOST_IMAGE="$name-app" GRAFANA_ADMIN_PASSWORD_FILE=./secrets/password \
@@ -117,4 +147,6 @@ services:
   prometheus: {image: $name-prometheus}
   alertmanager: {image: $name-alertmanager}
   grafana: {image: $name-grafana}
+  haproxy: {image: $name-haproxy}
+  postgres: {image: $name-postgres}
 YAML

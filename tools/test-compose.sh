@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Tests the image and compose.yaml: both profiles of the stack, with stand-ins for the images that a registry would bring.
+# Tests the image and compose.yaml: all profiles of the stack, with stand-ins for the images that a registry would bring.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 # shellcheck source=tools/stand-ins.sh
@@ -43,18 +43,28 @@ sample() {
 posted() { sample "$1" '^app_requests_total{' 'method="POST"' 'endpoint="/items"' 'http_status="201"'; }
 is_posted() { [ "$(posted "$1")" = 1 ]; }
 notified() { [ "$(sample "$1" '^metrics_host_notifications_total{' 'status="firing"')" -ge 1 ]; }
+# targets_up NUMBER
 targets_up() {
-  [ "$(curl --silent --fail "$(url prometheus 9090)/api/v1/targets?state=active" | grep -o '"health":"[a-z]*"' | sort | uniq -c | xargs)" = '3 health:up' ]
+  [ "$(curl --silent --fail "$(url prometheus 9090)/api/v1/targets?state=active" | grep -o '"health":"[a-z]*"' | sort | uniq -c | xargs)" = "$1 health:up" ]
 }
 
-# run PROFILE SERVER COUNTER: starts the stack of a profile, posts an item to SERVER that COUNTER must count, and looks at the containers.
+recorded() {
+  curl --silent --fail --data-urlencode 'query=sum(app_requests_total{method="POST",endpoint="/items",http_status="201"})' \
+    "$(url prometheus 9090)/api/v1/query" | grep -q ',"1"\]'
+}
+
+# run PROFILE SERVER COUNTER TARGETS: starts the stack of a profile, posts an item to SERVER that COUNTER must count, and looks at the
+# containers. Prometheus counts for several replicas.
 run() {
   local id status page other
   sed -i "s/^COMPOSE_PROFILES=.*/COMPOSE_PROFILES=$1/" .env
   UP_TIMEOUT=90 tools/up.sh >"$work/up.log" 2>&1 || fail "make up failed: $(cat "$work/up.log")"
   expect "status of a POST" 201 "$(curl --silent --output /dev/null --write-out '%{http_code}' \
     --header 'content-type: application/json' --data '{"name":"kept"}' "$(url "$2" 8080)/items")"
-  await 30 "the POST is on the metrics page of $3" is_posted "$3"
+  case $1 in
+    fleet) await 60 "the POST is in Prometheus" recorded ;;
+    *) await 30 "the POST is on the metrics page of $3" is_posted "$3" ;;
+  esac
 
   # Confined as compose.yaml says, by the kernel and the daemon.
   for id in $(compose ps --quiet); do
@@ -68,16 +78,16 @@ run() {
       "$(docker inspect --format '{{range .NetworkSettings.Ports}}{{range .}}{{println .HostIp}}{{end}}{{end}}' "$id" | grep . | sort -u)"
   done
   # Alertmanager's secrets are in the folder that it mounts; Prometheus sees only its own files.
-  expect "files of Prometheus" "prometheus.yml rules" "$(docker exec "$(container prometheus)" /bin/busybox ls /etc/prometheus | xargs)"
+  expect "files of Prometheus" "prometheus.yml rules targets" "$(docker exec "$(container prometheus)" /bin/busybox ls /etc/prometheus | xargs)"
   docker exec "$(container alertmanager)" /bin/busybox ls /etc/alertmanager/alertmanager.yml >/dev/null || fail "no alertmanager.yml"
   page=$(curl --silent --fail "$(url "$3" 9464)/")
   for other in Prometheus Alertmanager Grafana; do
     grep -qE "<a href=\"http://127.0.0.1:[0-9]+/\">$other</a>" <<<"$page" || fail "the status page of $3 does not link to $other"
   done
-  await 45 "Prometheus has its three targets" targets_up
+  await 45 "Prometheus has its targets" targets_up "$4"
 }
 
-run embedded app app
+run embedded app app 3
 # Prometheus sends Watchdog by itself, after resend-delay (1 m) if it did not know Alertmanager at the first evaluation.
 await 120 "Watchdog arrived at app through Alertmanager" notified app
 app=$(container app)
@@ -96,10 +106,17 @@ tools/up.sh >/dev/null 2>&1
 expect "name of the item that was kept" kept "$(curl --silent --fail "$(url app 8080)/items" | grep -o '"name":"[^"]*"' | cut -d '"' -f 4)"
 expect "POSTs counted after the restart" 1 "$(posted app)"
 
-run spin spin sidecar
+run spin spin sidecar 3
 curl --silent --fail --header 'content-type: application/json' \
   --data '[{"labels": {"alertname": "Watchdog", "severity": "none", "job": "test-compose"}}]' "$(url alertmanager 9093)/api/v2/alerts"
 await 30 "an alert arrived at sidecar through Alertmanager" notified sidecar
+
+run fleet haproxy replica-1 5
+# Each replica has the item that one of them took.
+for replica in 1 2 3; do
+  expect "items of replica $replica" kept "$(docker exec "$(container haproxy)" /bin/busybox wget -q -O - "http://replica-$replica:8080/items" |
+    grep -o '"name":"[^"]*"' | cut -d '"' -f 4)"
+done
 
 tools/down.sh >/dev/null 2>&1
 expect "containers after make down" "" "$(compose ps --quiet)"

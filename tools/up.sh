@@ -13,15 +13,17 @@ password_file=$(setting GRAFANA_ADMIN_PASSWORD_FILE)
   "  mkdir -p -m 700 $(dirname "$password_file") && head -c 18 /dev/urandom | base64 > $password_file && chmod 644 $password_file"
 [ "$(tr -d '\n' <"$password_file" | wc -c)" -ge 12 ] || fail "the password in $password_file is shorter than 12 characters"
 # Each service has a user of its own. The secrets of the receivers belong to Alertmanager's.
-unreadable=$(find "$password_file" alerts/demo grafana -path alerts/demo/secrets -prune -o \
+unreadable=$(find "$password_file" alerts/demo grafana deploy/fleet -path alerts/demo/secrets -prune -o \
   \( ! -perm -o=r -o -type d ! -perm -o=x \) -print)
 [ -z "$unreadable" ] || fail "the services cannot read these; run chmod o+rX on each:" "$unreadable"
 
 profile=$(setting COMPOSE_PROFILES)
+fleet=(replica-1 replica-2 replica-3 haproxy postgres)
 case $profile in
-  embedded) other=(spin sidecar) ;;
-  spin) other=(app) ;;
-  *) fail "COMPOSE_PROFILES is \"$profile\": expected embedded or spin" ;;
+  embedded) other=(spin sidecar "${fleet[@]}") ;;
+  spin) other=(app "${fleet[@]}") ;;
+  fleet) other=(app spin sidecar) ;;
+  *) fail "COMPOSE_PROFILES is \"$profile\": expected embedded, spin or fleet" ;;
 esac
 daemon_answers || fail "no Docker daemon answers; is it running, and may $(id -un) use it?"
 image=$(setting METRICS_HOST_IMAGE)
@@ -31,7 +33,7 @@ else
   # Old versions of compose build what they should pull.
   docker image inspect "$image" >/dev/null 2>&1 || docker pull --quiet "$image" >/dev/null
 fi
-COMPOSE_PROFILES=embedded,spin compose rm --stop --force "${other[@]}" >/dev/null
+COMPOSE_PROFILES=embedded,spin,fleet compose rm --stop --force "${other[@]}" >/dev/null
 compose up --detach --no-build
 mapfile -t containers < <(compose ps --quiet)
 await_healthy "${UP_TIMEOUT:-180}" "${containers[@]}"

@@ -17,7 +17,7 @@ const ITEMS: [i64; 4] = [1000, 10_000, 100_000, 1_000_000];
 const OVER_ITEMS: [Kind; 2] = [NATIVE, EMBEDDED];
 /// Connections over stored items.
 const ITEMS_CONNECTIONS: usize = 32;
-const CREATE_TABLE: &str = include_str!("../../items-component/migrations/0001_create_items.sql");
+const CREATE_TABLE: &str = include_str!("../../items-component/migrations/sqlite.sql");
 
 /// Measures it.
 ///

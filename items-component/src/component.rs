@@ -7,15 +7,15 @@ use crate::{
     response::{self, Reply},
     route,
     service::{Outcome, Service},
-    settings::{self, SettingsError},
-    sqlite::SqliteStore,
+    settings::{Settings, SettingsError},
+    sql::SqlStore,
 };
 use bytes::Bytes;
 use http::Response;
 use request_telemetry::{self as telemetry, Request, attribute};
 use serde_json::json;
 use spin_sdk::{http::FullBody, variables, wasip3::clocks::monotonic_clock};
-use std::{cell::Cell, error::Error, time::Duration};
+use std::{cell::OnceCell, error::Error, rc::Rc, time::Duration};
 
 static APP: telemetry::App = telemetry::App {
     service: "items",
@@ -27,8 +27,8 @@ static APP: telemetry::App = telemetry::App {
 telemetry::http_service!(APP, serve);
 
 async fn serve(request: Request) -> Response<FullBody<Bytes>> {
-    let reply = match fault_injection().await {
-        Ok(fault_injection) => answer(request, fault_injection).await,
+    let reply = match settings().await {
+        Ok(settings) => answer(request, &settings).await,
         Err(error) => {
             let error = ApiError::Settings(error);
             log(attribute::UNMATCHED, &error);
@@ -38,14 +38,14 @@ async fn serve(request: Request) -> Response<FullBody<Bytes>> {
     reply.map(|body| FullBody::new(Bytes::from(body)))
 }
 
-async fn answer(request: Request, fault_injection: bool) -> Reply {
+async fn answer(request: Request, settings: &Settings) -> Reply {
     let service = Service {
-        store: SqliteStore,
+        store: SqlStore(&settings.store),
         sleep: async |time: Duration| {
             let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
             monotonic_clock::wait_for(nanos).await;
         },
-        fault_injection,
+        fault_injection: settings.fault_injection,
     };
     let outcome: Outcome = service.handle(request).await;
     // A client's mistake has neither class nor source: the reply says everything.
@@ -59,18 +59,19 @@ async fn answer(request: Request, fault_injection: bool) -> Reply {
 
 thread_local! {
     /// Cached, since variables do not change during an instance's life.
-    static FAULT_INJECTION: Cell<Option<bool>> = const { Cell::new(None) };
+    static SETTINGS: OnceCell<Rc<Settings>> = const { OnceCell::new() };
 }
 
-async fn fault_injection() -> Result<bool, SettingsError> {
-    if let Some(known) = FAULT_INJECTION.get() {
+async fn settings() -> Result<Rc<Settings>, SettingsError> {
+    if let Some(known) = SETTINGS.with(|cell| cell.get().cloned()) {
         return Ok(known);
     }
-    let value = variables::get(settings::FAULT_INJECTION).await;
-    let value = value.map_err(|error| SettingsError::Unreadable(error.to_string()))?;
-    let allowed = settings::fault_injection(&value)?;
-    FAULT_INJECTION.set(Some(allowed));
-    Ok(allowed)
+    let get = async |name: &'static str| {
+        let value = variables::get(name).await;
+        value.map_err(|error| error.to_string())
+    };
+    let read = Rc::new(Settings::read(get).await?);
+    Ok(SETTINGS.with(|cell| Rc::clone(cell.get_or_init(|| read))))
 }
 
 /// Logs an error with its cause, which the client does not see, to stderr.

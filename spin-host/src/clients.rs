@@ -61,7 +61,7 @@ impl Clients {
             redis: gate(limits.clients.redis_connections),
             postgres: gate(limits.clients.postgres_connections),
             mqtt: gate(limits.clients.mqtt_connections),
-            postgres_pool: Pool::default(),
+            postgres_pool: Pool::new(limits.clients.postgres_connections),
             mqtt_payload: limits.clients.mqtt_payload,
         })
     }
@@ -93,18 +93,17 @@ impl Gate {
         match timeout(self.wait, slot).await {
             Ok(Ok(slot)) => Some(slot),
             Ok(Err(_)) | Err(_) => {
-                tracing::warn!(
-                    component = &*self.component,
-                    "a connection was refused: all connections that the component may have are in use"
-                );
+                self.warn_full();
                 None
             }
         }
     }
 
-    /// Returns how many more connections the component may have.
-    pub(crate) fn free_slots(&self) -> usize {
-        self.slots.available_permits()
+    pub(crate) fn warn_full(&self) {
+        tracing::warn!(
+            component = &*self.component,
+            "a connection was refused: all connections that the component may have are in use"
+        );
     }
 
     /// Connects to a server. Its bytes are counted against the size of a result.

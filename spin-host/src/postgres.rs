@@ -6,6 +6,7 @@
 )]
 
 mod connection;
+mod description;
 mod pool;
 mod v1;
 mod v2;

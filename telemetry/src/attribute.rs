@@ -31,6 +31,11 @@ pub const SCOPE: &str = "request-telemetry";
 /// Request header that carries a [`crate::BatchKey`].
 pub const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
+/// Header with the identity of a journal: of a batch, the only one that may count it; of an answer, the receiver's.
+pub const JOURNAL: &str = "telemetry-journal";
+/// Path at which a receiver answers with its [`JOURNAL`].
+pub const JOURNAL_PATH: &str = "/v1/journal";
+
 /// Route of a request that no route of the component matches.
 pub const UNMATCHED: &str = "unmatched";
 /// Route of a request that has no component: it is malformed, or no trigger matches.

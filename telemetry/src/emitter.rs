@@ -28,6 +28,8 @@ pub struct Emitter {
     pending: Delta,
     /// In the order of delivery.
     frozen: VecDeque<FrozenBatch>,
+    /// The counts of the frozen batch, and the start of their interval, while nobody else can know the batch.
+    thawable: Option<(Delta, u64)>,
     last_sequence: u64,
 }
 
@@ -43,6 +45,7 @@ impl Emitter {
             since_unix_nanos: now_unix_nanos,
             pending,
             frozen: VecDeque::new(),
+            thawable: None,
             last_sequence: 0,
         }
     }
@@ -72,15 +75,14 @@ impl Emitter {
         self.frozen.front()
     }
 
-    /// Returns all batches to send, at most two. The second has another identity, `instance`, so that the two may arrive
-    /// in any order.
+    /// Returns all batches for another sender to deliver, at most two. One that is not frozen yet gets an identity of its
+    /// own, `instance`, so that they may go to different receivers, in any order. From now on they may be known.
     pub fn freeze_all(&mut self, now_unix_nanos: u64, instance: String) -> &[FrozenBatch] {
-        if self.frozen.len() == 1 && accounted(&self.pending) > 0 {
+        if self.frozen.len() < 2 && accounted(&self.pending) > 0 {
             self.identify(instance);
-        }
-        if self.frozen.len() < 2 {
             self.freeze_pending(now_unix_nanos);
         }
+        self.thawable = None;
         self.frozen.make_contiguous()
     }
 
@@ -97,10 +99,29 @@ impl Emitter {
         let since = std::mem::replace(&mut self.since_unix_nanos, now_unix_nanos);
         let batch = encode(&self.resource, key, &delta, since, now_unix_nanos);
         self.frozen.push_back(batch);
+        self.thawable = Some((delta, since));
+    }
+
+    /// Takes the first batch back into the pending counts, if no receiver and no outbox can have it.
+    pub fn thaw(&mut self) {
+        if let Some((delta, since)) = self.thawable.take() {
+            self.frozen.clear();
+            self.last_sequence -= 1;
+            self.pending.merge(delta);
+            self.since_unix_nanos = since;
+        }
+    }
+
+    /// Goes on as `instance`, if no batch is frozen: a receiver that does not know the earlier batches would miss them.
+    pub fn renew(&mut self, instance: String) {
+        if self.frozen.is_empty() {
+            self.identify(instance);
+        }
     }
 
     /// Removes the first batch: it was acknowledged, or rejected permanently.
     pub fn settle(&mut self) -> Option<FrozenBatch> {
+        self.thawable = None;
         self.frozen.pop_front()
     }
 
@@ -108,6 +129,7 @@ impl Emitter {
     /// sequence number after a higher one for a retry, so no later batch may overtake these.
     pub fn hand_over(&mut self, instance: String) {
         self.frozen.clear();
+        self.thawable = None;
         self.identify(instance);
     }
 
@@ -206,6 +228,26 @@ mod tests {
     }
 
     #[test]
+    fn a_batch_that_nobody_has_goes_back_to_the_pending_counts() {
+        let mut emitter = emitter();
+        emitter.record(request());
+        emitter.freeze(1);
+        emitter.settle();
+        emitter.record(request());
+        emitter.freeze(2);
+        emitter.record(request());
+        emitter.thaw();
+        emitter.renew("next".into());
+        let again = emitter.freeze(3).cloned().unwrap();
+        assert_eq!((&*again.key.to_string(), again.requests), ("next-1", 2));
+        // An outbox may have it.
+        emitter.freeze_all(4, "unused".into());
+        emitter.thaw();
+        emitter.renew("unused".into());
+        assert_eq!(emitter.freeze(5), Some(&again));
+    }
+
+    #[test]
     fn batches_that_are_handed_over_have_identities_of_their_own() {
         let mut emitter = emitter();
         emitter.record(request());
@@ -224,10 +266,7 @@ mod tests {
         emitter.record(request());
         assert_eq!(identify(&mut emitter, "third"), both);
         emitter.hand_over("after".into());
-        assert_eq!(
-            identify(&mut emitter, "unused"),
-            [("after-1".to_owned(), 1)]
-        );
+        assert_eq!(identify(&mut emitter, "last"), [("last-1".to_owned(), 1)]);
         emitter.settle();
         assert_eq!((emitter.unsent(), emitter.freeze(3)), (0, None));
     }

@@ -3,14 +3,17 @@
 //! ```text
 //! record → pending → freeze, number → send ── acknowledged → drain the outbox
 //!                                      ├─ no answer → retry, the same bytes
-//!                                      └─ 2 s without a delivery, or a pause → outbox
+//!                                      ├─ 2 s without a delivery, or a pause → outbox
+//!                                      └─ another journal answers → outbox
 //! panic  → everything unsent → outbox
 //! ```
 //!
 //! The caller brings a [`Transport`], an [`Outbox`] and a [`Clock`]. Sending never delays or fails a response.
 //!
-//! - **Once.** A batch keeps its key and bytes, so the receiver recognises a retry. A batch that was sent has one home:
-//!   only the receiver that may hold it gets it again, also when another instance delivers it.
+//! - **Once.** A batch keeps its key and bytes, so the receiver recognises a retry. A batch that was sent has one home, the
+//!   journal of its receiver, which the sender learns before it sends for the first time. Whoever answers at the receiver's
+//!   address later, only that journal gets the batch again, also from another instance. Meanwhile it waits in the outbox,
+//!   for a day at most; then its requests are reported as lost.
 //! - **One flush.** An instance runs one [`Sender::flush`] at a time. It keeps the instance alive until every batch is
 //!   delivered or in the outbox. After two seconds without a delivery all batches go to the outbox, so that an outage
 //!   does not keep instances alive. During a pause that the receiver asked for, batches go straight to the outbox.
@@ -37,6 +40,7 @@ use crate::{
     emitter::{Emitter, FrozenBatch},
 };
 use backoff::Next;
+use outbox::Entry;
 use std::{cell::RefCell, time::Duration};
 
 /// Delay from the first request to its batch, which collects the requests in between.
@@ -62,8 +66,14 @@ const RESCUE_TIME: Duration = Duration::from_millis(20);
     reason = "a component has one thread, so no caller needs a Send future"
 )]
 pub trait Transport {
-    /// Makes one attempt. It must end: with a time-out, if nothing else happens.
-    async fn send(&self, batch: &FrozenBatch) -> Attempt;
+    /// Asks the receiver for the identity of its journal; `None` if it has none. It must end.
+    ///
+    /// # Errors
+    /// If there is no answer. The question is worth a retry.
+    async fn journal(&self) -> Result<Option<String>, String>;
+    /// Makes one attempt. It must end: with a time-out, if nothing else happens. With a `home`, only a receiver with that
+    /// journal may take the batch.
+    async fn send(&self, batch: &FrozenBatch, home: Option<&str>) -> Attempt;
 }
 
 /// Time, and randomness.
@@ -89,6 +99,11 @@ pub enum Attempt {
     Delivered,
     /// Rejected permanently: a retry would not help.
     Rejected(String),
+    /// The receiver has another journal than the batch's home, and did not take it.
+    Elsewhere {
+        /// The identity of its journal.
+        journal: Option<String>,
+    },
     /// Worth a retry.
     Failed {
         /// The cause, for the log.
@@ -114,8 +129,8 @@ pub struct Notice<'a> {
 /// Sends the counts of one instance. See the [module](self).
 #[derive(Debug)]
 pub struct Sender<T, O, C> {
-    /// Address of the receiver.
-    home: String,
+    /// Address of the receiver, which stands for its journal if that has no identity.
+    address: String,
     transport: T,
     outbox: O,
     clock: C,
@@ -128,8 +143,10 @@ struct State {
     emitter: Emitter,
     /// Requests counted so far.
     recorded: u64,
-    /// Whether the receiver may hold the first frozen batch.
-    sent: bool,
+    /// The receiver's journal, as last heard.
+    receiver: Option<String>,
+    /// The journal that may hold the first frozen batch.
+    home: Option<String>,
     flushing: bool,
     /// End of the pause that the receiver asked for.
     paused_until: Option<Duration>,
@@ -142,18 +159,18 @@ struct State {
 }
 
 impl<T: Transport, O: Outbox, C: Clock> Sender<T, O, C> {
-    /// Creates the sender of an instance that reports to `home`. `resource` gets a random instance id.
+    /// Creates the sender of an instance that reports to `address`. `resource` gets a random instance id.
     pub fn new(
         mut resource: Resource,
         catalogue: &RouteCatalogue,
-        home: String,
+        address: String,
         (transport, outbox, clock): (T, O, C),
         log: fn(&Notice<'_>),
     ) -> Self {
         resource.instance = instance(&clock);
         let emitter = Emitter::new(resource, catalogue, clock.unix_nanos());
         Self {
-            home,
+            address,
             transport,
             outbox,
             clock,
@@ -161,7 +178,8 @@ impl<T: Transport, O: Outbox, C: Clock> Sender<T, O, C> {
             state: RefCell::new(State {
                 emitter,
                 recorded: 0,
-                sent: false,
+                receiver: None,
+                home: None,
                 flushing: false,
                 paused_until: None,
                 looked: None,
@@ -253,6 +271,13 @@ impl<T: Transport, O: Outbox, C: Clock> Sender<T, O, C> {
                     let mut state = self.state.borrow_mut();
                     state.emitter.record_lost(batch.requests);
                 }
+                Attempt::Elsewhere { .. } => {
+                    if !self.look_and_hand_over(ELSEWHERE) {
+                        return false;
+                    }
+                    // Batches that were never sent may go to this receiver.
+                    self.drain().await;
+                }
                 Attempt::Failed {
                     reason,
                     retry_after,
@@ -282,13 +307,74 @@ impl<T: Transport, O: Outbox, C: Clock> Sender<T, O, C> {
     /// Makes one attempt with the batch in flight. It counts as sent from the beginning: the instance may end before the
     /// result is known.
     async fn attempt(&self, batch: &FrozenBatch) -> Attempt {
-        let before = std::mem::replace(&mut self.state.borrow_mut().sent, true);
-        let attempt = self.transport.send(batch).await;
-        if let Attempt::Failed {
-            may_hold: false, ..
-        } = attempt
-        {
-            self.state.borrow_mut().sent = before;
+        let receiver = match self.receiver().await {
+            Ok(receiver) => receiver,
+            Err(reason) => return self.unsent(reason),
+        };
+        let before = self.state.borrow().home.clone();
+        let home = before.clone().unwrap_or(receiver);
+        self.state.borrow_mut().home = Some(home.clone());
+        let attempt = self.send(batch, &home).await;
+        let reason = match &attempt {
+            Attempt::Elsewhere { .. } => ELSEWHERE,
+            Attempt::Failed {
+                may_hold: false,
+                reason,
+                ..
+            } => reason,
+            _ => return attempt,
+        };
+        if before.is_some() {
+            return attempt;
+        }
+        self.state.borrow_mut().home = None;
+        let unsent = self.unsent(reason.to_owned());
+        if let Attempt::Elsewhere { .. } = attempt {
+            let next = instance(&self.clock);
+            self.state.borrow_mut().emitter.renew(next);
+        }
+        unsent
+    }
+
+    /// Takes the batch in flight back, unless it was sent before.
+    fn unsent(&self, reason: String) -> Attempt {
+        let mut state = self.state.borrow_mut();
+        if state.home.is_none() {
+            state.emitter.thaw();
+        }
+        Attempt::Failed {
+            reason,
+            may_hold: false,
+            retry_after: None,
+        }
+    }
+
+    /// Returns the receiver's journal, which is asked for it once.
+    async fn receiver(&self) -> Result<String, String> {
+        if let Some(known) = self.state.borrow().receiver.clone() {
+            return Ok(known);
+        }
+        let journal = self.transport.journal().await?;
+        Ok(self.heard(journal))
+    }
+
+    /// Notes and returns the receiver's journal. Another one has not seen the earlier batches of this instance.
+    fn heard(&self, journal: Option<String>) -> String {
+        let journal = journal.unwrap_or_else(|| self.address.clone());
+        let mut state = self.state.borrow_mut();
+        let before = state.receiver.replace(journal.clone());
+        if before.is_some_and(|before| before != journal) {
+            state.emitter.renew(instance(&self.clock));
+        }
+        journal
+    }
+
+    /// Sends a batch to its home.
+    async fn send(&self, batch: &FrozenBatch, home: &str) -> Attempt {
+        let named = (home != self.address).then_some(home);
+        let attempt = self.transport.send(batch, named).await;
+        if let Attempt::Elsewhere { journal } = &attempt {
+            self.heard(journal.clone());
         }
         attempt
     }
@@ -312,15 +398,19 @@ impl<T: Transport, O: Outbox, C: Clock> Sender<T, O, C> {
             let (now, next) = (self.clock.unix_nanos(), instance(&self.clock));
             let batches = {
                 let mut state = self.state.borrow_mut();
+                if state.home.is_none() {
+                    state.emitter.thaw();
+                }
                 state.emitter.freeze_all(now, next).to_vec()
             };
-            let mut home = self.state.borrow().sent.then_some(&*self.home);
-            let values: Vec<_> = batches
-                .iter()
-                .map(|batch| {
-                    let value = outbox::value(home.take(), &batch.body);
-                    (outbox::key_of(batch), value)
-                })
+            let mut home = self.state.borrow().home.clone();
+            let entries = batches.iter().map(|batch| Entry {
+                batch: batch.clone(),
+                home: home.take(),
+                since: now / NANOS_PER_SECOND,
+            });
+            let values: Vec<_> = entries
+                .map(|entry| (outbox::key_of(&entry.batch), entry.value()))
                 .collect();
             if let Err(error) = self.outbox.set(&values) {
                 let reason = format!("{reason}; {error}");
@@ -329,7 +419,7 @@ impl<T: Transport, O: Outbox, C: Clock> Sender<T, O, C> {
             }
             let mut state = self.state.borrow_mut();
             state.emitter.hand_over(instance(&self.clock));
-            state.sent = false;
+            state.home = None;
             state.waiting += values.len();
         }
         true
@@ -345,12 +435,12 @@ impl<T: Transport, O: Outbox, C: Clock> Sender<T, O, C> {
             return false;
         }
         // A batch that the receiver may hold may be counted as well.
-        let sent = self.state.borrow().sent;
+        let sent = self.state.borrow().home.is_some();
         let doubtful = if sent { self.freeze() } else { None };
         self.notice(WRITTEN_OFF, doubtful.as_ref(), reason);
         let mut state = self.state.borrow_mut();
         state.emitter.give_up(instance(&self.clock));
-        state.sent = false;
+        state.home = None;
         true
     }
 
@@ -362,7 +452,7 @@ impl<T: Transport, O: Outbox, C: Clock> Sender<T, O, C> {
     fn settle(&self) {
         let mut state = self.state.borrow_mut();
         state.emitter.settle();
-        state.sent = false;
+        state.home = None;
     }
 
     fn notice(&self, message: &str, batch: Option<&FrozenBatch>, reason: &str) {
@@ -376,8 +466,11 @@ impl<T: Transport, O: Outbox, C: Clock> Sender<T, O, C> {
 
 const REJECTED: &str = "telemetry was refused permanently; its requests are reported as lost";
 const WRITTEN_OFF: &str = "telemetry is given up; its requests are reported as lost";
+const ELSEWHERE: &str = "another journal answers at the receiver's address";
 const UNWRITABLE: &str =
     "the telemetry outbox cannot be written; telemetry stays in memory until the next request";
+
+const NANOS_PER_SECOND: u64 = 1_000_000_000;
 
 /// Returns a random `service.instance.id`.
 fn instance(clock: &impl Clock) -> String {

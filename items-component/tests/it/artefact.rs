@@ -8,7 +8,7 @@ const COMPONENT: &str = "../target/wasm32-wasip2/component/items_component.wasm"
 /// The allowed imports, one per line.
 const AGREED: &str = include_str!("../../imports.txt");
 /// Maximum size in bytes: a tenth above the size when it was set. A dependency linked in by mistake exceeds that.
-const MAX_SIZE: usize = 830_000;
+const MAX_SIZE: usize = 950_000;
 
 fn component() -> Vec<u8> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(COMPONENT);

@@ -1,8 +1,9 @@
 //! The OTLP/HTTP endpoint: reads, decodes, commits and acknowledges telemetry.
 //!
 //! A request with an idempotency key is a batch of the `request-telemetry` contract ([`telemetry::otlp`]). It is decoded
-//! strictly, counted in the `app_*` metrics, and recognised when the sender retries it. A request without a key is
-//! generic OTLP (crate `otlp`) and appears under its own metric names.
+//! strictly, counted in the `app_*` metrics, and recognised when the sender retries it. If it names another journal as its
+//! home, it is refused: that one may hold it. A request without a key is generic OTLP (crate `otlp`) and appears under its
+//! own metric names.
 //!
 //! The response is a success only after the journal has the telemetry on disk. Every other status tells the sender
 //! whether to retry, and [`IngestError::reason`] labels its counter. Bodies are bounded in size, time and memory.
@@ -142,6 +143,9 @@ impl Ingest {
             Ok(signal) => signal,
             Err(other) => return *other,
         };
+        if let Some(elsewhere) = self.refuse_home(request.headers()) {
+            return elsewhere;
+        }
         self.accept(signal, request).await.unwrap_or_else(|error| {
             let status = error.status();
             let wrong_encoding = matches!(&error, IngestError::Body(BodyError::ContentEncoding(_)));
@@ -158,6 +162,27 @@ impl Ingest {
             }
             response
         })
+    }
+
+    /// Returns the answer to a batch whose home is another journal, which may hold it already. It is no error of the sender,
+    /// which keeps the batch for its home.
+    fn refuse_home(&self, headers: &HeaderMap) -> Option<Response<Full<Bytes>>> {
+        let home = headers.get(attribute::JOURNAL)?;
+        if home == self.0.journal.identity() {
+            return None;
+        }
+        self.0.metrics.misdirected.inc();
+        let text = "the batch belongs to another journal";
+        Some(self.identify(reply::error(StatusCode::PRECONDITION_FAILED, text)))
+    }
+
+    /// Adds the identity of the journal to a response.
+    fn identify<B>(&self, mut response: Response<B>) -> Response<B> {
+        let identity = HeaderValue::from_str(self.0.journal.identity());
+        if let Ok(identity) = identity {
+            response.headers_mut().insert(attribute::JOURNAL, identity);
+        }
+        response
     }
 
     /// Counts and logs a refusal. Returns its text.
@@ -416,6 +441,15 @@ impl Ingest {
                 StatusCode::MISDIRECTED_REQUEST,
                 "this host name is not allowed to reach the ingest; name it with --allowed-host",
             )));
+        }
+        if request.uri().path() == attribute::JOURNAL_PATH {
+            return Err(Box::new(match *request.method() {
+                Method::GET => {
+                    let journal = format!(r#"{{"journal":"{}"}}"#, self.0.journal.identity());
+                    self.identify(reply::content(StatusCode::OK, "application/json", journal))
+                }
+                _ => reply::method_not_allowed("GET"),
+            }));
         }
         let signal = match request.uri().path() {
             "/v1/metrics" => Signal::Metrics,

@@ -20,6 +20,7 @@ const SPAN_KINDS: [&str; 5] = ["server", "other", "foreign", "unusable", otlp::M
 pub(crate) struct IngestMetrics {
     pub(crate) batches: IntCounter,
     pub(crate) duplicates: IntCounter,
+    pub(crate) misdirected: IntCounter,
     pub(crate) gaps: IntCounter,
     pub(crate) points: IntCounter,
     rejected_points: IntCounterVec,
@@ -37,6 +38,7 @@ impl IngestMetrics {
         let metrics = Self {
             batches: registry.counter(metric::BATCHES),
             duplicates: registry.counter(metric::DUPLICATES),
+            misdirected: registry.counter(metric::MISDIRECTED),
             gaps: registry.counter(metric::GAPS),
             points: registry.counter(metric::POINTS),
             rejected_points: registry.counter_vec(metric::REJECTED_POINTS),

@@ -124,6 +124,7 @@ pub enum CommitError {
 #[derive(Debug)]
 pub struct Journal {
     path: PathBuf,
+    identity: String,
     state: Arc<Mutex<State>>,
     queue: Option<SyncSender<Job>>,
     thread: Option<JoinHandle<()>>,
@@ -139,7 +140,9 @@ impl Journal {
         limits: JournalLimits,
         metrics: JournalMetrics,
     ) -> Result<Self, JournalError> {
-        let writer = Writer::new(Store::open(path)?, limits, metrics);
+        let opened = Store::open(path)?;
+        let identity = opened.store.identity.clone();
+        let writer = Writer::new(opened, limits, metrics);
         let state = Arc::clone(&writer.state);
         let (sender, receiver) = mpsc::sync_channel(QUEUE);
         let thread = thread::Builder::new()
@@ -147,6 +150,7 @@ impl Journal {
             .spawn(move || writer.run(&receiver));
         Ok(Self {
             path: path.to_owned(),
+            identity,
             state,
             queue: Some(sender),
             thread: Some(thread.expect("the system can start a thread at start-up")),
@@ -168,6 +172,12 @@ impl Journal {
                 TrySendError::Disconnected(_) => stopped(),
             })?;
         received.await.map_err(|_| stopped())?
+    }
+
+    /// Returns the random name of the journal, which stays with its file. Senders repeat a batch only to the journal to which
+    /// they sent it first.
+    pub fn identity(&self) -> &str {
+        &self.identity
     }
 
     /// Returns the committed state. The writing thread waits while the guard is held.

@@ -17,12 +17,13 @@ use std::{
 /// Marks the file as a journal: "mhjl".
 const APPLICATION_ID: i32 = 0x6d68_6a6c;
 /// Migrations in order; the n-th makes schema version n. A released migration never changes.
-const MIGRATIONS: [&str; 5] = [
+const MIGRATIONS: [&str; 6] = [
     include_str!("migrations/0001_requests.sql"),
     include_str!("migrations/0002_otlp.sql"),
     include_str!("migrations/0003_components.sql"),
     include_str!("migrations/0004_otlp_sums.sql"),
     include_str!("migrations/0005_log.sql"),
+    include_str!("migrations/0006_identity.sql"),
 ];
 /// Pages of the write-ahead log from which SQLite copies it to the database, at 4 KiB each. The log's pages are used
 /// again and again, so they are copied less often.
@@ -31,6 +32,8 @@ const WAL_PAGES: i64 = 4000;
 const WAL_SIZE: i64 = 16 << 20;
 /// Prepared statements to keep; more than there are.
 const STATEMENT_CACHE: usize = 32;
+
+const IDENTITY: &str = "SELECT id FROM identity";
 
 /// An error of [`crate::Journal::open`].
 #[derive(Debug, thiserror::Error)]
@@ -66,6 +69,8 @@ pub(super) struct Store {
     pub(super) log: End,
     /// Ids of components by reporter, also of those that the transaction in progress adds.
     pub(super) component_ids: RefCell<[HashMap<Component, i64>; 2]>,
+    /// A random name that the journal got when its file was made.
+    pub(super) identity: String,
 }
 
 /// A database that was opened and read.
@@ -105,6 +110,7 @@ impl Store {
         connection.pragma_update(None, "journal_size_limit", WAL_SIZE)?;
         migrate(&mut connection, MIGRATIONS.len())?;
         let mut store = Self {
+            identity: connection.query_row(IDENTITY, [], |row| row.get(0))?,
             connection,
             log: End::default(),
             component_ids: RefCell::default(),

@@ -108,6 +108,8 @@ families! {
     BATCHES = Counter "metrics_host_ingest_batches_total" [] "Telemetry batches that were counted.";
     /// Acknowledged and not counted again.
     DUPLICATES = Counter "metrics_host_ingest_duplicate_batches_total" [] "Telemetry batches that had been counted before.";
+    /// Not acknowledged: another journal may hold it.
+    MISDIRECTED = Counter "metrics_host_ingest_misdirected_batches_total" [] "Telemetry batches that belong to the journal of another sidecar; they wait for it.";
     /// Sequence numbers that a sender used and never delivered.
     GAPS = Counter "metrics_host_ingest_missing_batches_total" [] "Telemetry batches that a sender skipped.";
     /// Reasons: `ingest::IngestError::reason`.

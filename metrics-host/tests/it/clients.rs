@@ -3,91 +3,24 @@
 use crate::{
     client::{Reply, request, send, with_body},
     raw::Raw,
-    servers::{mosquitto, new_postgres_server, postgres_server, ready, redis_server, start},
+    servers::{Postgres, mosquitto, redis_server, start},
     spin::Spin,
     stack::{self, Host, Launch, free_address, workspace},
 };
 use futures::future::join_all;
 use serde_json::Value;
-use std::{fs, net::SocketAddr, process::Command, sync::Arc, time::Duration};
-use tempfile::TempDir;
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 use testkit::{
-    process::{Process, Signal},
+    process::Signal,
     wait::{Seen, Wait},
 };
 
 /// Time for what happens after an event.
 const SOON: Duration = Duration::from_secs(20);
 
-/// PostgreSQL with a database of its own.
-struct Postgres {
-    address: SocketAddr,
-    directory: TempDir,
-    process: Process,
-}
-
-impl Postgres {
-    async fn start() -> Self {
-        let (directory, address) = (tempfile::tempdir().unwrap(), free_address());
-        let process = start(new_postgres_server(directory.path(), address), address).await;
-        ready(&process).await;
-        Self {
-            address,
-            directory,
-            process,
-        }
-    }
-
-    /// Ends it, waits, and starts it again.
-    async fn restart(&mut self, pause: Duration) {
-        self.process.signal(Signal::INT).unwrap();
-        self.process.end(SOON).await.unwrap();
-        tokio::time::sleep(pause).await;
-        let command = postgres_server(self.directory.path(), self.address);
-        self.process = start(command, self.address).await;
-        ready(&self.process).await;
-    }
-
-    /// Starts it again with TLS, and returns the certificate of its authority.
-    async fn secure(&mut self) -> String {
-        let script = "set -e
-            key='-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes'
-            openssl req -x509 $key -subj /CN=authority -days 2 -keyout ca.key -out ca.pem
-            openssl req -new $key -subj /CN=server -keyout server.key -out server.csr
-            echo subjectAltName=IP:127.0.0.1 > names
-            openssl x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile names -out server.pem
-            chmod 600 server.key
-            [ $(id -u) != 0 ] || chown postgres server.key server.pem";
-        let made = Command::new("bash")
-            .args(["-c", script])
-            .current_dir(self.directory.path())
-            .output()
-            .unwrap();
-        assert!(made.status.success(), "{made:?}");
-        self.process.signal(Signal::INT).unwrap();
-        self.process.end(SOON).await.unwrap();
-        let mut command = postgres_server(self.directory.path(), self.address);
-        for (name, file) in [
-            ("ssl_cert_file", "server.pem"),
-            ("ssl_key_file", "server.key"),
-        ] {
-            let file = self.directory.path().join(file);
-            command.arg("-c").arg(format!("{name}={}", file.display()));
-        }
-        command.args(["-c", "ssl=on"]);
-        self.process = start(command, self.address).await;
-        ready(&self.process).await;
-        fs::read_to_string(self.directory.path().join("ca.pem")).unwrap()
-    }
-
-    fn url(&self) -> String {
-        format!("postgres://postgres:postgres@{}/postgres", self.address)
-    }
-
-    /// An application that may connect to it.
-    fn serve(&self) -> Launch {
-        stack::serve_clients().env("SPIN_VARIABLE_POSTGRES", &self.address.to_string())
-    }
+/// An application that may connect to `postgres`.
+fn serve(postgres: &Postgres) -> Launch {
+    stack::serve_clients().env("SPIN_VARIABLE_POSTGRES", &postgres.address.to_string())
 }
 
 /// Sends `lines` to the component, and returns its answer.
@@ -330,7 +263,7 @@ async fn addresses_that_the_manifest_does_not_allow_are_refused() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_guest_leaves_nothing_to_the_next_on_its_connection() {
     let postgres = Postgres::start().await;
-    let host = postgres.serve().args(&["--request-timeout", "3s"]);
+    let host = serve(&postgres).args(&["--request-timeout", "3s"]);
     let host = host.start().await.unwrap();
     let (api, url) = (host.api(), postgres.url());
     let query = async |lines: &[&str]| {
@@ -402,8 +335,7 @@ async fn results_and_waits_are_limited() {
     let postgres = Postgres::start().await;
     let redis = free_address();
     let _redis = start(redis_server(redis), redis).await;
-    let host = postgres
-        .serve()
+    let host = serve(&postgres)
         .env("SPIN_VARIABLE_REDIS", &redis.to_string())
         .args(&["--instance-memory", "16MiB", "--request-timeout", "10s"])
         .start()
@@ -467,8 +399,7 @@ async fn a_server_that_restarts_under_load_is_found_again() {
     let directory = tempfile::tempdir().unwrap();
     let redis_process = start(redis_server(redis), redis).await;
     let broker_process = start(mosquitto(directory.path(), broker), broker).await;
-    let host = postgres
-        .serve()
+    let host = serve(&postgres)
         .env("SPIN_VARIABLE_REDIS", &redis.to_string())
         .env("SPIN_VARIABLE_MQTT", &broker.to_string())
         .start()
@@ -520,7 +451,9 @@ async fn a_server_that_restarts_under_load_is_found_again() {
     assert_eq!(load(10).await, 0);
     drop((redis_process, broker_process));
     let (failed, (_redis, _broker)) = tokio::join!(load(30), async {
-        postgres.restart(Duration::from_millis(200)).await;
+        postgres
+            .restart(Signal::INT, Duration::from_millis(200))
+            .await;
         let redis_process = start(redis_server(redis), redis).await;
         (
             redis_process,
@@ -555,10 +488,32 @@ async fn a_server_that_restarts_under_load_is_found_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn two_addresses_share_the_connections_of_a_component() {
+    let postgres = Postgres::start().await;
+    let host = serve(&postgres).start().await.unwrap();
+    let (api, url) = (host.api(), postgres.url());
+    let other = url.replace("/postgres", "/template1");
+    assert_ne!(url, other);
+    let urls = [&*url, &*other];
+    let worker = async |worker: usize| {
+        for number in 0..15 {
+            let url = urls[(worker + number * (1 + worker % 2)) % urls.len()];
+            let answer = ask(api, "/postgres/query", &[url, "SELECT 7"]).await;
+            assert_eq!(answer, "Ok([[DbValue::Int32(7)]])");
+        }
+    };
+    join_all((0..200).map(worker)).await;
+    // Each connection is a session, and few are opened anew.
+    let sessions = "SELECT sum(sessions) < 300 FROM pg_stat_database";
+    let few = "Ok([[DbValue::Boolean(true)]])";
+    until(&host, "/postgres/query", &[&url, sessions], few).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_server_is_authenticated_by_the_authority_that_the_guest_names() {
     let mut postgres = Postgres::start().await;
     let authority = postgres.secure().await;
-    let host = postgres.serve().start().await.unwrap();
+    let host = serve(&postgres).start().await.unwrap();
     let address = format!("{}?sslmode=require", postgres.url());
     let encrypted = "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()";
     let ask =

@@ -207,7 +207,7 @@ dependencies.middleware = [{ path = "MIDDLEWARE" }]
 source = "ITEMS"
 sqlite_databases = ["default"]
 key_value_stores = ["default"]
-variables = { telemetry = "{{ telemetry }}", fault_injection = "{{ fault_injection }}" }
+variables = { telemetry = "{{ telemetry }}", fault_injection = "{{ fault_injection }}", store = "sqlite" }
 "#;
 
 /// Traps in the component, and in the middleware before it.

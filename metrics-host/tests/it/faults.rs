@@ -8,6 +8,7 @@ mod attack;
 mod clients;
 mod clock;
 mod disk;
+mod failover;
 mod instances;
 mod labels;
 mod matrix;

@@ -34,6 +34,7 @@ mod notifications;
 mod otlp;
 mod otlp_streams;
 mod outbound;
+mod postgres;
 mod proxy;
 mod raw;
 mod reverse_proxy;

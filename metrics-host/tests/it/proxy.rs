@@ -39,7 +39,7 @@ pub(crate) struct Proxy {
 }
 
 struct Inner {
-    sidecar: SocketAddr,
+    sidecar: Mutex<SocketAddr>,
     fault: Fault,
     /// One in so many requests is struck; no request if it is 0.
     every: AtomicUsize,
@@ -60,7 +60,7 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let inner = Arc::new(Inner {
-            sidecar,
+            sidecar: Mutex::new(sidecar),
             fault,
             every: AtomicUsize::new(every),
             seen: AtomicUsize::new(0),
@@ -82,6 +82,11 @@ impl Proxy {
             inner,
             accepting,
         }
+    }
+
+    /// Forwards requests to another sidecar from now on.
+    pub(crate) fn lead_to(&self, sidecar: SocketAddr) {
+        *self.inner.sidecar.lock().unwrap() = sidecar;
     }
 
     /// Strikes one in `every` requests from now on, or no request if that is 0.
@@ -120,6 +125,10 @@ impl Inner {
         let (head, body) = request.into_parts();
         let body = body.collect().await.map_err(|error| error.to_string())?;
         let batch = rebuilt(&head, body.to_bytes());
+        if key(&batch).is_none() {
+            // The question for the journal.
+            return self.forward(batch).await.map(answer);
+        }
         if let Some(original) = self.release(&batch) {
             return self.deliver_both(original, batch).await;
         }
@@ -171,7 +180,8 @@ impl Inner {
     }
 
     async fn forward(&self, batch: Batch) -> Result<Reply, String> {
-        let connection = Connection::open(self.sidecar).await;
+        let sidecar = *self.sidecar.lock().unwrap();
+        let connection = Connection::open(sidecar).await;
         let mut connection = connection.map_err(|error| error.to_string())?;
         let reply = connection.send(batch).await;
         reply.map_err(|error| error.to_string())

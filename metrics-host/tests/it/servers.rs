@@ -4,6 +4,7 @@ use crate::stack::free_address;
 use axum::{Router, body::Bytes};
 use rustix::process::geteuid;
 use std::{
+    ffi::OsStr,
     fs,
     net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
@@ -12,7 +13,7 @@ use std::{
 };
 use tempfile::TempDir;
 use testkit::{
-    process::Process,
+    process::{Process, Signal},
     wait::{Seen, Wait},
 };
 use tokio::{
@@ -66,6 +67,72 @@ impl Servers {
         ports.fold(text.to_owned(), |text, (name, port)| {
             text.replace(name, &port.to_string())
         })
+    }
+}
+
+/// PostgreSQL with a database of its own.
+pub(crate) struct Postgres {
+    pub(crate) address: SocketAddr,
+    directory: TempDir,
+    pub(crate) process: Process,
+}
+
+impl Postgres {
+    pub(crate) async fn start() -> Self {
+        let (directory, address) = (tempfile::tempdir().unwrap(), free_address());
+        let process = start(new_postgres_server(directory.path(), address), address).await;
+        ready(&process).await;
+        Self {
+            address,
+            directory,
+            process,
+        }
+    }
+
+    /// Ends it by a signal, waits, and starts it again.
+    pub(crate) async fn restart(&mut self, signal: Signal, pause: Duration) {
+        self.process.signal(signal).unwrap();
+        self.process.end(START).await.unwrap();
+        tokio::time::sleep(pause).await;
+        let command = postgres_server(self.directory.path(), self.address);
+        self.process = start(command, self.address).await;
+        ready(&self.process).await;
+    }
+
+    /// Starts it again with TLS, and returns the certificate of its authority.
+    pub(crate) async fn secure(&mut self) -> String {
+        let script = "set -e
+            key='-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes'
+            openssl req -x509 $key -subj /CN=authority -days 2 -keyout ca.key -out ca.pem
+            openssl req -new $key -subj /CN=server -keyout server.key -out server.csr
+            echo subjectAltName=IP:127.0.0.1 > names
+            openssl x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile names -out server.pem
+            chmod 600 server.key
+            [ $(id -u) != 0 ] || chown postgres server.key server.pem";
+        let made = Command::new("bash")
+            .args(["-c", script])
+            .current_dir(self.directory.path())
+            .output()
+            .unwrap();
+        assert!(made.status.success(), "{made:?}");
+        self.process.signal(Signal::INT).unwrap();
+        self.process.end(START).await.unwrap();
+        let mut command = postgres_server(self.directory.path(), self.address);
+        for (name, file) in [
+            ("ssl_cert_file", "server.pem"),
+            ("ssl_key_file", "server.key"),
+        ] {
+            let file = self.directory.path().join(file);
+            command.arg("-c").arg(format!("{name}={}", file.display()));
+        }
+        command.args(["-c", "ssl=on"]);
+        self.process = start(command, self.address).await;
+        ready(&self.process).await;
+        fs::read_to_string(self.directory.path().join("ca.pem")).unwrap()
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("postgres://postgres:postgres@{}/postgres", self.address)
     }
 }
 
@@ -148,6 +215,31 @@ pub(crate) fn postgres_server(directory: &Path, address: SocketAddr) -> Command 
     command
 }
 
+/// A PgBouncer in front of `postgres` that gives each transaction another connection, of few.
+pub(crate) async fn pgbouncer(directory: &Path, postgres: &Postgres) -> (SocketAddr, Process) {
+    let address = free_address();
+    let (users, config) = (directory.join("users"), directory.join("pgbouncer.ini"));
+    fs::write(&users, "\"postgres\" \"postgres\"\n").unwrap();
+    let text = format!(
+        "[databases]\n* = host=127.0.0.1 port={}\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {}\n\
+        unix_socket_dir =\nauth_type = scram-sha-256\nauth_file = {}\npool_mode = transaction\n\
+        default_pool_size = 4\nmax_client_conn = 400\n",
+        postgres.address.port(),
+        address.port(),
+        users.display(),
+    );
+    fs::write(&config, text).unwrap();
+    let mut command = not_as_root("/usr/sbin/pgbouncer");
+    command.arg(&config);
+    if geteuid().is_root() {
+        run(Command::new("chown")
+            .arg("postgres")
+            .arg(directory)
+            .args([&users, &config]));
+    }
+    (address, start(command, address).await)
+}
+
 /// Returns the folder of the newest PostgreSQL.
 fn postgres_programs() -> PathBuf {
     let versions = fs::read_dir("/usr/lib/postgresql").expect("run `make setup-services`");
@@ -156,9 +248,12 @@ fn postgres_programs() -> PathBuf {
     installed.max().expect("run `make setup-services`")
 }
 
-/// PostgreSQL refuses to be root.
 fn as_postgres(program: &str) -> Command {
-    let program = postgres_programs().join(program);
+    not_as_root(postgres_programs().join(program))
+}
+
+/// PostgreSQL and PgBouncer refuse to be root.
+fn not_as_root(program: impl AsRef<OsStr>) -> Command {
     if !geteuid().is_root() {
         return Command::new(program);
     }

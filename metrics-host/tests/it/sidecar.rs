@@ -107,6 +107,41 @@ async fn a_batch_is_counted_once_however_often_it_is_sent() {
     ));
 }
 
+#[tokio::test]
+async fn a_batch_counts_only_in_the_journal_that_it_names() {
+    let journal = async |host: &Host| {
+        let reply = client::get(host.otlp(), "GET /v1/journal").await;
+        let identity = reply.header("telemetry-journal").unwrap().to_owned();
+        assert_eq!(reply.json()["journal"], *identity);
+        identity
+    };
+    let host = stack::sidecar().start().await.unwrap();
+    let own = journal(&host).await;
+    let other = journal(&stack::sidecar().start().await.unwrap()).await;
+    assert_ne!(own, other);
+    let deliver = async |home: &str| {
+        let headers = [
+            ("content-type", "application/json"),
+            ("idempotency-key", "a-1"),
+            ("telemetry-journal", home),
+        ];
+        post(&host, &headers, batch("a", 3).to_string()).await
+    };
+    let refused = deliver(&other).await;
+    assert_eq!(refused.status, 412);
+    assert_eq!(refused.header("telemetry-journal"), Some(&*own));
+    assert_eq!(counted(&host).await, 0);
+    assert_eq!(deliver(&own).await.status, 200);
+    let scrape = Scrape::of(host.metrics()).await;
+    let misdirected = "metrics_host_ingest_misdirected_batches_total";
+    assert_eq!((scrape.total(), scrape.sum(misdirected, &[])), (3, 1.0));
+
+    let state = host.state.clone();
+    host.kill();
+    let host = stack::sidecar().state(&state).start().await.unwrap();
+    assert_eq!(journal(&host).await, own);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn retries_that_overtake_each_other_are_counted_once() {
     let host = Arc::new(stack::sidecar().start().await.unwrap());

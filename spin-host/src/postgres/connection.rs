@@ -2,11 +2,12 @@
 
 use super::{
     api::{Column, DbValue, Error, ParameterValue},
-    pool::{Address, Connection, Pool},
+    description::Descriptions,
+    pool::{Address, Connection, Place, Pool},
     query_failed, query_failed_text, value,
 };
 use crate::clients::Clients;
-use futures::TryStreamExt;
+use futures::StreamExt;
 use std::{
     pin::Pin,
     sync::{
@@ -14,8 +15,8 @@ use std::{
         atomic::{AtomicBool, Ordering::Relaxed},
     },
 };
-use tokio::{runtime::Handle, sync::OwnedSemaphorePermit, time::timeout};
-use tokio_postgres::{RowStream, types::ToSql};
+use tokio::{runtime::Handle, time::timeout};
+use tokio_postgres::{Row, RowStream, types::ToSql};
 
 /// A guest's open connection.
 #[derive(Clone, Debug)]
@@ -26,7 +27,7 @@ pub struct PostgresConnection(Arc<Session>);
 struct Session {
     clients: Arc<Clients>,
     /// Empty once the session ends.
-    connection: Option<(Connection, OwnedSemaphorePermit)>,
+    connection: Option<(Connection, Place)>,
     /// A statement was left before its end.
     is_cut: AtomicBool,
 }
@@ -39,6 +40,8 @@ struct Call {
 
 /// The rows of a query. The rest of them is never read once this is dropped.
 pub(super) struct Rows {
+    /// The first row, until it is taken.
+    first: Option<Option<Result<Row, tokio_postgres::Error>>>,
     stream: Pin<Box<RowStream>>,
     call: Call,
 }
@@ -65,15 +68,23 @@ impl PostgresConnection {
         parameters: Vec<ParameterValue>,
     ) -> Result<u64, Error> {
         let parameters = value::parameters(&parameters).map_err(Error::ValueConversionFailed)?;
-        let parameters: Vec<_> = parameters
-            .iter()
-            .map(|value| &**value as &(dyn ToSql + Sync))
-            .collect();
         let mut call = self.call();
-        let client = &self.0.connection().client;
-        let changed = call.within(client.execute(&statement, &parameters)).await?;
-        call.is_complete = true;
-        Ok(changed)
+        let (connection, descriptions) = self.0.parts();
+        let execution = async {
+            let count = parameters.len();
+            let description = descriptions.of(connection, &statement, count).await?;
+            let typed = parameters.iter().zip(&description.parameters);
+            let typed: Vec<_> = typed
+                .map(|(value, sql)| (&**value as &(dyn ToSql + Sync), sql.clone()))
+                .collect();
+            connection.client.execute_typed(&statement, &typed).await
+        };
+        let changed = call.within(execution).await;
+        if changed.is_err() {
+            descriptions.forget(&connection.address, &statement);
+        }
+        call.is_complete |= changed.is_ok();
+        changed
     }
 
     /// Executes a query. Its columns come before its rows.
@@ -84,15 +95,40 @@ impl PostgresConnection {
     ) -> Result<(Vec<Column>, Rows), Error> {
         let parameters = value::parameters(&parameters).map_err(Error::BadParameter)?;
         let mut call = self.call();
-        let client = &self.0.connection().client;
+        let (connection, descriptions) = self.0.parts();
         let query = async {
-            let statement = client.prepare(&statement).await?;
-            let columns = statement.columns().iter().map(value::column).collect();
-            let rows = client.query_raw(&statement, parameters).await?;
-            Ok((columns, Box::pin(rows)))
+            let count = parameters.len();
+            let description = descriptions.of(connection, &statement, count).await?;
+            let typed = parameters
+                .into_iter()
+                .zip(description.parameters.iter().cloned());
+            let rows = connection.client.query_typed_raw(&statement, typed).await?;
+            let mut rows = Box::pin(rows);
+            let first = rows.next().await;
+            // The table may have other columns than at the time of the description.
+            let columns = match &first {
+                Some(Ok(row)) => row.columns().iter().map(value::column).collect(),
+                _ => description.columns.clone(),
+            };
+            Ok((columns, first, rows))
         };
-        let (columns, stream) = call.within(query).await?;
-        Ok((columns, Rows { stream, call }))
+        let (columns, first, stream) = match call.within(query).await {
+            Ok(result) => result,
+            Err(error) => {
+                descriptions.forget(&connection.address, &statement);
+                return Err(error);
+            }
+        };
+        call.is_complete = first.is_none();
+        let first = Some(first);
+        Ok((
+            columns,
+            Rows {
+                first,
+                stream,
+                call,
+            },
+        ))
     }
 
     fn call(&self) -> Call {
@@ -107,7 +143,14 @@ impl PostgresConnection {
 impl Rows {
     /// Returns the next row.
     pub(super) async fn next(&mut self) -> Result<Option<Vec<DbValue>>, Error> {
-        let row = self.call.within(self.stream.try_next()).await?;
+        let next = async {
+            let row = match self.first.take() {
+                Some(first) => first,
+                None => self.stream.next().await,
+            };
+            row.transpose()
+        };
+        let row = self.call.within(next).await?;
         self.call.session.connection().meter.refill();
         let Some(row) = row else {
             self.call.is_complete = true;
@@ -169,6 +212,10 @@ impl Drop for Call {
 }
 
 impl Session {
+    fn parts(&self) -> (&Connection, &Descriptions) {
+        (self.connection(), &self.clients.postgres_pool.descriptions)
+    }
+
     fn connection(&self) -> &Connection {
         let (connection, _) = self
             .connection
@@ -180,7 +227,7 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        let Some((connection, slot)) = self.connection.take() else {
+        let Some((connection, place)) = self.connection.take() else {
             return;
         };
         // Without a runtime, the process ends.
@@ -192,9 +239,9 @@ impl Drop for Session {
         runtime.spawn(async move {
             if is_cut {
                 connection.cancel(&clients.postgres).await;
-                drop(slot);
+                drop(place);
             } else {
-                Pool::put_back(clients, connection, slot).await;
+                Pool::put_back(connection, place).await;
             }
         });
     }

@@ -7,20 +7,21 @@ use super::{
         HostConnectionBuilderWithStore, HostConnectionWithStore, ParameterValue, RowSet,
     },
     connection::Rows,
+    value,
 };
 use crate::{clients, instance::HostState};
-use futures::{Stream, stream};
+use futures::{Stream, StreamExt, stream};
 use std::{
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 use tokio::sync::oneshot;
 use wasmtime::{
     Result, StoreContextMut,
     component::{
         Accessor, Destination, FutureReader, HasSelf, Resource, StreamProducer, StreamReader,
-        StreamResult,
+        StreamResult, VecBuffer,
     },
 };
 
@@ -208,6 +209,9 @@ impl<T: 'static> HostConnectionWithStore<T> for HasSelf<HostState> {
     }
 }
 
+/// Memory of the rows that the guest gets at once, after which it gets no further ones.
+const CHUNK: usize = 64 << 10;
+
 /// Reads the rows from the server as the guest takes them.
 struct RowProducer(Pin<Box<dyn Stream<Item = Row> + Send>>);
 
@@ -223,33 +227,44 @@ impl RowProducer {
             _ = ended.send(end);
             None
         };
-        Self(Box::pin(stream::unfold((rows, ended), next)))
+        Self(Box::pin(stream::unfold((rows, ended), next).fuse()))
     }
 }
 
 impl<D> StreamProducer<D> for RowProducer {
     type Item = Row;
-    type Buffer = Option<Row>;
+    type Buffer = VecBuffer<Row>;
 
     fn poll_produce<'a>(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         mut store: StoreContextMut<'a, D>,
-        mut destination: Destination<'a, Row, Option<Row>>,
+        mut destination: Destination<'a, Row, VecBuffer<Row>>,
         finish: bool,
     ) -> Poll<Result<StreamResult>> {
-        if destination.remaining(&mut store) == Some(0) {
+        let room = destination.remaining(&mut store).unwrap_or(1);
+        if room == 0 {
             return Poll::Ready(Ok(StreamResult::Completed));
         }
-        match self.0.as_mut().poll_next(context) {
-            Poll::Pending if finish => Poll::Ready(Ok(StreamResult::Cancelled)),
-            polled => Poll::Ready(Ok(match ready!(polled) {
-                Some(row) => {
-                    destination.set_buffer(Some(row));
-                    StreamResult::Completed
+        let (mut rows, mut size) = (Vec::new(), 0);
+        // Each read of the guest costs as much as several rows.
+        while rows.len() < room && size < CHUNK {
+            match self.0.as_mut().poll_next(context) {
+                Poll::Ready(Some(row)) => {
+                    size += value::size(&row);
+                    rows.push(row);
                 }
-                None => StreamResult::Dropped,
-            })),
+                Poll::Ready(None) if rows.is_empty() => {
+                    return Poll::Ready(Ok(StreamResult::Dropped));
+                }
+                Poll::Pending if rows.is_empty() && !finish => return Poll::Pending,
+                Poll::Pending if rows.is_empty() => {
+                    return Poll::Ready(Ok(StreamResult::Cancelled));
+                }
+                Poll::Ready(None) | Poll::Pending => break,
+            }
         }
+        destination.set_buffer(rows.into());
+        Poll::Ready(Ok(StreamResult::Completed))
     }
 }

@@ -68,7 +68,7 @@ mod bindings {
 }
 
 use bindings::wasi::keyvalue::{
-    atomics::increment,
+    atomics::{Cas, CasError, increment, swap},
     batch::{delete_many, get_many, set_many},
     store::{Bucket, Error, open},
 };
@@ -98,6 +98,19 @@ impl KeyValueOutbox {
 impl Outbox for KeyValueOutbox {
     fn set(&self, values: &[(String, Vec<u8>)]) -> Result<(), String> {
         set_many(self.store()?, values).map_err(explain)
+    }
+
+    fn replace(&self, key: &str, expected: &[u8], value: &[u8]) -> Result<bool, String> {
+        let cas = Cas::new(self.store()?, key).map_err(explain)?;
+        // A swap of what is not there would add it.
+        if cas.current().map_err(explain)?.as_deref() != Some(expected) {
+            return Ok(false);
+        }
+        match swap(cas, value) {
+            Ok(()) => Ok(true),
+            Err(CasError::CasFailed(_)) => Ok(false),
+            Err(CasError::StoreError(error)) => Err(explain(error)),
+        }
     }
 
     fn keys(&self) -> Result<Vec<String>, String> {

@@ -45,7 +45,7 @@ impl Reporter {
             });
         }
         let transport = Http {
-            url: format!("http://{host}/v1/metrics"),
+            address: host.into(),
         };
         let clock = WasiClock {
             start: Instant::now(),

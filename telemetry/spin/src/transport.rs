@@ -21,21 +21,42 @@ use telemetry::{
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(250);
 const REPLY_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Sends batches to a URL.
+/// Sends batches to an address.
 pub(crate) struct Http {
-    pub(crate) url: String,
+    /// `host:port` of the sidecar.
+    pub(crate) address: String,
 }
 
 impl Transport for Http {
-    async fn send(&self, batch: &FrozenBatch) -> Attempt {
+    async fn journal(&self) -> Result<Option<String>, String> {
+        let url = format!("http://{}{}", self.address, attribute::JOURNAL_PATH);
+        let question = Request::get(url)
+            .extension(RequestOptionsExtension(options()))
+            .body(FullBody::new(Bytes::new()))
+            .map_err(|error| error.to_string())?;
+        let answer = send(question).await.map_err(|error| error.to_string())?;
+        let (head, body) = answer.into_parts();
+        _ = body.bytes().await;
+        match head.status.is_server_error() {
+            true => Err(head.status.to_string()),
+            // An OTLP receiver of another make knows no journals.
+            false => Ok(journal(&head.headers)),
+        }
+    }
+
+    async fn send(&self, batch: &FrozenBatch, home: Option<&str>) -> Attempt {
         let failed = |reason: String, may_hold| Attempt::Failed {
             reason,
             may_hold,
             retry_after: None,
         };
-        let request = Request::post(&self.url)
+        let mut request = Request::post(format!("http://{}/v1/metrics", self.address))
             .header(header::CONTENT_TYPE, "application/json")
-            .header(attribute::IDEMPOTENCY_KEY, batch.key.to_string())
+            .header(attribute::IDEMPOTENCY_KEY, batch.key.to_string());
+        if let Some(home) = home {
+            request = request.header(attribute::JOURNAL, home);
+        }
+        let request = request
             .extension(RequestOptionsExtension(options()))
             .body(FullBody::new(Bytes::from(batch.body.clone())));
         let request = match request {
@@ -50,6 +71,9 @@ impl Transport for Http {
         _ = body.bytes().await;
         match head.status {
             status if status.is_success() => Attempt::Delivered,
+            StatusCode::PRECONDITION_FAILED => Attempt::Elsewhere {
+                journal: journal(&head.headers),
+            },
             StatusCode::BAD_REQUEST
             | StatusCode::NOT_FOUND
             | StatusCode::PAYLOAD_TOO_LARGE
@@ -87,6 +111,14 @@ fn options() -> RequestOptions {
     _ = options.set_first_byte_timeout(Some(nanos(REPLY_TIMEOUT)));
     _ = options.set_between_bytes_timeout(Some(nanos(REPLY_TIMEOUT)));
     options
+}
+
+/// Returns the identity of the receiver's journal.
+fn journal(headers: &HeaderMap) -> Option<String> {
+    let value = headers.get(attribute::JOURNAL)?.to_str().ok()?;
+    let is_identity =
+        (1..=64).contains(&value.len()) && value.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    is_identity.then(|| value.to_owned())
 }
 
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {

@@ -1,13 +1,18 @@
 //! Delivers the outbox: the entries of instances that have ended or given up, and the number of lost requests.
 
-use super::{Attempt, Clock, Outbox, REJECTED, Sender, Transport, outbox};
-use crate::emitter::FrozenBatch;
+use super::{
+    Attempt, Clock, NANOS_PER_SECOND, Outbox, REJECTED, Sender, Transport, WRITTEN_OFF,
+    outbox::{self, Entry},
+};
+use crate::{BatchKey, emitter::FrozenBatch};
 use std::{future::poll_fn, task::Poll, time::Duration};
 
 /// An instance looks into the outbox at its first delivery, then at most this often.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Entries that are claimed, sent and deleted together. Others may drain at the same time, so they are not many.
 const DRAIN_AT_ONCE: usize = if cfg!(test) { 2 } else { 16 };
+/// Longest wait of a batch for its home.
+const WAIT_FOR_HOME: Duration = Duration::from_secs(24 * 60 * 60);
 /// Time after which the instance's own batches interrupt the draining.
 const DRAIN_TIME: Duration = Duration::from_secs(1);
 
@@ -30,6 +35,9 @@ impl<T: Transport, O: Outbox, C: Clock> Sender<T, O, C> {
 
     async fn drain_outbox(&self) -> Result<(), String> {
         let since = self.clock.now();
+        let Some(receiver) = self.state.borrow().receiver.clone() else {
+            return Ok(());
+        };
         if self.state.borrow().backlog.is_empty() {
             self.look(since)?;
         }
@@ -42,11 +50,16 @@ impl<T: Transport, O: Outbox, C: Clock> Sender<T, O, C> {
             if keys.is_empty() {
                 break;
             }
-            let batches = self.claim(&keys)?;
+            let entries = self.claim(&keys, &receiver)?;
             // At once, since an instance that panics now and then has little time.
-            let results = join_all(batches.iter().map(|batch| self.deliver_entry(batch))).await;
-            let done = batches.iter().zip(&results).filter(|(_, done)| **done);
-            let settled: Vec<_> = done.map(|(batch, _)| outbox::key_of(batch)).collect();
+            let deliveries = entries
+                .iter()
+                .map(|entry| self.deliver_entry(entry, &receiver));
+            let results = join_all(deliveries).await;
+            let done = entries.iter().zip(&results).filter(|(_, done)| **done);
+            let settled: Vec<_> = done
+                .map(|(entry, _)| outbox::key_of(&entry.batch))
+                .collect();
             self.outbox.delete(&settled)?;
             let mut state = self.state.borrow_mut();
             state.waiting = state.waiting.saturating_sub(settled.len());
@@ -97,53 +110,81 @@ impl<T: Transport, O: Outbox, C: Clock> Sender<T, O, C> {
         Ok(())
     }
 
-    /// Returns those entries that may go to this instance's receiver: those bound to it, and those that nobody has sent,
-    /// which are now bound to it.
-    fn claim(&self, keys: &[String]) -> Result<Vec<FrozenBatch>, String> {
-        let mut batches = Vec::new();
+    /// Returns those entries that may go to `receiver`: those bound to it, those that nobody has sent, which are now bound
+    /// to it, and those that waited too long for another one. Two instances with different receivers can claim an entry at
+    /// the same time; one of them gets it.
+    fn claim(&self, keys: &[String], receiver: &str) -> Result<Vec<Entry>, String> {
         let mut claimed = Vec::new();
         // Another instance may have delivered an entry meanwhile.
         for (key, value) in self.outbox.get(keys)? {
-            let Some((batch, home)) = outbox::read(&key, &value) else {
+            let Some(mut entry) = Entry::read(&key, &value) else {
                 self.notice("an entry of the telemetry outbox is damaged", None, &key);
                 continue;
             };
-            match home {
-                Some(home) if home != self.home => continue,
-                Some(_) => {}
-                None => claimed.push((key, outbox::value(Some(&self.home), &batch.body))),
+            match &entry.home {
+                Some(_) if self.is_at_home(&entry, receiver) || self.is_overdue(&entry) => {}
+                Some(_) => continue,
+                None => {
+                    entry.home = Some(receiver.to_owned());
+                    if !self.outbox.replace(&key, &value, &entry.value())? {
+                        continue;
+                    }
+                }
             }
-            batches.push(batch);
+            claimed.push(entry);
         }
-        if !claimed.is_empty() {
-            self.outbox.set(&claimed)?;
-        }
-        Ok(batches)
+        Ok(claimed)
+    }
+
+    /// Returns whether `receiver` is the home of a bound entry. An address is the home of what was sent there before the
+    /// receiver had an identity.
+    fn is_at_home(&self, entry: &Entry, receiver: &str) -> bool {
+        let home = entry.home.as_deref();
+        home == Some(receiver) || home == Some(&*self.address)
+    }
+
+    fn is_overdue(&self, entry: &Entry) -> bool {
+        let now = self.clock.unix_nanos() / NANOS_PER_SECOND;
+        now.saturating_sub(entry.since) > WAIT_FOR_HOME.as_secs()
     }
 
     /// Sends an entry. Returns false if it has to wait.
-    async fn deliver_entry(&self, batch: &FrozenBatch) -> bool {
-        match self.transport.send(batch).await {
-            Attempt::Delivered => true,
-            Attempt::Rejected(reason) => {
-                self.notice(REJECTED, Some(batch), &reason);
-                self.report_as_lost(batch).await
+    async fn deliver_entry(&self, entry: &Entry, receiver: &str) -> bool {
+        let batch = &entry.batch;
+        match &entry.home {
+            Some(home) if self.is_at_home(entry, receiver) => match self.send(batch, home).await {
+                Attempt::Delivered => return true,
+                Attempt::Rejected(reason) => self.notice(REJECTED, Some(batch), &reason),
+                Attempt::Elsewhere { .. } | Attempt::Failed { .. } => return false,
+            },
+            _ => {
+                self.notice(WRITTEN_OFF, Some(batch), "its journal did not come back");
+                // The receiver would miss the earlier batches of the instance.
+                let key = BatchKey {
+                    instance: batch.key.to_string(),
+                    sequence: 1,
+                };
+                let alone = FrozenBatch {
+                    key,
+                    ..batch.clone()
+                };
+                return self.report_as_lost(&alone, receiver).await;
             }
-            Attempt::Failed { .. } => false,
         }
+        self.report_as_lost(batch, receiver).await
     }
 
-    /// Sends a count of lost requests for a rejected batch. Returns false if it has to wait. Another attempt, also one of
-    /// another instance, has the same bytes.
-    async fn report_as_lost(&self, batch: &FrozenBatch) -> bool {
+    /// Sends a count of lost requests for a batch. Returns false if it has to wait. Another attempt, also one of another
+    /// instance, has the same bytes.
+    async fn report_as_lost(&self, batch: &FrozenBatch, receiver: &str) -> bool {
         let lost = self.state.borrow().emitter.lost(batch);
-        match self.transport.send(&lost).await {
+        match self.send(&lost, receiver).await {
             Attempt::Delivered => true,
             Attempt::Rejected(reason) => {
                 self.notice("the report of this loss was refused", Some(&lost), &reason);
                 true
             }
-            Attempt::Failed { .. } => false,
+            Attempt::Elsewhere { .. } | Attempt::Failed { .. } => false,
         }
     }
 }

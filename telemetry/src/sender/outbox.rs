@@ -1,7 +1,7 @@
 //! The outbox: batches wait in a key-value store until an instance delivers them.
 //!
 //! ```text
-//! request-telemetry/<requests>/<batch key>   <home>, a line break, the bytes of the batch
+//! request-telemetry/<requests>/<batch key>   <home> <Unix seconds>, a line break, the bytes of the batch
 //! request-telemetry/lost                     how many requests are lost and not yet reported so
 //! ```
 
@@ -23,6 +23,11 @@ pub trait Outbox {
     /// # Errors
     /// If they are not stored durably.
     fn set(&self, values: &[(String, Vec<u8>)]) -> Result<(), String>;
+    /// Replaces a value if it is still `expected`; returns whether it did. Atomic among all instances.
+    ///
+    /// # Errors
+    /// If the value is not stored durably.
+    fn replace(&self, key: &str, expected: &[u8], value: &[u8]) -> Result<bool, String>;
     /// Returns all keys of the store.
     ///
     /// # Errors
@@ -60,22 +65,39 @@ fn parse_key(key: &str) -> Option<(u64, BatchKey)> {
     Some((requests.parse().ok()?, key.parse().ok()?))
 }
 
-/// Returns the value of a batch. `home` is the receiver that may hold it, if it was sent.
-pub(super) fn value(home: Option<&str>, body: &[u8]) -> Vec<u8> {
-    [home.unwrap_or(NO_HOME).as_bytes(), b"\n", body].concat()
+/// A batch that waits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Entry {
+    pub(super) batch: FrozenBatch,
+    /// The journal that may hold it, if it was sent.
+    pub(super) home: Option<String>,
+    /// Since when it waits, in seconds since the Unix epoch.
+    pub(super) since: u64,
 }
 
-/// Returns the batch of a key and its value, and its home; `None` if they are no batch.
-pub(super) fn read(key: &str, value: &[u8]) -> Option<(FrozenBatch, Option<String>)> {
-    let (requests, key) = parse_key(key)?;
-    let end = value.iter().position(|byte| *byte == b'\n')?;
-    let home = std::str::from_utf8(&value[..end]).ok()?;
-    let batch = FrozenBatch {
-        key,
-        body: value[end + 1..].to_vec(),
-        requests,
-    };
-    Some((batch, (home != NO_HOME).then(|| home.to_owned())))
+impl Entry {
+    /// Returns the value under its key.
+    pub(super) fn value(&self) -> Vec<u8> {
+        let home = self.home.as_deref().unwrap_or(NO_HOME);
+        let head = format!("{home} {}\n", self.since);
+        [head.as_bytes(), &self.batch.body].concat()
+    }
+
+    /// Reads the value of a key; `None` if they are no entry.
+    pub(super) fn read(key: &str, value: &[u8]) -> Option<Self> {
+        let (requests, key) = parse_key(key)?;
+        let end = value.iter().position(|byte| *byte == b'\n')?;
+        let (home, since) = std::str::from_utf8(&value[..end]).ok()?.split_once(' ')?;
+        Some(Self {
+            batch: FrozenBatch {
+                key,
+                body: value[end + 1..].to_vec(),
+                requests,
+            },
+            home: (home != NO_HOME).then(|| home.to_owned()),
+            since: since.parse().ok()?,
+        })
+    }
 }
 
 #[cfg(test)]
@@ -92,12 +114,18 @@ mod tests {
             body: b"{\"a\":\n1}".to_vec(),
             requests: 7,
         };
-        for home in [None, Some("[::1]:4318"), Some("a/b")] {
-            let written = value(home, &batch.body);
-            let expected = Some((batch.clone(), home.map(str::to_owned)));
-            assert_eq!(read(&key_of(&batch), &written), expected);
+        let key = key_of(&batch);
+        for home in [None, Some("[::1]:4318"), Some("4f2a")] {
+            let entry = Entry {
+                batch: batch.clone(),
+                home: home.map(str::to_owned),
+                since: 17,
+            };
+            assert_eq!(Entry::read(&key, &entry.value()), Some(entry));
         }
-        assert_eq!(read(&key_of(&batch), b"damaged"), None);
+        for damaged in [&b"damaged"[..], b"4f2a\n{}", b"4f2a x\n{}"] {
+            assert_eq!(Entry::read(&key, damaged), None);
+        }
     }
 
     #[test]

@@ -15,7 +15,7 @@ use std::{
 };
 use world::{DOUBTFUL, Ended, Message, Network, Receiver, Shared, Store, Time};
 
-const HOMES: [&str; 2] = ["one:4318", "two:4318"];
+const ADDRESSES: [&str; 2] = ["one:4318", "two:4318"];
 
 #[derive(Clone, Copy, Debug)]
 enum Step {
@@ -32,6 +32,10 @@ enum Step {
     LoseMessage(usize),
     Up(usize, bool),
     Busy(usize, bool),
+    /// The addresses now lead to each other's receivers.
+    Swap,
+    /// Another instance binds the next entry that this one would.
+    Rival,
     Outbox(bool),
     /// The instance ends in the middle of its next calls to the outbox.
     Fuse(u8),
@@ -76,7 +80,7 @@ impl Simulation {
         let count = self.instances.len();
         let pick = |number: usize| (count > 0).then(|| number % count);
         match step {
-            Step::Start(home) => self.start(home % HOMES.len()),
+            Step::Start(home) => self.start(home % ADDRESSES.len()),
             Step::Record(number) => {
                 if let Some(index) = pick(number) {
                     self.record(index);
@@ -101,6 +105,8 @@ impl Simulation {
             }
             Step::Up(home, up) => self.world.borrow_mut().receivers[home % 2].down = !up,
             Step::Busy(home, busy) => self.world.borrow_mut().receivers[home % 2].busy = busy,
+            Step::Swap => self.world.borrow_mut().swapped ^= true,
+            Step::Rival => self.world.borrow_mut().rival = true,
             Step::Outbox(works) => self.world.borrow_mut().outbox_fails = !works,
             Step::Fuse(calls) => self.world.borrow_mut().fuse = Some(calls),
             Step::Panic(number) => {
@@ -139,7 +145,7 @@ impl Simulation {
                 DOUBTFUL.set(DOUBTFUL.get() + batch.requests);
             }
         };
-        let sender = Sender::new(resource, &catalogue, HOMES[home].into(), means, log);
+        let sender = Sender::new(resource, &catalogue, ADDRESSES[home].into(), means, log);
         self.instances.push((Rc::new(sender), None));
         self.alive = self.alive.max(self.instances.len());
     }
@@ -183,16 +189,21 @@ impl Simulation {
             return;
         }
         let index = message % world.network.len();
-        let Message { id, home, batch } = world.network.swap_remove(index);
-        if world.receivers[home].down {
+        let message = world.network.swap_remove(index);
+        let Message { id, receiver, .. } = message;
+        if world.receivers[receiver].down {
             return;
         }
-        let attempt = world.receivers[home].take(&batch);
+        let own = world::journal(receiver);
+        let attempt = match &message.home {
+            Some(home) if *home != own => Attempt::Elsewhere { journal: Some(own) },
+            _ => world.receivers[receiver].take(&message.batch),
+        };
         if reply {
             world.replies.insert(id, attempt);
         }
         if repeat {
-            world.network.push(Message { id, home, batch });
+            world.network.push(message);
         }
     }
 
@@ -211,10 +222,18 @@ impl Simulation {
             let mut world = self.world.borrow_mut();
             world.fuse = None;
             world.outbox_fails = false;
+            (world.swapped, world.rival) = (false, false);
         }
         self.receivers(|receiver| (receiver.down, receiver.busy) = (false, false));
         self.run();
-        for home in 0..HOMES.len() {
+        // A batch in memory may have to wait in the outbox for its home.
+        for index in 0..self.instances.len() {
+            if self.instances[index].0.state.borrow().emitter.unsent() > 0 {
+                self.record(index);
+            }
+        }
+        self.run();
+        for home in 0..ADDRESSES.len() {
             self.start(home);
             let last = self.instances.len() - 1;
             // More than one, since an outbox is drained after a delivery, and some content is refused.
@@ -223,12 +242,6 @@ impl Simulation {
                 self.run();
             }
         }
-        for index in 0..self.instances.len() {
-            if self.instances[index].0.state.borrow().emitter.unsent() > 0 {
-                self.record(index);
-            }
-        }
-        self.run();
     }
 
     fn run(&mut self) {
@@ -278,6 +291,8 @@ fn step() -> impl Strategy<Value = Step> {
         2 => index.clone().prop_map(Step::LoseMessage),
         2 => (0..2usize, any::<bool>()).prop_map(|(home, up)| Step::Up(home, up)),
         1 => (0..2usize, any::<bool>()).prop_map(|(home, busy)| Step::Busy(home, busy)),
+        1 => Just(Step::Swap),
+        1 => Just(Step::Rival),
         1 => any::<bool>().prop_map(Step::Outbox),
         1 => (0..6u8).prop_map(Step::Fuse),
         2 => index.clone().prop_map(Step::Panic),
@@ -326,6 +341,32 @@ fn a_full_outbox_takes_no_more_and_its_losses_are_reported() {
     simulation.settle();
     assert_eq!(simulation.accounted(), simulation.recorded);
     assert_eq!(DOUBTFUL.get(), 0);
+}
+
+#[test]
+fn a_batch_waits_a_day_for_its_home_and_is_then_reported_lost() {
+    let mut simulation = Simulation::new();
+    simulation.record(0);
+    simulation.poll(0);
+    simulation.world.borrow_mut().now += BATCH_DELAY;
+    simulation.poll(0);
+    // The first receiver may hold it, and never comes back.
+    assert_eq!(simulation.world.borrow_mut().network.len(), 1);
+    simulation.world.borrow_mut().network.clear();
+    simulation.panic(0);
+    simulation.world.borrow_mut().swapped = true;
+    let waiting = |simulation: &mut Simulation, hours: u64| {
+        simulation.world.borrow_mut().now += Duration::from_secs(hours * 3600);
+        simulation.start(0);
+        simulation.record(simulation.instances.len() - 1);
+        simulation.run();
+        simulation.world.borrow().outbox.len()
+    };
+    assert_eq!(waiting(&mut simulation, 23), 1);
+    assert_eq!((simulation.accounted(), DOUBTFUL.get()), (2, 0));
+    assert_eq!(waiting(&mut simulation, 2), 0);
+    assert_eq!((simulation.accounted(), DOUBTFUL.get()), (4, 1));
+    assert_eq!(simulation.world.borrow().receivers[0].accounted, 0);
 }
 
 #[test]

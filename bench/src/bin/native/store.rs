@@ -11,8 +11,7 @@ use std::{
 };
 use tokio::sync::{mpsc, oneshot};
 
-const CREATE_TABLE: &str =
-    include_str!("../../../../items-component/migrations/0001_create_items.sql");
+const CREATE_TABLE: &str = include_str!("../../../../items-component/migrations/sqlite.sql");
 pub(crate) const LIST: &str = "SELECT id, name FROM items WHERE id > ? ORDER BY id LIMIT ?";
 pub(crate) const CREATE: &str = "INSERT INTO items (name) VALUES (?) RETURNING id, name";
 pub(crate) const READ: &str = "SELECT id, name FROM items WHERE id = ?";

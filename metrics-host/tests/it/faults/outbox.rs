@@ -32,8 +32,8 @@ async fn a_full_outbox_takes_no_more_and_its_losses_are_reported() {
     let filling = store.transaction().unwrap();
     for number in 1..=CAPACITY {
         // Of a sidecar that never comes back.
-        let entry =
-            "INSERT INTO spin_key_value VALUES ('default', ?, CAST('192.0.2.1:4318\n{}' AS BLOB))";
+        let entry = "INSERT INTO spin_key_value VALUES \
+            ('default', ?, CAST('gone ' || strftime('%s') || '\n{}' AS BLOB))";
         let key = format!("request-telemetry/1/gone-{number}");
         filling.execute(entry, params![key]).unwrap();
     }

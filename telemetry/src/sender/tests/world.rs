@@ -26,7 +26,14 @@ pub(super) struct Receiver {
     /// It rejects all batches that count requests.
     pub(super) strict: bool,
     last: HashMap<String, (u64, Vec<u8>)>,
+    /// The last number of each instance, also of batches that it refused.
+    numbers: HashMap<String, u64>,
     pub(super) accounted: u64,
+}
+
+/// Returns the identity of a receiver's journal.
+pub(super) fn journal(receiver: usize) -> String {
+    format!("journal-{receiver}")
 }
 
 impl Receiver {
@@ -35,6 +42,9 @@ impl Receiver {
             return failed(true, Some(TIMEOUT));
         }
         let FrozenBatch { key, body, .. } = batch;
+        let number = self.numbers.entry(key.instance.clone()).or_default();
+        assert!(key.sequence <= *number + 1, "{key} follows {number}");
+        *number = key.sequence.max(*number);
         let delta = otlp::decode(body).unwrap().delta;
         // A refusal depends on nothing but the content.
         if (self.strict || body.len().is_multiple_of(5)) && delta.requests() > 0 {
@@ -53,9 +63,13 @@ impl Receiver {
     }
 }
 
+#[derive(Clone)]
 pub(super) struct Message {
     pub(super) id: usize,
-    pub(super) home: usize,
+    /// The receiver that the address led to.
+    pub(super) receiver: usize,
+    /// The journal that may take it.
+    pub(super) home: Option<String>,
     pub(super) batch: FrozenBatch,
 }
 
@@ -64,6 +78,8 @@ pub(super) struct World {
     pub(super) now: Duration,
     pub(super) random: u64,
     pub(super) receivers: [Receiver; 2],
+    /// Whether the addresses lead to each other's receivers.
+    pub(super) swapped: bool,
     pub(super) network: Vec<Message>,
     pub(super) sent: usize,
     pub(super) replies: HashMap<usize, Attempt>,
@@ -73,6 +89,8 @@ pub(super) struct World {
     pub(super) lost: i64,
     /// Another instance takes the number at the same time.
     pub(super) thief: bool,
+    /// Another instance binds an entry, before the next one is replaced.
+    pub(super) rival: bool,
     /// Calls to the outbox.
     pub(super) calls: usize,
     /// Calls to the outbox until the instance ends.
@@ -94,18 +112,36 @@ fn failed(may_hold: bool, retry_after: Option<Duration>) -> Attempt {
 
 pub(super) struct Network(pub(super) Shared, pub(super) usize);
 
+impl Network {
+    /// Returns the receiver that the address leads to now.
+    fn receiver(&self) -> usize {
+        self.1 ^ usize::from(self.0.borrow().swapped)
+    }
+}
+
 impl Transport for Network {
-    async fn send(&self, batch: &FrozenBatch) -> Attempt {
+    async fn journal(&self) -> Result<Option<String>, String> {
+        let receiver = self.receiver();
+        let Receiver { down, busy, .. } = self.0.borrow().receivers[receiver];
+        match down || busy {
+            true => Err("failed".into()),
+            false => Ok(Some(journal(receiver))),
+        }
+    }
+
+    async fn send(&self, batch: &FrozenBatch, home: Option<&str>) -> Attempt {
+        let receiver = self.receiver();
         let (id, deadline) = {
             let mut world = self.0.borrow_mut();
-            if world.receivers[self.1].down {
+            if world.receivers[receiver].down {
                 return failed(false, None);
             }
             world.sent += 1;
             let id = world.sent;
             world.network.push(Message {
                 id,
-                home: self.1,
+                receiver,
+                home: home.map(str::to_owned),
                 batch: batch.clone(),
             });
             (id, world.now + TIMEOUT)
@@ -177,6 +213,29 @@ impl Store {
 impl Outbox for Store {
     fn set(&self, values: &[(String, Vec<u8>)]) -> Result<(), String> {
         self.call(|world| world.outbox.extend(values.iter().cloned()))
+    }
+
+    fn replace(&self, key: &str, expected: &[u8], value: &[u8]) -> Result<bool, String> {
+        self.call(|world| {
+            let Some(stored) = world.outbox.get_mut(key) else {
+                return false;
+            };
+            if std::mem::take(&mut world.rival)
+                && let Some(mut entry) = outbox::Entry::read(key, stored)
+            {
+                let own = outbox::Entry::read(key, value).and_then(|entry| entry.home);
+                let other = (0..2)
+                    .map(journal)
+                    .find(|other| own.as_ref() != Some(other));
+                entry.home = other;
+                *stored = entry.value();
+            }
+            let is_expected = stored == expected;
+            if is_expected {
+                value.clone_into(stored);
+            }
+            is_expected
+        })
     }
 
     fn keys(&self) -> Result<Vec<String>, String> {
