@@ -78,7 +78,7 @@ pub async fn measure(setup: &Setup) -> Result<Report> {
         rates[1].push(thousands.rate() * POINTS as f64);
         for (exports, rates) in exports.iter().zip(&mut rates[2..]) {
             let exports = Arc::clone(exports);
-            let export = move |index| exports[index % exports.len()].clone();
+            let export = move |index: usize| exports[index % exports.len()].clone();
             let exports = post(Load::new(otlp, export).connections(CONNECTIONS), time).await?;
             summed += exports.answers * POINTS as u64;
             rates.push(exports.rate() * POINTS as f64);

@@ -227,11 +227,13 @@ async fn every_answer_of_a_component_behind_middleware_is_counted() {
     let host = launch.start().await.unwrap();
     let tally = drive(host.api(), 64, REQUESTS, with_traps_in_both).await;
     let scrape = Scrape::of(host.metrics()).await;
-    assert_eq!(tally.answers, REQUESTS as u64);
+    // On a busy machine a trap may come after the head of a response, which it cuts.
+    let begun = tally.begun();
+    assert_eq!(begun.total(), REQUESTS as u64);
     assert_eq!(scrape.total(), REQUESTS as u64);
     assert_eq!(
         scrape.requests().by_method_and_status(),
-        tally.counts.by_method_and_status()
+        begun.by_method_and_status()
     );
     assert!(tally.counts.with_status("500") >= REQUESTS as u64 / 10);
     let named = scrape.sum("app_requests_total", &[("endpoint", "/items/{id}")]);
