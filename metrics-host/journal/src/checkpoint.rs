@@ -43,7 +43,7 @@ impl Default for CheckpointLimits {
     }
 }
 
-/// What the log has and the tables do not.
+/// Changes that are in the log and not yet in the tables.
 #[derive(Debug, Default)]
 pub(super) struct Pending {
     /// New values of counters.

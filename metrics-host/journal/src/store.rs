@@ -78,7 +78,7 @@ pub(super) struct Opened {
     pub(super) store: Store,
     /// The committed counters.
     pub(super) state: State,
-    /// What is only in the log.
+    /// Changes that are only in the log.
     pub(super) pending: Pending,
     /// When a sender was last seen, in seconds of the host's uptime.
     pub(super) last_seen: u64,

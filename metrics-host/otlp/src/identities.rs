@@ -23,7 +23,7 @@ pub struct Identities {
     known: RwLock<Known>,
 }
 
-/// What is known.
+/// Resources and senders that are known.
 #[derive(Debug, Default)]
 pub(super) struct Known {
     identities: Recent<Arc<Identity>>,

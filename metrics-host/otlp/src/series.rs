@@ -69,9 +69,9 @@ pub struct Metric {
 /// A series with its names.
 #[derive(Clone, Debug)]
 pub struct Known {
-    /// Its metric.
+    /// The metric.
     pub metric: Arc<Metric>,
-    /// Its labels.
+    /// The labels.
     pub labels: Labels,
     /// The series.
     pub series: Series,

@@ -1,6 +1,6 @@
 //! Replicas that are replaced under load, as in a rollout, or killed, and a real Prometheus that scrapes them.
 //!
-//! Those of a rollout are proxies, which start fast: the gates are the same for `serve`. Clients stand for a load balancer that sends
+//! The replicas of a rollout are proxies, which start fast: the gates are the same for `serve`. Clients stand for a load balancer that sends
 //! requests to replicas that are ready.
 
 use crate::{
