@@ -58,7 +58,7 @@ pub async fn measure(setup: &Setup) -> Result<Report> {
     let rounds = setup.rounds(5);
     let time = setup.time(2.0);
     let sidecar = setup.sidecar().await?;
-    let mut rates = [const { vec![] }; KINDS.len()];
+    let mut rates: [Vec<f64>; KINDS.len()] = Default::default();
     let exports = [Encoding::Protobuf, Encoding::Json].map(|encoding| {
         let bodies = (0..METRICS).map(|metric| {
             let metric = format!("{}.{metric}", SUM[0]);
@@ -78,7 +78,7 @@ pub async fn measure(setup: &Setup) -> Result<Report> {
         rates[1].push(thousands.rate() * POINTS as f64);
         for (exports, rates) in exports.iter().zip(&mut rates[2..]) {
             let exports = Arc::clone(exports);
-            let export = move |index| exports[index % exports.len()].clone();
+            let export = move |index: usize| exports[index % exports.len()].clone();
             let exports = post(Load::new(otlp, export).connections(CONNECTIONS), time).await?;
             summed += exports.answers * POINTS as u64;
             rates.push(exports.rate() * POINTS as f64);

@@ -1,7 +1,7 @@
 //! Benchmark of metrics-host: contenders as processes, clients that load them, reports.
 //!
 //! A part of the benchmark ([`items`], [`latency`], [`overhead`], [`counting`], [`startup`], [`memory`], [`growth`],
-//! [`ingest`], [`scrape`]) is a function from a [`setup`] to a [`report`]. The binary `bench` runs the parts, and the binary `soak`
+//! [`ingest`], [`scrape`], [`series`]) is a function from a [`setup`] to a [`report`]. The binary `bench` runs the parts, and the binary `soak`
 //! uses the same servers and clients. The binary `instructions` counts the instructions of hot paths.
 
 pub mod contender;
@@ -15,12 +15,14 @@ pub mod overhead;
 pub mod payload;
 pub mod report;
 pub mod scrape;
+pub mod series;
 pub mod setup;
 pub mod startup;
 pub mod usage;
 pub mod workload;
 
 /// The parts in the order of the page.
-pub const PARTS: [&str; 9] = [
+pub const PARTS: [&str; 10] = [
     "items", "latency", "overhead", "counting", "startup", "memory", "growth", "ingest", "scrape",
+    "series",
 ];

@@ -4,7 +4,7 @@ use anyhow::{Result, bail};
 use bench::{
     PARTS, counting, growth, ingest, items, latency, memory, overhead,
     report::{self, Report},
-    scrape,
+    scrape, series,
     setup::Setup,
     startup,
 };
@@ -42,6 +42,7 @@ async fn measure(part: &str, setup: &Setup) -> Result<Report> {
         "growth" => growth::measure(setup).await,
         "ingest" => ingest::measure(setup).await,
         "scrape" => scrape::measure(setup).await,
+        "series" => series::measure(setup).await,
         other => bail!("no part {other}"),
     }
 }
