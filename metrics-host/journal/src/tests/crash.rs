@@ -2,7 +2,7 @@
 //! has what was committed, and nothing else.
 
 use super::*;
-use crate::{senders::LastBatch, state::State, store::Store, writer::Writer};
+use crate::{entry::Stored, senders::LastBatch, state::State, store::Store, writer::Writer};
 use otlp::Track;
 use proptest::prelude::*;
 use request_counts::ApplicationCounts;
@@ -19,7 +19,7 @@ struct Committed {
     reported: ApplicationCounts,
     host: ApplicationCounts,
     senders: BTreeMap<String, (u64, [u8; 32])>,
-    series: BTreeMap<(String, String), (Amount, bool, u64, Vec<Track>)>,
+    series: BTreeMap<(String, String), Stored<Amount, Vec<Track>>>,
 }
 
 impl Committed {
@@ -250,7 +250,7 @@ fn a_log_that_is_cut_anywhere_has_the_first_commits_and_nothing_else() {
     // At each byte around the ends of SQLite's frames, and at every seventh within them.
     let is_cut = |length: &usize| {
         let in_frame = length.saturating_sub(WAL_HEADER) % WAL_FRAME;
-        length % 7 == 0 || in_frame < 40 || in_frame > WAL_FRAME - 8
+        length.is_multiple_of(7) || !(40..WAL_FRAME - 8).contains(&in_frame)
     };
     for length in (0..=log.len()).filter(is_cut) {
         fs::write(&copied, &database).unwrap();
