@@ -72,8 +72,8 @@ setup-test: ## install what the tests need, where it is missing: Prometheus, Ale
 	@tools/need.sh $(PROMETHEUS) chromium valgrind jq
 
 .PHONY: setup-services
-setup-services: setup-test ## install the servers that components connect to: Redis, PostgreSQL with PgBouncer, Mosquitto
-	@tools/need.sh redis-server /usr/sbin/mosquitto:mosquitto /usr/sbin/pgbouncer:pgbouncer
+setup-services: setup-test ## install the servers of tests: Redis, PostgreSQL with PgBouncer, Mosquitto, HAProxy
+	@tools/need.sh redis-server /usr/sbin/mosquitto:mosquitto /usr/sbin/pgbouncer:pgbouncer /usr/sbin/haproxy:haproxy
 	# Each version has a folder of its own.
 	compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || tools/need.sh a-postgresql-server:postgresql
 
