@@ -18,6 +18,7 @@ mod receivers;
 mod routing;
 mod rules;
 mod runbooks;
+mod scrape;
 mod sink;
 mod trial;
 mod vocabulary;
