@@ -58,7 +58,7 @@ pub async fn measure(setup: &Setup) -> Result<Report> {
     let rounds = setup.rounds(5);
     let time = setup.time(2.0);
     let sidecar = setup.sidecar().await?;
-    let mut rates = [const { vec![] }; KINDS.len()];
+    let mut rates: [Vec<f64>; KINDS.len()] = Default::default();
     let exports = [Encoding::Protobuf, Encoding::Json].map(|encoding| {
         let bodies = (0..METRICS).map(|metric| {
             let metric = format!("{}.{metric}", SUM[0]);

@@ -2,7 +2,7 @@
 //!
 //! A part of the benchmark ([`items`], [`latency`], [`overhead`], [`counting`], [`startup`], [`memory`], [`growth`],
 //! [`ingest`], [`scrape`],
-//! [`fleet_cost`]) is a function from a [`setup`] to a [`report`]. The binary `bench` runs the parts, and the binary `soak`
+//! [`series`], [`fleet_cost`]) is a function from a [`setup`] to a [`report`]. The binary `bench` runs the parts, and the binary `soak`
 //! uses the same servers and clients. The binary `instructions` counts the instructions of hot paths, and `profile` shows who takes the CPU time.
 
 pub mod contender;
@@ -18,13 +18,14 @@ pub mod payload;
 pub mod profile;
 pub mod report;
 pub mod scrape;
+pub mod series;
 pub mod setup;
 pub mod startup;
 pub mod usage;
 pub mod workload;
 
 /// The parts in the order of the page.
-pub const PARTS: [&str; 10] = [
+pub const PARTS: [&str; 11] = [
     "items",
     "latency",
     "overhead",
@@ -34,5 +35,6 @@ pub const PARTS: [&str; 10] = [
     "growth",
     "ingest",
     "scrape",
+    "series",
     "fleet-cost",
 ];

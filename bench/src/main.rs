@@ -4,7 +4,7 @@ use anyhow::{Result, bail, ensure};
 use bench::{
     PARTS, counting, fleet_cost, growth, ingest, items, latency, memory, overhead,
     report::{self, DIRTY, Report},
-    scrape,
+    scrape, series,
     setup::Setup,
     startup,
 };
@@ -70,6 +70,7 @@ async fn measure(part: &str, setup: &Setup) -> Result<Report> {
         "growth" => growth::measure(setup).await,
         "ingest" => ingest::measure(setup).await,
         "scrape" => scrape::measure(setup).await,
+        "series" => series::measure(setup).await,
         "fleet-cost" => fleet_cost::measure(setup).await,
         other => bail!("no part {other}"),
     }

@@ -127,7 +127,8 @@ async fn scrape(sidecar: &Host, series: usize, table: &mut Table) -> Result<()> 
     Ok(())
 }
 
-async fn timed(connection: &mut Connection, encoding: &str) -> Result<Duration> {
+/// Returns the time of a scrape.
+pub(crate) async fn timed(connection: &mut Connection, encoding: &str) -> Result<Duration> {
     let request = http::request("GET /metrics").header("accept-encoding", encoding);
     let start = Instant::now();
     let reply = connection.send(http::empty(request)).await?;

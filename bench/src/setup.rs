@@ -65,8 +65,14 @@ impl Setup {
 
     /// Starts a sidecar with its journal on disk.
     pub(crate) async fn sidecar(&self) -> Result<Host> {
-        let sidecar = Launch::sidecar(&self.binaries.join("metrics-host"))?.state(&self.scratch()?);
-        sidecar.env("METRICS_HOST_LOG_LEVEL", "off").start().await
+        self.sidecar_at(&self.scratch()?, &[]).await
+    }
+
+    /// Starts a sidecar with its journal in `scratch`.
+    pub(crate) async fn sidecar_at(&self, scratch: &Arc<TempDir>, args: &[&str]) -> Result<Host> {
+        let sidecar = Launch::sidecar(&self.binaries.join("metrics-host"))?.state(scratch);
+        let sidecar = sidecar.args(args).env("METRICS_HOST_LOG_LEVEL", "off");
+        sidecar.start().await
     }
 }
 

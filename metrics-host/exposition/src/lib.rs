@@ -1,5 +1,5 @@
-//! The `/metrics` page in the Prometheus text format 0.0.4: request counters, generic OTLP metrics, and the host's
-//! metrics about itself.
+//! The `/metrics` page in the Prometheus text format 0.0.4 or in OpenMetrics 1.0: request counters, generic OTLP metrics,
+//! and the host's metrics about itself.
 //!
 //! [`render`] turns [`Sources`] into a page: first the host's own metrics, then those of generic OTLP senders, each
 //! sorted by name. Request counters are on disk before they are shown, so no scraped counter decreases after a power
@@ -7,13 +7,18 @@
 //! `metrics_host_state_sync_failures_total` increases.
 
 mod families;
+mod format;
+mod open_metrics;
 mod text;
+
+pub use format::Format;
 
 use edge_counts::EdgeCounts;
 use flate2::{Compression, write::GzEncoder};
 use journal::Journal;
 use metric::{IntCounter, IntGauge, Registry};
-use prometheus::{Encoder, TextEncoder};
+use open_metrics::Beginning;
+use prometheus::{Encoder, TextEncoder, proto::MetricFamily};
 use request_counts::ApplicationCounts;
 use std::{
     collections::BTreeSet,
@@ -21,9 +26,6 @@ use std::{
     sync::Arc,
     time::SystemTime,
 };
-
-/// Content type of the page.
-pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
 
 /// The sources of the page.
 #[derive(Clone, Debug)]
@@ -34,6 +36,7 @@ pub struct Sources {
     pub journal: Arc<Journal>,
     registry: Registry,
     metrics: ScrapeMetrics,
+    beginning: Arc<Beginning>,
 }
 
 /// Metrics updated by a scrape.
@@ -63,14 +66,33 @@ impl ScrapeMetrics {
 }
 
 impl Sources {
-    /// Combines `counts`, `journal` and `registry`; registers the metrics that a scrape updates.
+    /// Combines `counts`, `journal` and `registry`; registers the metrics that a scrape updates. Their counts at this
+    /// moment are from before this process.
     pub fn new(counts: Arc<EdgeCounts>, journal: Arc<Journal>, registry: &Registry) -> Self {
-        Self {
+        let mut sources = Self {
             counts,
             journal,
             registry: registry.clone(),
             metrics: ScrapeMetrics::register(registry),
-        }
+            beginning: Arc::default(),
+        };
+        let families = sources.families(&sources.latest_counts());
+        sources.beginning = Arc::new(Beginning::new(SystemTime::now(), &families));
+        sources
+    }
+
+    /// Returns the families of all metrics but those of generic OTLP senders, sorted by name.
+    fn families(&self, counted: &Counted) -> Vec<MetricFamily> {
+        let mut families = families::of_applications(counted);
+        families.extend(families::of_requests(
+            [metric::HOST_REQUESTS, metric::HOST_DURATION],
+            &self.journal.state().host,
+        ));
+        families.extend(self.registry.snapshot().into_families());
+        // The encoder refuses a family without series.
+        families.retain(|family| !family.get_metric().is_empty());
+        families.sort_by(|a, b| a.name().cmp(b.name()));
+        families
     }
 
     /// Returns the registry of the host's metrics about itself.
@@ -161,19 +183,14 @@ impl Way {
 ///
 /// # Errors
 /// Never in practice: the encoder writes to memory.
-pub fn render(sources: &Sources) -> io::Result<Vec<u8>> {
+pub fn render(sources: &Sources, format: Format) -> io::Result<Vec<u8>> {
     let metrics = &sources.metrics;
     let counts = sources.request_counts();
     metrics.series.set(gauge(counts.counts.series()));
-    let mut families = families::of_applications(&counts);
     let mut foreign = String::new();
     {
         let state = sources.journal.state();
-        families.extend(families::of_requests(
-            [metric::HOST_REQUESTS, metric::HOST_DURATION],
-            &state.host,
-        ));
-        text::write_otlp(&mut foreign, &state.otlp);
+        text::write_otlp(&mut foreign, &state.otlp, format);
         metrics.otlp_series.set(gauge(state.otlp.series()));
         metrics.otlp_streams.set(gauge(state.otlp.tracks()));
         metrics.senders.set(clamped(state.senders()));
@@ -182,10 +199,15 @@ pub fn render(sources: &Sources) -> io::Result<Vec<u8>> {
         metrics.host_gap.set(clamped(gap));
     }
     metrics.journal_size.set(clamped(sources.journal.size()));
-    families.extend(sources.registry.snapshot().into_families());
-    // The encoder refuses a family without series.
-    families.retain(|family| !family.get_metric().is_empty());
-    families.sort_by(|a, b| a.name().cmp(b.name()));
+    let families = sources.families(&counts);
+    if let Format::OpenMetrics { created } = format {
+        let mut page = String::with_capacity(64 << 10);
+        let beginning = created.then_some(&*sources.beginning);
+        open_metrics::write(&mut page, &families, beginning);
+        page += &foreign;
+        page += "# EOF\n";
+        return Ok(page.into_bytes());
+    }
     let mut page = Vec::with_capacity(64 << 10);
     TextEncoder::new()
         .encode(&families, &mut page)
@@ -227,6 +249,99 @@ pub fn accepts_gzip(accept_encoding: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use journal::{JournalLimits, JournalMetrics};
+    use otlp::SeriesLimits;
+    use request_counts::{Component, LabelSpace};
+    use std::{path::Path, time::Duration};
+
+    /// The sources of a process whose state is in `folder`.
+    fn started(folder: &Path) -> (Sources, impl Fn(&str)) {
+        let limits = JournalLimits {
+            series: SeriesLimits {
+                space: LabelSpace {
+                    max_series: 100,
+                    max_label_len: 100,
+                },
+                max_metrics: 10,
+            },
+            max_senders: 10,
+        };
+        let registry = Registry::new();
+        let metrics = JournalMetrics::register(&registry);
+        let journal = Journal::open(&folder.join("journal.sqlite"), limits, metrics).unwrap();
+        let shop = Component::new("shop", "web");
+        let counts = Arc::new(EdgeCounts::open(&folder.join("counters"), &shop).unwrap());
+        let web = counts.component(&shop);
+        counts.declare(web, "GET", "/orders", 200);
+        let sources = Sources::new(Arc::clone(&counts), Arc::new(journal), &registry);
+        let count = move |endpoint: &str| {
+            counts.record(web, "GET", endpoint, 200, Duration::from_millis(3), false);
+        };
+        (sources, count)
+    }
+
+    fn page(sources: &Sources, format: Format) -> String {
+        String::from_utf8(render(sources, format).unwrap()).unwrap()
+    }
+
+    /// Returns the endpoints whose requests are said to have begun with the process.
+    fn begun(page: &str) -> Vec<&str> {
+        let lines = page.lines();
+        let lines = lines.filter(|line| line.starts_with("app_requests_created{"));
+        let endpoints = lines.map(|line| line.split('"').nth(7).unwrap_or_default());
+        endpoints.filter(|endpoint| *endpoint != "other").collect()
+    }
+
+    #[test]
+    fn a_series_began_with_the_process_that_first_counted_in_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let created = Format::OpenMetrics { created: true };
+        {
+            let (sources, count) = started(folder.path());
+            count("/items");
+            let page = page(&sources, created);
+            assert_eq!(begun(&page), ["/items", "/orders"]);
+        }
+        let (sources, count) = started(folder.path());
+        count("/items");
+        count("/orders");
+        let page = page(&sources, created);
+        // Two requests of two processes.
+        assert!(
+            page.contains("endpoint=\"/items\",http_status=\"200\"} 2\n"),
+            "{page}"
+        );
+        assert_eq!(begun(&page), ["/orders"]);
+    }
+
+    #[test]
+    fn both_formats_have_the_same_samples() {
+        let folder = tempfile::tempdir().unwrap();
+        let (sources, count) = started(folder.path());
+        count("/items");
+        let open = page(&sources, Format::OpenMetrics { created: false });
+        assert!(open.ends_with("\n# EOF\n"), "{open}");
+        assert_eq!(open.matches("# EOF").count(), 1);
+        let samples = |page: &str| {
+            let lines = page.lines().filter(|line| !line.starts_with('#'));
+            // Time passes between the two pages.
+            let lines = lines.filter(|line| !line.starts_with("process_"));
+            let bounds = [
+                ("\"1\"", "\"1.0\""),
+                ("\"5\"", "\"5.0\""),
+                ("\"10\"", "\"10.0\""),
+            ];
+            let lines = lines.map(|line| {
+                let bounds = bounds.iter();
+                bounds.fold(line.to_owned(), |line, (text, open)| {
+                    line.replace(&format!("le={text}"), &format!("le={open}"))
+                })
+            });
+            lines.collect::<Vec<_>>()
+        };
+        assert_eq!(samples(&page(&sources, Format::Text)), samples(&open));
+        assert!(open.contains("\n# TYPE app_requests counter\n"), "{open}");
+    }
 
     #[test]
     fn gzip_is_used_only_if_the_client_accepts_it() {

@@ -2,7 +2,7 @@
 
 use crate::{Build, Readiness, ScrapeGates, Status, View, Webhook, html, runbooks};
 use bytes::Bytes;
-use exposition::Sources;
+use exposition::{Format, Sources};
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use http_server::{listener::Service, reply};
@@ -78,14 +78,17 @@ impl Operations {
         }))
     }
 
-    fn metrics(&self, gzip: bool) -> io::Result<Response<Full<Bytes>>> {
-        let mut page = exposition::render(&self.0.sources)?;
+    fn metrics(&self, format: Format, gzip: bool) -> io::Result<Response<Full<Bytes>>> {
+        let mut page = exposition::render(&self.0.sources, format)?;
         if gzip {
             page = exposition::gzip(&page)?;
         }
-        let mut response = reply::content(StatusCode::OK, exposition::CONTENT_TYPE, page);
+        let mut response = reply::content(StatusCode::OK, format.content_type(), page);
         let headers = response.headers_mut();
-        headers.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
+        headers.insert(
+            header::VARY,
+            HeaderValue::from_static("accept, accept-encoding"),
+        );
         if gzip {
             headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         }
@@ -126,15 +129,17 @@ impl Service for Operations {
         }
         match resource {
             Resource::Metrics => {
-                let accepted = request
-                    .headers()
-                    .get(header::ACCEPT_ENCODING)
-                    .and_then(|value| value.to_str().ok());
-                let gzip = accepted.is_some_and(exposition::accepts_gzip);
+                let accepted = |name| {
+                    let values = request.headers().get_all(name).into_iter();
+                    let values: Vec<_> = values.filter_map(|value| value.to_str().ok()).collect();
+                    values.join(",")
+                };
+                let gzip = exposition::accepts_gzip(&accepted(header::ACCEPT_ENCODING));
+                let format = Format::of(&accepted(header::ACCEPT));
                 let scrape = self.0.gates.begin(&request);
                 let scrape = scrape.map(|scrape| (scrape, self.sync_failures()));
                 let operations = self.clone();
-                let response = on_blocking_thread(move || operations.metrics(gzip)).await;
+                let response = on_blocking_thread(move || operations.metrics(format, gzip)).await;
                 // A page that lacks what the disk refused does not show the last counts.
                 if let Some((scrape, failures)) = scrape
                     && response.status() == StatusCode::OK

@@ -12,7 +12,7 @@ use crate::{
 async fn a_host_that_the_manifest_does_not_allow_is_not_reached() {
     let sidecar = stack::sidecar().start().await.unwrap();
     let directory = tempfile::tempdir().unwrap();
-    let host = stack::serve_changed(directory.path(), r#"["http://{{ telemetry_host }}"]"#, "[]")
+    let host = stack::serve_changed(directory.path(), r#"["http://{{ telemetry_host }}", "#, "[")
         .env("SPIN_VARIABLE_TELEMETRY", "otlp")
         .env("SPIN_VARIABLE_TELEMETRY_HOST", &sidecar.otlp().to_string())
         .start()

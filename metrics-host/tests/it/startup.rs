@@ -49,8 +49,8 @@ async fn a_manifest_that_cannot_be_honoured_is_refused_by_name() {
         ),
         ("component = \"items\"", "component = \"others\"", "others"),
         (
-            "{{ telemetry_host }}\"]",
-            "{{ telemetry_hots }}\"]",
+            "http://{{ telemetry_host }}\"",
+            "http://{{ telemetry_hots }}\"",
             "telemetry_hots",
         ),
         ("[application]", "[application", "spin.toml"),

@@ -4,6 +4,7 @@
 //! Source: <https://opentelemetry.io/docs/specs/otel/compatibility/prometheus_and_openmetrics/#otlp-metric-points-to-prometheus>
 
 use super::write_otlp;
+use crate::Format;
 use opentelemetry_proto::tonic::{
     collector::metrics::v1::ExportMetricsServiceRequest,
     metrics::v1::{metric::Data, number_data_point},
@@ -94,7 +95,7 @@ impl Page {
 
     fn text(&self) -> String {
         let mut page = String::new();
-        write_otlp(&mut page, &self.series);
+        write_otlp(&mut page, &self.series, Format::Text);
         page
     }
 

@@ -54,11 +54,19 @@ impl Output {
         }
         let content = mark.start + prost::encoding::key_len(field.number) + LENGTH_BYTES;
         let mut length = self.bytes.len() - content;
-        for at in content - LENGTH_BYTES..content {
-            // Seven bits each; the highest bit says that another byte follows.
-            let more = if at + 1 < content { 0x80 } else { 0 };
-            self.bytes[at] = (length & 0x7f) as u8 | more;
-            length >>= 7;
+        let place = content - LENGTH_BYTES;
+        if length < 0x80 {
+            // Most are so short: moving them costs less than reading long lengths.
+            self.bytes[place] = length as u8;
+            self.bytes.copy_within(content.., place + 1);
+            self.bytes.truncate(place + 1 + length);
+        } else {
+            for at in place..content {
+                // Seven bits each; the highest bit says that another byte follows.
+                let more = if at + 1 < content { 0x80 } else { 0 };
+                self.bytes[at] = (length & 0x7f) as u8 | more;
+                length >>= 7;
+            }
         }
         self.points += u64::from(of.loss == Loss::Point);
         true

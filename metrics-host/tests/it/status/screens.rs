@@ -10,7 +10,7 @@ use crate::{
 };
 use jiff::Timestamp;
 use std::{
-    fs::File,
+    fs::{self, File},
     io::Write,
     process::{Command, Stdio},
     time::Duration,
@@ -91,6 +91,8 @@ async fn screens_of_docs() {
         scheme: "dark",
         ..DESK
     };
+    let folder = workspace("docs/screens");
+    fs::create_dir_all(&folder).unwrap();
     let mut browser = Browser::start();
     let endpoint = format!("{ENDPOINT}&range=5m");
     for (name, path, view) in [
@@ -104,7 +106,7 @@ async fn screens_of_docs() {
     ] {
         browser.open(host.metrics(), path, view);
         let picture = browser.picture(view.width, 2000);
-        let path = workspace("docs/screens").join(format!("{name}.webp"));
+        let path = folder.join(format!("{name}.webp"));
         let mut decode = Command::new("base64")
             .arg("--decode")
             .stdin(Stdio::piped())
