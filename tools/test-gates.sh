@@ -21,7 +21,7 @@ gate() {
 }
 # plant NAME: plants the fault that a gate is there for, in the copy.
 plant() {
-  # shellcheck disable=SC2016 # the fault for deploy is that nothing is expanded
+  # shellcheck disable=SC2016 # placeholders, and a fault whose point is that nothing is expanded
   case $1 in
     format) printf '\n#[cfg(test)]\nmod   planted {}\n' >>alerts/src/duration.rs ;;
     # Clippy alone minds it.
@@ -30,7 +30,7 @@ plant() {
     # One import of the component is no longer agreed.
     component) sed -i '$d' items-component/imports.txt ;;
     # The threshold of an alert, in every variant: well formed, and wrong.
-    alerts) sed -i 's/^\( *> 0\.0\)5$/\16/' alerts/source/rules/app.yml && make rules ;;
+    alerts) sed -i 's/^\( *> \)\(${error_ratio}\)$/\12 * \2/' alerts/source/rules/app.yml && make rules ;;
     versions) sed -i 's/^version = "\(.*\)"/version = "\1-planted"/' spin.toml ;;
     workflows) sed -i -E '0,/(actions\/checkout)@[0-9a-f]{40} # v/s//\1@v/' .github/workflows/ci.yml ;;
     deploy) printf '#!/usr/bin/env bash\nrm -rf $1/*\n' >tools/planted.sh ;;

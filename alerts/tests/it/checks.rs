@@ -79,7 +79,7 @@ fn no_rule_matches_the_bound_of_a_bucket() {
                         .matchers
                         .iter()
                         .all(|matcher| matcher.label != "le"),
-                    "{}: Prometheus 2 writes le=\"1\" and Prometheus 3 le=\"1.0\"",
+                    "{}: the text format writes le=\"1\" and OpenMetrics le=\"1.0\"",
                     rule.name()
                 );
             }

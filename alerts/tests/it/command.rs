@@ -1,7 +1,8 @@
 //! `metrics-host rules` and `metrics-host dashboards`.
 
 use crate::{
-    dashboards::{committed, parse},
+    dashboards::{committed, expressions, parse},
+    expression::{selectors, without_variables},
     promtool::succeed,
     rules::{RulesFile, read, stems},
 };
@@ -277,6 +278,13 @@ fn dashboards_come_in_three_forms() {
         );
     }
     parse(&expected);
+    for expression in expressions(&expected) {
+        for selector in selectors(&without_variables(&expression)).unwrap() {
+            let mut matchers = selector.matchers.iter();
+            let confined = matchers.any(|matcher| matcher.label == "namespace");
+            assert!(confined, "{} in {expression}", selector.metric);
+        }
+    }
 
     let maps = print(&[&arguments[..], &["--format", "config-map"]].concat());
     let maps = maps.split("---\n").map(|map| {

@@ -91,27 +91,29 @@ fn prometheus_parses_every_expression() {
     parse(&committed());
 }
 
+/// Returns the queries of all panels and marks.
+pub(crate) fn expressions(dashboards: &[(String, Value)]) -> Vec<String> {
+    let queries = dashboards.iter().flat_map(|(_, dashboard)| {
+        let panels = list(dashboard, "panels").iter();
+        let queries = panels.flat_map(|panel| list(panel, "targets"));
+        let marks = list(&dashboard["annotations"], "list").iter();
+        queries.chain(marks.filter_map(|mark| mark.get("target")))
+    });
+    let expressions = queries.map(|query| query["expr"].as_str().unwrap().to_owned());
+    expressions.collect()
+}
+
 /// Fails if Prometheus cannot parse an expression.
 pub(crate) fn parse(dashboards: &[(String, Value)]) {
     let mut rules = Vec::new();
-    for (name, dashboard) in dashboards {
-        let panels = list(dashboard, "panels").iter();
-        let queries = panels.flat_map(|panel| list(panel, "targets"));
-        let annotations = list(&dashboard["annotations"], "list").iter();
-        let queries = queries.chain(annotations.filter_map(|annotation| annotation.get("target")));
-        for query in queries {
-            let expression = query["expr"].as_str().unwrap().to_owned();
-            let filled = VARIABLES
-                .iter()
-                .fold(expression, |filled, (variable, value)| {
-                    filled.replace(variable, value)
-                });
-            assert!(
-                !filled.contains('$'),
-                "{name}: an unknown variable in {filled}"
-            );
-            rules.push(json!({ "record": format!("expression:{}", rules.len()), "expr": filled }));
-        }
+    for expression in expressions(dashboards) {
+        let filled = VARIABLES
+            .iter()
+            .fold(expression, |filled, (variable, value)| {
+                filled.replace(variable, value)
+            });
+        assert!(!filled.contains('$'), "an unknown variable in {filled}");
+        rules.push(json!({ "record": format!("expression:{}", rules.len()), "expr": filled }));
     }
     assert!(
         rules.len() > 40,
