@@ -169,7 +169,7 @@ impl Browser {
             "x": 0, "y": 0, "scale": 1, "width": width, "height": content.min(f64::from(height)),
         });
         let params = json!({
-            "format": "webp", "quality": 80, "captureBeyondViewport": true, "clip": clip,
+            "format": "webp", "quality": 60, "captureBeyondViewport": true, "clip": clip,
         });
         let picture = self.call("Page.captureScreenshot", params);
         picture["data"].as_str().unwrap().to_owned()

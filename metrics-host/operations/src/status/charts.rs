@@ -137,19 +137,10 @@ impl Drawing<'_> {
         }
         write_times(svg, self.range)?;
         if let Some(threshold) = self.threshold {
-            let (y, label) = (y(threshold), self.axis.label(threshold));
+            let y = y(threshold);
             write!(
                 svg,
                 r#"<line class="threshold" x1="{LEFT}" x2="{RIGHT}" y1="{y:.1}" y2="{y:.1}"/>"#
-            )?;
-            let (x, y) = (LEFT + 4.0, y + 13.0);
-            let what = match self.axis {
-                Axis::Rate | Axis::Ratio => "alert",
-                Axis::Latency => "alert on p95",
-            };
-            write!(
-                svg,
-                r#"<text class="threshold" x="{x}" y="{y:.1}">{what} above {label}</text>"#
             )?;
         }
         for (line, number) in self.lines.iter().zip(1..) {
@@ -179,6 +170,19 @@ impl Drawing<'_> {
                 let path = path.trim_end();
                 write!(svg, r#"<polyline class="line-{number}" points="{path}"/>"#)?;
             }
+        }
+        // Above the lines, so that it can be read.
+        if let Some(threshold) = self.threshold {
+            let label = self.axis.label(threshold);
+            let (x, y) = (LEFT + 4.0, y(threshold) + 13.0);
+            let what = match self.axis {
+                Axis::Rate | Axis::Ratio => "alert",
+                Axis::Latency => "alert on p95",
+            };
+            write!(
+                svg,
+                r#"<text class="threshold" x="{x}" y="{y:.1}">{what} above {label}</text>"#
+            )?;
         }
         Ok(())
     }

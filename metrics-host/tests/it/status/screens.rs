@@ -105,7 +105,7 @@ async fn screens_of_docs() {
         ("runbook", "/runbooks/AppHigh5xxErrorRate", DESK),
     ] {
         browser.open(host.metrics(), path, view);
-        let picture = browser.picture(view.width, 2000);
+        let picture = browser.picture(view.width, 1500);
         let path = folder.join(format!("{name}.webp"));
         let mut decode = Command::new("base64")
             .arg("--decode")
