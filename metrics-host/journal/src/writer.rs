@@ -174,6 +174,7 @@ impl Writer {
             Ok(()) => {}
             Err(error) => {
                 self.metrics.checkpoint_failures.inc();
+                self.store.empty_wal();
                 if !self.checkpoint_failed {
                     tracing::error!(%error, "the log of the journal cannot be written to its tables; it grows until it can");
                 }
@@ -202,6 +203,7 @@ impl Writer {
                 if self.writable {
                     tracing::error!(%error, "the journal cannot be written; telemetry is refused until it can");
                 }
+                self.store.empty_wal();
             }
         }
         self.writable = written.is_ok();
