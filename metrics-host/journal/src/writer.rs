@@ -78,6 +78,10 @@ impl Writer {
                 Ok(first) => {
                     let mut jobs = vec![first];
                     jobs.extend(queue.try_iter().take(GROUP - 1));
+                    if !self.writable {
+                        // Room on a full disk goes to the checkpoint first: it frees the pages of the log.
+                        self.checkpoint();
+                    }
                     self.answer(jobs);
                 }
                 Err(RecvTimeoutError::Timeout) if !self.writable => {
