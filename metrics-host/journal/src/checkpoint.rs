@@ -38,7 +38,7 @@ impl Default for CheckpointLimits {
     fn default() -> Self {
         Self {
             interval: Duration::from_secs(5),
-            max_log: 32 << 20,
+            max_log: 8 << 20,
         }
     }
 }

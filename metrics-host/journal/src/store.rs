@@ -25,10 +25,7 @@ const MIGRATIONS: [&str; 6] = [
     include_str!("migrations/0005_log.sql"),
     include_str!("migrations/0006_identity.sql"),
 ];
-/// Pages of the write-ahead log from which SQLite copies it to the database, at 4 KiB each. The log's pages are used
-/// again and again, so they are copied less often.
-const WAL_PAGES: i64 = 4000;
-/// Largest write-ahead log kept after that, in bytes.
+/// Largest write-ahead log that SQLite keeps after copying it to the database, in bytes.
 const WAL_SIZE: i64 = 16 << 20;
 /// Prepared statements to keep; more than there are.
 const STATEMENT_CACHE: usize = 32;
@@ -106,7 +103,6 @@ impl Store {
         connection.pragma_update(None, "journal_mode", "wal")?;
         // With `full`, a commit returns after the write-ahead log is synced to disk.
         connection.pragma_update(None, "synchronous", "full")?;
-        connection.pragma_update(None, "wal_autocheckpoint", WAL_PAGES)?;
         connection.pragma_update(None, "journal_size_limit", WAL_SIZE)?;
         migrate(&mut connection, MIGRATIONS.len())?;
         let mut store = Self {
@@ -151,6 +147,17 @@ impl Store {
             }
         }
         written
+    }
+
+    /// Empties SQLite's write-ahead log if the database has room for what is in it: after a write to a full disk failed,
+    /// the next one may find room there.
+    pub(super) fn empty_wal(&self) {
+        let emptied = self
+            .connection
+            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+        if let Err(error) = emptied {
+            tracing::debug!(%error, "cannot empty the write-ahead log");
+        }
     }
 
     /// Writes an unchanged value, to find out whether the disk accepts writes.

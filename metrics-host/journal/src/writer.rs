@@ -78,6 +78,10 @@ impl Writer {
                 Ok(first) => {
                     let mut jobs = vec![first];
                     jobs.extend(queue.try_iter().take(GROUP - 1));
+                    if !self.writable {
+                        // Room on a full disk goes to the checkpoint first: it frees the pages of the log.
+                        self.checkpoint();
+                    }
                     self.answer(jobs);
                 }
                 Err(RecvTimeoutError::Timeout) if !self.writable => {
@@ -174,6 +178,7 @@ impl Writer {
             Ok(()) => {}
             Err(error) => {
                 self.metrics.checkpoint_failures.inc();
+                self.store.empty_wal();
                 if !self.checkpoint_failed {
                     tracing::error!(%error, "the log of the journal cannot be written to its tables; it grows until it can");
                 }
@@ -202,6 +207,7 @@ impl Writer {
                 if self.writable {
                     tracing::error!(%error, "the journal cannot be written; telemetry is refused until it can");
                 }
+                self.store.empty_wal();
             }
         }
         self.writable = written.is_ok();

@@ -149,7 +149,7 @@ families! {
     JOURNAL_LOG_SIZE = Gauge "metrics_host_journal_log_size_bytes" [] "Committed changes in the journal's log that no checkpoint has written to its tables.";
     /// With the log and SQLite's write-ahead log.
     JOURNAL_SIZE = Gauge "metrics_host_journal_size_bytes" [] "Size of the journal on disk.";
-    /// See `--max-series-per-metric` and `--max-metrics`.
+    /// See `--max-series`, `--max-series-per-metric` and `--max-metrics`.
     OTLP_SERIES = Gauge "metrics_host_otlp_series" [] "Series from OTLP senders without an idempotency key.";
     /// A stream is one sender's series. A repetition of what is remembered is recognised.
     OTLP_STREAMS = Gauge "metrics_host_otlp_streams" [] "Totals and intervals of OTLP streams that are remembered.";

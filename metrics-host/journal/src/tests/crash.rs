@@ -1,5 +1,5 @@
-//! Ends at every point: after each transaction the files are copied, and the log is cut at every byte. A copy
-//! has what was committed, and nothing else.
+//! Ends at every point: after each transaction the files are copied, and SQLite's log is cut anywhere. What is read from
+//! a copy is what was committed, and nothing else.
 
 use super::*;
 use crate::{entry::Stored, senders::LastBatch, state::State, store::Store, writer::Writer};
@@ -293,4 +293,44 @@ fn a_checkpoint_that_the_disk_refuses_keeps_the_log_and_is_tried_again() {
     }
     assert_eq!(writer.metrics.checkpoint_failures.get(), 1);
     assert_eq!(Committed::read(&path), expected);
+}
+
+#[test]
+fn a_commit_that_a_full_disk_refuses_counts_nothing_and_can_be_repeated() {
+    let dir = scratch();
+    let path = dir.path().join("journal");
+    let mut writer = writer(&path);
+    writer.commit(vec![change("i", 1)]).unwrap();
+    let before = committed(&writer);
+    let limit = |writer: &Writer, pages: i64| {
+        let connection = &writer.store.connection;
+        let limited = connection.pragma_update(None, "max_page_count", pages);
+        limited.unwrap();
+    };
+    let connection = &writer.store.connection;
+    let pages = connection.pragma_query_value(None, "page_count", |row| row.get(0));
+    limit(&writer, pages.unwrap());
+    // More than fits on a page.
+    let changes = || (0..150).map(|index| change(&format!("{index:0100}"), 1));
+    let log = writer.store.log;
+    let refused = writer.commit(changes().collect()).unwrap_err();
+    assert_eq!(
+        refused.sqlite_error_code(),
+        Some(rusqlite::ErrorCode::DiskFull)
+    );
+    assert_eq!(
+        (committed(&writer), writer.store.log),
+        (before.clone(), log)
+    );
+    assert_eq!(Committed::read(&path), before);
+    limit(&writer, 1 << 20);
+    let receipts = writer.commit(changes().collect()).unwrap();
+    assert!(receipts.iter().all(|receipt| *receipt == Ok(COUNTED)));
+    assert_eq!(requests_in(&writer), 151);
+    assert_eq!(Committed::read(&path), committed(&writer));
+}
+
+fn requests_in(writer: &Writer) -> u64 {
+    let requests = |counts: &RequestCounts| counts.requests.values().sum();
+    committed(writer).reported.sum(requests)
 }
