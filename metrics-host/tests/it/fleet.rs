@@ -1,7 +1,7 @@
 //! Replicas that are replaced or killed under load, and a real Prometheus that scrapes them.
 //!
-//! The replicas of a rollout are proxies, which start fast: the gates are the same for `serve`. Clients stand for a load balancer that sends
-//! requests to replicas that are ready.
+//! In a rollout they are proxies, which start fast: the gates are the same for `serve`. Clients stand for a load balancer
+//! that sends requests to replicas that are ready.
 
 mod haproxy;
 mod kill;
