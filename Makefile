@@ -86,6 +86,8 @@ test-crates: build test-components setup-services ## the tests of all crates, bu
 	@cargo metadata --no-deps --format-version 1 | jq --exit-status '[.packages[].targets[] | select(.kind == ["test"]).name] - ["it", "e2e"] == []'
 	$(CARGO_TEST) --workspace --lib --bin instructions --bin soak --test it -- --skip sdk:: --skip accessibility:: --skip languages:: --skip conformance::
 	$(CARGO_TEST) --workspace --doc
+	# The same promises without values, for components of wasi:http alone.
+	BUFFERED_HTTP=off $(CARGO_TEST) --workspace --test it -- edge:: exactness:: items:: leaving:: library:: limits:: streams:: survival:: unlimited:: usage:: waiting::
 
 .PHONY: test-sdk
 test-sdk: build setup-test ## the SDKs of Python and JavaScript: what they recorded equals the page

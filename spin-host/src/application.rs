@@ -29,7 +29,6 @@ use std::{
     time::Duration,
 };
 use tokio::sync::{OwnedSemaphorePermit, watch};
-use wasmtime_wasi_http::handler::ProxyPre;
 
 /// The components of an application, ready to serve.
 pub struct Application {
@@ -123,12 +122,12 @@ impl Application {
         let mut usage = BTreeMap::<_, Arc<Usage>>::new();
         let mut pools = HashMap::new();
         for (id, component) in &manifest.components {
-            let (proxy, digest) = engine::load(&engine, &cache, component, &downloads)
+            let (exports, digest) = engine::load(&engine, &cache, component, &downloads)
                 .await
                 .with_context(|| format!("component {:?}", component.name))?;
-            let limits = match proxy {
-                ProxyPre::P2(_) => limits.with_instance_per_request(),
-                ProxyPre::P3(_) => limits,
+            let limits = match exports.is_synchronous() {
+                true => limits.with_instance_per_request(),
+                false => limits,
             };
             digests.push((component.name.clone(), digest));
             let own_usage = Arc::clone(usage.entry(component.name.clone()).or_default());
@@ -173,7 +172,7 @@ impl Application {
             };
             let pool = Pool::new(
                 engine.clone(),
-                proxy,
+                exports,
                 component,
                 Arc::clone(&observer),
                 stop.subscribe(),

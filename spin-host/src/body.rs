@@ -1,7 +1,7 @@
 //! Bodies of responses.
 
 use crate::{Failure, outcome::OpenStream};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame};
 use http_body_util::{Either, Full};
 use std::{
@@ -135,5 +135,37 @@ impl Stall {
             timer.as_mut().reset(deadline.into());
         }
         Poll::Pending
+    }
+}
+
+/// A body in memory. Most bodies come in one piece, which is not copied.
+#[derive(Default)]
+pub(crate) struct Collected {
+    first: Bytes,
+    all: BytesMut,
+}
+
+impl Collected {
+    pub(crate) fn push(&mut self, data: Bytes) {
+        if self.first.is_empty() {
+            self.first = data;
+        } else {
+            if self.all.is_empty() {
+                self.all.extend_from_slice(&self.first);
+            }
+            self.all.extend_from_slice(&data);
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.all.len().max(self.first.len())
+    }
+
+    pub(crate) fn into_bytes(self) -> Bytes {
+        if self.all.is_empty() {
+            self.first
+        } else {
+            self.all.freeze()
+        }
     }
 }

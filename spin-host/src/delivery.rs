@@ -4,12 +4,12 @@
 //! that loop.
 
 use crate::{
-    body::{ResponseBody, Streamed, TOO_SHORT, reported},
+    body::{Collected, ResponseBody, Streamed, TOO_SHORT, reported},
     outcome::{InstanceOutcome, OpenStream},
     pool::NoResponse,
     queue::Progress,
 };
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures::{
     channel::oneshot,
     future::{self, Either::Left, Either::Right},
@@ -121,7 +121,7 @@ async fn deliverable(
     let length = content_length(headers);
     let is_declared = is_declared_stream(headers);
     let collected = match is_declared {
-        true => Collected::default().unfinished(body),
+        true => Collection::unfinished(Collected::default(), body),
         false => collect(body, is_held_up)
             .await
             .map_err(|error| NoResponse::Truncated(reported(&error)))?,
@@ -147,7 +147,7 @@ async fn deliverable(
     }
 }
 
-fn content_length(headers: &HeaderMap) -> Option<u64> {
+pub(crate) fn content_length(headers: &HeaderMap) -> Option<u64> {
     let length = headers.get(header::CONTENT_LENGTH)?;
     length.to_str().ok()?.parse().ok()
 }
@@ -195,6 +195,13 @@ enum Collection {
     Unfinished { start: Bytes, rest: WasiBody },
 }
 
+impl Collection {
+    fn unfinished(start: Collected, rest: WasiBody) -> Self {
+        let start = start.into_bytes();
+        Self::Unfinished { start, rest }
+    }
+}
+
 /// Collects a body until it is complete, too long, or the guest pauses.
 ///
 /// A guest that is held up makes no pause. It may be by a panic, which will end this request, too.
@@ -225,50 +232,11 @@ async fn collect(
                     collected.push(data);
                 }
                 if collected.len() > MAX_COLLECTED {
-                    return Ok(collected.unfinished(body));
+                    return Ok(Collection::unfinished(collected, body));
                 }
             }
             Some(None) => return Ok(Collection::Whole(collected.into_bytes())),
-            None => return Ok(collected.unfinished(body)),
-        }
-    }
-}
-
-/// A body in memory. Most bodies come in one piece, which is not copied.
-#[derive(Default)]
-struct Collected {
-    first: Bytes,
-    all: BytesMut,
-}
-
-impl Collected {
-    fn push(&mut self, data: Bytes) {
-        if self.first.is_empty() {
-            self.first = data;
-        } else {
-            if self.all.is_empty() {
-                self.all.extend_from_slice(&self.first);
-            }
-            self.all.extend_from_slice(&data);
-        }
-    }
-
-    fn len(&self) -> usize {
-        self.all.len().max(self.first.len())
-    }
-
-    fn into_bytes(self) -> Bytes {
-        if self.all.is_empty() {
-            self.first
-        } else {
-            self.all.freeze()
-        }
-    }
-
-    fn unfinished(self, rest: WasiBody) -> Collection {
-        Collection::Unfinished {
-            start: self.into_bytes(),
-            rest,
+            None => return Ok(Collection::unfinished(collected, body)),
         }
     }
 }

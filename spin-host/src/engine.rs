@@ -1,8 +1,8 @@
 //! The Wasm engine, and the loading of components.
 
 use crate::{
-    bindings, compile::compile, denied, instance::HostState, interfaces, limits::HostLimits,
-    own_requests,
+    bindings, compile::compile, denied, exports::ExportsPre, instance::HostState, interfaces,
+    limits::HostLimits, own_requests,
 };
 use anyhow::{Context, Result, bail};
 use spin_assembly::Assembled;
@@ -13,7 +13,7 @@ use wasmtime::{
     PoolingAllocationConfig,
     component::{HasSelf, Linker},
 };
-use wasmtime_wasi_http::{WasiHttp, WasiHttpView, handler::ProxyPre, p2, p3};
+use wasmtime_wasi_http::{WasiHttp, WasiHttpView, p2, p3};
 
 /// Interval at which a computing guest is interrupted.
 const EPOCH: Duration = Duration::from_millis(10);
@@ -89,7 +89,7 @@ pub(crate) async fn load(
     cache: &Cache,
     manifest: &ComponentManifest,
     downloads: &Path,
-) -> Result<(ProxyPre<HostState>, [u8; 32])> {
+) -> Result<(ExportsPre, [u8; 32])> {
     let source = &manifest.source;
     let Assembled { wasm, digest } = spin_assembly::assemble(manifest, downloads).await?;
     let wasm = Arc::new(wasm);
@@ -118,16 +118,12 @@ pub(crate) async fn load(
                 interfaces::WAY_OUT
             )
         })?;
-    let proxy = match p3::bindings::ServicePre::new(instance.clone()) {
-        Ok(service) => ProxyPre::P3(service),
-        Err(_) => match p2::bindings::ProxyPre::new(instance) {
-            Ok(proxy) => ProxyPre::P2(proxy),
-            Err(_) => bail!(
-                "{source} serves no HTTP: it exports neither wasi:http/handler@0.3 nor wasi:http/incoming-handler@0.2"
-            ),
-        },
-    };
-    Ok((proxy, digest))
+    let exports = ExportsPre::find(instance).with_context(|| {
+        format!(
+            "{source} serves no HTTP: it exports neither wasi:http/handler@0.3 nor wasi:http/incoming-handler@0.2"
+        )
+    })?;
+    Ok((exports, digest))
 }
 
 fn linker(engine: &Engine) -> Result<Linker<HostState>> {

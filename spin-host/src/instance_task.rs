@@ -6,9 +6,9 @@
 
 use crate::{
     delivery::{Begun, deliver},
+    exports::Exports,
     instance::HostState,
     limits::HostLimits,
-    message,
     outcome::{End, InstanceOutcome},
     pool::{Live, NewInstance, Pool},
     queue::{InstanceId, Pending},
@@ -29,10 +29,6 @@ use std::{
 };
 use tokio::{sync::watch, time::Sleep};
 use wasmtime::{AsContextMut, Store, component::Accessor};
-use wasmtime_wasi_http::{
-    WasiHttpView,
-    handler::{Prepared, Proxy},
-};
 
 /// Time after which an idle instance ends.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -58,14 +54,14 @@ pub(crate) async fn run(pool: Arc<Pool>, instance: NewInstance, first: Option<Pe
         result: None,
         _live: instance.live,
     };
-    let (proxy, outcome) = (&instance.proxy, &instance.outcome);
+    let (exports, outcome) = (&instance.exports, &instance.outcome);
     // A guest of WASI 0.2 writes its body before its handler returns, and handles one request, which only holds up itself.
-    let is_synchronous = matches!(proxy, Proxy::P2(_));
+    let is_synchronous = exports.is_synchronous();
     let mut deliveries = FuturesUnordered::new();
     let is_held_up = || !is_synchronous && !mailbox.has_reported();
     let event_loop = ending
         .store
-        .run_concurrent(async |accessor| serve(accessor, proxy, &mailbox, outcome, limits).await);
+        .run_concurrent(async |accessor| serve(accessor, exports, &mailbox, outcome, limits).await);
     let mut event_loop = pool.component.usage.measured(event_loop);
     let result = poll_fn(|cx| {
         mailbox.expect_report();
@@ -144,15 +140,12 @@ pub(crate) async fn run(pool: Arc<Pool>, instance: NewInstance, first: Option<Pe
 /// Passes requests to the guest inside the event loop, until the guest fails.
 async fn serve(
     accessor: &Accessor<HostState>,
-    proxy: &Proxy,
+    exports: &Exports,
     mailbox: &Mailbox,
     outcome: &Arc<InstanceOutcome>,
     limits: HostLimits,
 ) -> wasmtime::Result<()> {
-    let export = match proxy {
-        Proxy::P2(guest) => *guest.wasi_http_incoming_handler().func_handle().func(),
-        Proxy::P3(guest) => *guest.wasi_http_handler().func_handle().func(),
-    };
+    let export = exports.function();
     let mut requests = FuturesUnordered::new();
     let mut begun = 0;
     // After an expired request the guest may be stuck. It finishes what it has and gets no more.
@@ -170,7 +163,7 @@ async fn serve(
                 break;
             };
             begun += 1;
-            requests.push(handle(accessor, proxy, pending, mailbox, outcome, limits));
+            requests.push(handle(accessor, exports, pending, mailbox, outcome, limits));
         }
         let used_up = expired || begun >= limits.instance_reuse;
         let is_ready = accessor
@@ -189,7 +182,7 @@ async fn serve(
 /// Passes a request to the guest. Returns whether the guest produced the head of its response in time.
 fn handle<'a>(
     accessor: &'a Accessor<HostState>,
-    proxy: &'a Proxy,
+    exports: &'a Exports,
     pending: Pending,
     mailbox: &Mailbox,
     outcome: &Arc<InstanceOutcome>,
@@ -203,15 +196,7 @@ fn handle<'a>(
     // A request is begun once, so the cell is still empty.
     _ = context.progress.taken_by.set(Arc::clone(outcome));
     let (sender, response) = oneshot::channel();
-    let prepared = accessor.with(|mut store| {
-        Prepared::new(
-            store.as_context_mut(),
-            proxy,
-            message::to_guest(request),
-            HostState::http,
-            sender,
-        )
-    });
+    let call = accessor.with(|mut store| exports.start(store.as_context_mut(), request, sender));
     let progress = Arc::clone(&context.progress);
     mailbox.begin(Begun {
         response,
@@ -230,7 +215,7 @@ fn handle<'a>(
             };
             tokio::time::sleep(time).await;
         };
-        prepared?.run(accessor, expired).await
+        call?.run(accessor, expired).await
     }
 }
 

@@ -12,6 +12,8 @@
 //! - A body of up to 64 KiB is complete before the response is returned, unless the guest takes more than 50 ms
 //!   from its first pause. A trap in the middle of it is a [`Failure`], never a truncated response.
 //! - Any other body streams. If the guest does not complete it, it ends with an error.
+//! - A component that exports `metrics-host:buffered-http/handler` gets short requests as values. That is faster, and the
+//!   same in all else.
 //! - Components can use only what their manifest allows; the crate `spin-manifest` reads it.
 //!
 //! This crate counts nothing. [`Application::respond`] returns the outcome of each request, and an [`Observer`] is told
@@ -20,6 +22,7 @@
 mod application;
 mod bindings;
 mod body;
+mod buffered;
 mod chaining;
 mod clients;
 mod compile;
@@ -27,6 +30,7 @@ mod database;
 mod delivery;
 mod denied;
 mod engine;
+mod exports;
 mod files;
 mod instance;
 mod instance_task;

@@ -11,7 +11,7 @@ pub type RequestBody = WasiBody;
 
 /// Makes the URI of a request absolute: clients send only a path, and the host in a header. The scheme is an extension of
 /// the request, if it is not that of HTTP.
-pub(crate) fn to_guest(request: Request<RequestBody>) -> Request<WasiBody> {
+pub(crate) fn to_guest<B>(request: Request<B>) -> Request<B> {
     let (mut head, body) = request.into_parts();
     let scheme = head.extensions.remove().unwrap_or(Scheme::HTTP);
     head.uri = absolute(head.uri, scheme, &head.headers);

@@ -3,6 +3,8 @@
 use crate::{
     Observer,
     body::ResponseBody,
+    buffered::{self, Arrived},
+    exports::{Exports, ExportsPre},
     instance::{Component, HostState},
     instance_task,
     message::RequestBody,
@@ -22,7 +24,6 @@ use std::{
 };
 use tokio::{runtime::Handle, sync::watch};
 use wasmtime::{Engine, PoolConcurrencyLimitError, Store};
-use wasmtime_wasi_http::handler::{Proxy, ProxyPre};
 
 /// Pause before another attempt to create an instance while all slots of the engine are taken.
 const RETRY_PAUSE: Duration = Duration::from_millis(2);
@@ -30,7 +31,7 @@ const RETRY_PAUSE: Duration = Duration::from_millis(2);
 /// The instances of one component.
 pub(crate) struct Pool {
     engine: Engine,
-    proxy: ProxyPre<HostState>,
+    exports: ExportsPre,
     pub component: Arc<Component>,
     pub observer: Arc<dyn Observer>,
     created: AtomicU64,
@@ -47,7 +48,7 @@ pub(crate) struct Pool {
 pub(crate) struct NewInstance {
     pub id: InstanceId,
     pub store: Store<HostState>,
-    pub proxy: Proxy,
+    pub exports: Exports,
     pub outcome: Arc<InstanceOutcome>,
     pub live: Live,
 }
@@ -80,7 +81,7 @@ impl Pool {
     /// Creates an empty pool. It spawns its instances on the current runtime.
     pub(crate) fn new(
         engine: Engine,
-        proxy: ProxyPre<HostState>,
+        exports: ExportsPre,
         component: Component,
         observer: Arc<dyn Observer>,
         stopping: watch::Receiver<bool>,
@@ -88,7 +89,7 @@ impl Pool {
     ) -> Self {
         Self {
             engine,
-            proxy,
+            exports,
             component: Arc::new(component),
             observer,
             created: AtomicU64::new(0),
@@ -111,6 +112,10 @@ impl Pool {
         context: RequestContext,
         request: Request<RequestBody>,
     ) -> wasmtime::Result<Response<ResponseBody>> {
+        let request = match self.exports.takes_values() {
+            true => buffered::collect(request).await,
+            false => Arrived::Streaming(request),
+        };
         let (response, responded) = oneshot::channel();
         let mut caller = Caller {
             queue: &self.queue,
@@ -135,13 +140,13 @@ impl Pool {
         let number = self.created.fetch_add(1, Relaxed);
         let name: Arc<str> = format!("{}-{number}", self.component.id).into();
         let mut store = self.component.store(&self.engine, &name);
-        let instance = self.proxy.instantiate_async(&mut store);
-        let proxy = self.component.usage.measured(instance).await?;
+        let instance = self.exports.instantiate(&mut store);
+        let exports = self.component.usage.measured(instance).await?;
         self.observer.instance_started(&self.component.id);
         Ok(NewInstance {
             id: InstanceId(number),
             store,
-            proxy,
+            exports,
             outcome: Arc::new(InstanceOutcome::new(name)),
             live: Live {
                 observer: Arc::clone(&self.observer),

@@ -12,9 +12,9 @@
 //! more than one. Every operation that may lower it ends with [`State::dispatch`], which restores the invariant with a
 //! single wake or start.
 
-use crate::{body::ResponseBody, message::RequestBody, outcome::InstanceOutcome};
+use crate::{body::ResponseBody, buffered::Arrived, outcome::InstanceOutcome};
 use futures::channel::oneshot;
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, Response};
 use std::{
     collections::VecDeque,
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
@@ -25,7 +25,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit};
 /// A request that waits for an instance.
 pub(crate) struct Pending {
     pub context: RequestContext,
-    pub request: Request<RequestBody>,
+    pub request: Arrived,
     pub response: oneshot::Sender<wasmtime::Result<Response<ResponseBody>>>,
 }
 

@@ -8,6 +8,7 @@
 
 mod applications;
 mod browser;
+mod buffered;
 mod candidate;
 mod chaining;
 mod client;

@@ -2,12 +2,14 @@
 
 use std::{
     fs,
+    io::Write,
     net::SocketAddr,
     os::unix::fs::symlink,
     path::{Path, PathBuf},
 };
 use testkit::host::require;
 pub(crate) use testkit::host::{Host, Launch};
+use wac_graph::{CompositionGraph, types::Package};
 
 /// The items component, as `spin.toml` names it.
 const COMPONENT: &str = "target/wasm32-wasip2/component/items_component.wasm";
@@ -53,7 +55,66 @@ pub(crate) fn serve() -> Launch {
     share_compiled_code(&launch);
     launch
         .env("SPIN_VARIABLE_FAULT_INJECTION", "on")
-        .manifest(&workspace("spin.toml"))
+        .manifest(&application("spin.toml"))
+}
+
+/// Returns the path of a manifest of the workspace; with the variable `BUFFERED_HTTP=off`, [`of_wasi_http_alone`].
+fn application(manifest: &str) -> PathBuf {
+    match std::env::var("BUFFERED_HTTP").as_deref() {
+        Ok("off") => of_wasi_http_alone(manifest),
+        _ => workspace(manifest),
+    }
+}
+
+/// Returns a copy of a manifest of the workspace whose components export `wasi:http` alone: no request reaches them as a
+/// value.
+fn of_wasi_http_alone(manifest: &str) -> PathBuf {
+    let path = workspace(manifest);
+    let copies = Path::new(env!("CARGO_TARGET_TMPDIR")).join("wasi-http");
+    fs::create_dir_all(&copies).unwrap();
+    let mut text = fs::read_to_string(&path).unwrap();
+    for component in [COMPONENT, MISBEHAVING, SYNCHRONOUS, AXUM] {
+        let beside = format!("../../../{component}");
+        let written = if text.contains(&beside) {
+            &beside
+        } else {
+            component
+        };
+        if !text.contains(written) {
+            continue;
+        }
+        let wasm = workspace(component);
+        let copy = copies.join(wasm.file_name().unwrap());
+        let wasm = fs::read(wasm).unwrap();
+        let wasm = match component {
+            SYNCHRONOUS => wasm,
+            _ => with_wasi_http_alone(wasm),
+        };
+        write_whole(&copy, &wasm);
+        text = text.replace(written, copy.to_str().unwrap());
+    }
+    let copy = copies.join(manifest.replace('/', "-"));
+    write_whole(&copy, text.as_bytes());
+    copy
+}
+
+/// Writes a file that other tests may read meanwhile.
+fn write_whole(path: &Path, content: &[u8]) {
+    let mut file = tempfile::NamedTempFile::new_in(path.parent().unwrap()).unwrap();
+    file.write_all(content).unwrap();
+    file.persist(path).unwrap();
+}
+
+/// Returns the component without its other exports.
+fn with_wasi_http_alone(wasm: Vec<u8>) -> Vec<u8> {
+    let mut graph = CompositionGraph::new();
+    let package = Package::from_bytes("component", None, wasm, graph.types_mut()).unwrap();
+    let package = graph.register_package(package).unwrap();
+    let instance = graph.instantiate(package);
+    let handler = "wasi:http/handler@0.3.0";
+    let export = graph.alias_instance_export(instance, handler).unwrap();
+    graph.export(export, handler).unwrap();
+    graph.encode(Default::default()).unwrap()
 }
 
 /// A `serve` of the component that does what it should not.
@@ -61,7 +122,13 @@ pub(crate) fn serve_misbehaving() -> Launch {
     for component in [MISBEHAVING, SYNCHRONOUS] {
         require(component, "make test-components").unwrap();
     }
-    serve().manifest(&workspace("metrics-host/tests/misbehaving/spin.toml"))
+    serve().manifest(&application("metrics-host/tests/misbehaving/spin.toml"))
+}
+
+/// The same with components that export `wasi:http` alone.
+pub(crate) fn serve_with_wasi_http_alone() -> Launch {
+    let manifest = "metrics-host/tests/misbehaving/spin.toml";
+    serve_misbehaving().manifest(&of_wasi_http_alone(manifest))
 }
 
 /// A `serve` of the application in `language`, a folder of `tests/languages`.
@@ -81,7 +148,7 @@ pub(crate) fn serve_clients() -> Launch {
 /// A `serve` of the axum router.
 pub(crate) fn serve_axum() -> Launch {
     require(AXUM, "make test-components").unwrap();
-    serve().manifest(&workspace("metrics-host/tests/axum/spin.toml"))
+    serve().manifest(&application("metrics-host/tests/axum/spin.toml"))
 }
 
 /// A `serve` of the component with all imports.
@@ -98,7 +165,7 @@ pub(crate) fn serve_otel() -> Launch {
 
 /// A `serve` of the items manifest with `from` replaced by `to`; the changed manifest is written to `directory`.
 pub(crate) fn serve_changed(directory: &Path, from: &str, to: &str) -> Launch {
-    let manifest = fs::read_to_string(workspace("spin.toml")).unwrap();
+    let manifest = fs::read_to_string(application("spin.toml")).unwrap();
     assert!(manifest.contains(from), "{from}");
     let component = workspace(COMPONENT);
     let manifest = manifest

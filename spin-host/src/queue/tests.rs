@@ -2,7 +2,7 @@
 
 use super::*;
 use bytes::Bytes;
-use http_body_util::{BodyExt, Empty};
+use http::Request;
 use proptest::{collection::vec, prelude::*};
 use std::{
     collections::HashMap,
@@ -16,22 +16,26 @@ type Caller = oneshot::Receiver<wasmtime::Result<Response<ResponseBody>>>;
 /// Creates a request to `/{number}`, and the caller that awaits its response.
 fn request(number: usize) -> (Pending, Caller) {
     let (response, caller) = oneshot::channel();
-    let body = Empty::<Bytes>::new().map_err(|never| match never {});
     let pending = Pending {
         context: RequestContext {
             permit: Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap(),
             progress: Arc::default(),
         },
-        request: Request::get(format!("/{number}"))
-            .body(body.boxed_unsync())
-            .unwrap(),
+        request: Arrived::Whole(
+            Request::get(format!("/{number}"))
+                .body(Bytes::new())
+                .unwrap(),
+        ),
         response,
     };
     (pending, caller)
 }
 
 fn number(pending: &Pending) -> usize {
-    pending.request.uri().path()[1..].parse().unwrap()
+    let Arrived::Whole(request) = &pending.request else {
+        unreachable!("the tests make no other");
+    };
+    request.uri().path()[1..].parse().unwrap()
 }
 
 #[derive(Default)]
