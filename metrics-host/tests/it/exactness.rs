@@ -41,10 +41,12 @@ async fn with_traps_every_answer_is_counted_by_method_and_status() {
         .unwrap();
     let tally = drive(host.api(), CONNECTIONS, REQUESTS, mixed_with_traps).await;
     let scrape = Scrape::of(host.metrics()).await;
-    assert_eq!(tally.answers, REQUESTS as u64);
+    // On a busy machine a trap may come after the head of a response, which it cuts.
+    let begun = tally.begun();
+    assert_eq!(begun.total(), REQUESTS as u64);
     assert_eq!(
         scrape.requests().by_method_and_status(),
-        tally.counts.by_method_and_status()
+        begun.by_method_and_status()
     );
     assert_eq!(scrape.total(), REQUESTS as u64);
     let victims = scrape.sum(
@@ -55,7 +57,7 @@ async fn with_traps_every_answer_is_counted_by_method_and_status() {
     assert!(scrape.sum("app_component_failures_total", &[("reason", "trap")]) >= 1.0);
     assert_eq!(
         whole(scrape.sum("app_errors_total", &[])),
-        tally.counts.with_status("500")
+        begun.with_status("500")
     );
 }
 
