@@ -23,7 +23,7 @@
 //! ```
 //!
 //! `http_service!` exports two interfaces: `wasi:http/handler`, for every host, and `metrics-host:buffered-http/handler`,
-//! by which `metrics-host serve` passes short requests as values, at half the cost. A component that exports its own
+//! by which `metrics-host serve` passes short requests as values, in less CPU time. A component that exports its own
 //! handler, such as with `#[http_service]` of spin-sdk, has it call `serve`.
 //!
 //! An axum router names its routes itself: feature `axum`, and `telemetry::routes(router)`. A list of routes, as
