@@ -1,5 +1,5 @@
-//! Ends at every point: after each transaction the files are copied, and SQLite's log is cut anywhere. What is read from
-//! a copy is what was committed, and nothing else.
+//! Ends at every point: after each transaction the files are copied, and SQLite's log is cut anywhere. A copy
+//! has what was committed, and nothing else.
 
 use super::*;
 use crate::{entry::Stored, senders::LastBatch, state::State, store::Store, writer::Writer};
