@@ -43,7 +43,6 @@ async fn short_requests_cross_as_values() {
     let none = HEAD.replace("POST", "GET") + "\r\n";
     for (parts, way, length) in [
         (&[&*none] as &[&str], BY_VALUE, 0),
-        (&[&of_length(0)], BY_VALUE, 0),
         (&[&of_length(5)], BY_VALUE, 5),
         (&[&of_length(65_536)], BY_VALUE, 65_536),
         (&[&of_length(65_537)], BY_WASI, 65_537),
@@ -78,7 +77,10 @@ async fn a_component_sees_the_same_request_either_way() {
         let of_the_client = |line: &&str| !line.starts_with("spin-client-addr");
         let lines = body.lines().filter(of_the_client);
         let lines = lines.map(|line| line.replace(&host.api().to_string(), "HOST"));
-        seen.push(lines.collect::<Vec<_>>());
+        let mut lines: Vec<_> = lines.collect();
+        // `wasi:http` keeps the order of the values of a name only.
+        lines[1..].sort();
+        seen.push(lines);
     }
     assert!(
         seen[0][0].starts_with("GET http://shop.example:8080/request?a=%2F&b"),
