@@ -131,7 +131,7 @@ mod tests {
         ];
         let postgres = read(&variables).unwrap();
         assert_eq!(postgres.store, StoreSettings::Postgres { url: url.into() });
-        assert!(!format!("{postgres:?}").contains("secret"));
+        assert!(!format!("{postgres:?}").contains("items@db"));
     }
 
     #[test]
