@@ -4,7 +4,7 @@
 
 use bench::payload::sums;
 use edge_counts::EdgeCounts;
-use exposition::Sources;
+use exposition::{Format, Sources};
 use journal::{Batch, Change, CheckpointLimits, Journal, JournalLimits, JournalMetrics, Receipt};
 use metric::{Kind, Registry};
 use otlp::{
@@ -222,7 +222,7 @@ fn expose(scratch: &Path, times: u64) {
         commit(&sources.journal, change);
     }
     for _ in 0..times {
-        black_box(exposition::render(&sources)).expect("it is written to memory");
+        black_box(exposition::render(&sources, Format::Text)).expect("it is written to memory");
     }
 }
 

@@ -2,11 +2,12 @@
 //!
 //! A part of the benchmark ([`items`], [`latency`], [`overhead`], [`counting`], [`startup`], [`memory`], [`growth`],
 //! [`ingest`], [`scrape`],
-//! [`series`], [`fleet_cost`]) is a function from a [`setup`] to a [`report`]. The binary `bench` runs the parts, and the binary `soak`
+//! [`series`], [`fleet`], [`fleet_cost`]) is a function from a [`setup`] to a [`report`]. The binary `bench` runs the parts, and the binary `soak`
 //! uses the same servers and clients. The binary `instructions` counts the instructions of hot paths, and `profile` shows who takes the CPU time.
 
 pub mod contender;
 pub mod counting;
+pub mod fleet;
 pub mod fleet_cost;
 pub mod growth;
 pub mod ingest;
@@ -25,7 +26,7 @@ pub mod usage;
 pub mod workload;
 
 /// The parts in the order of the page.
-pub const PARTS: [&str; 11] = [
+pub const PARTS: [&str; 12] = [
     "items",
     "latency",
     "overhead",
@@ -36,5 +37,6 @@ pub const PARTS: [&str; 11] = [
     "ingest",
     "scrape",
     "series",
+    "fleet",
     "fleet-cost",
 ];

@@ -2,7 +2,7 @@
 
 use anyhow::{Result, bail, ensure};
 use bench::{
-    PARTS, counting, fleet_cost, growth, ingest, items, latency, memory, overhead,
+    PARTS, counting, fleet, fleet_cost, growth, ingest, items, latency, memory, overhead,
     report::{self, DIRTY, Report},
     scrape, series,
     setup::Setup,
@@ -71,6 +71,7 @@ async fn measure(part: &str, setup: &Setup) -> Result<Report> {
         "ingest" => ingest::measure(setup).await,
         "scrape" => scrape::measure(setup).await,
         "series" => series::measure(setup).await,
+        "fleet" => fleet::measure(setup).await,
         "fleet-cost" => fleet_cost::measure(setup).await,
         other => bail!("no part {other}"),
     }

@@ -59,8 +59,13 @@ impl Setup {
     /// # Errors
     /// If it cannot be created.
     pub fn scratch(&self) -> Result<Arc<TempDir>> {
-        let scratch = TempDir::with_prefix_in("bench-state-", &self.binaries);
-        Ok(Arc::new(scratch.context("cannot create a directory")?))
+        Ok(Arc::new(self.directory()?))
+    }
+
+    /// Returns it for one owner.
+    pub(crate) fn directory(&self) -> Result<TempDir> {
+        let directory = TempDir::with_prefix_in("bench-state-", &self.binaries);
+        directory.context("cannot create a directory")
     }
 
     /// Starts a sidecar with its journal on disk.

@@ -8,6 +8,7 @@
 //! | [`process`] | programs with their log, killed together with their children |
 //! | [`host`] | a running metrics-host on free ports |
 //! | [`port`] | free addresses outside the ephemeral range |
+//! | [`postgres`] | a PostgreSQL of this machine |
 //! | [`wait`] | polling until a condition holds or a deadline passes |
 //! | [`load`] | closed-loop and open-loop load, with latencies free of coordinated omission |
 //!
@@ -21,6 +22,7 @@ pub mod host;
 pub mod http;
 pub mod load;
 pub mod port;
+pub mod postgres;
 pub mod process;
 pub mod wait;
 

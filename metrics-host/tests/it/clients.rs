@@ -3,7 +3,7 @@
 use crate::{
     client::{Reply, request, send, with_body},
     raw::Raw,
-    servers::{Postgres, mosquitto, redis_server, start},
+    servers::{mosquitto, redis_server, secure, start},
     spin::Spin,
     stack::{self, Host, Launch, free_address, workspace},
 };
@@ -11,6 +11,7 @@ use futures::future::join_all;
 use serde_json::Value;
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 use testkit::{
+    postgres::Postgres,
     process::Signal,
     wait::{Seen, Wait},
 };
@@ -77,7 +78,7 @@ fn without_places(line: &str) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_version_of_the_interfaces_answers_as_under_spin() {
-    let postgres = Postgres::start().await;
+    let postgres = Postgres::volatile().await.unwrap();
     let (redis, broker) = (free_address(), free_address());
     let directory = tempfile::tempdir().unwrap();
     let _redis = start(redis_server(redis), redis).await;
@@ -262,7 +263,7 @@ async fn addresses_that_the_manifest_does_not_allow_are_refused() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_guest_leaves_nothing_to_the_next_on_its_connection() {
-    let postgres = Postgres::start().await;
+    let postgres = Postgres::volatile().await.unwrap();
     let host = serve(&postgres).args(&["--request-timeout", "3s"]);
     let host = host.start().await.unwrap();
     let (api, url) = (host.api(), postgres.url());
@@ -332,7 +333,7 @@ async fn a_guest_leaves_nothing_to_the_next_on_its_connection() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn results_and_waits_are_limited() {
-    let postgres = Postgres::start().await;
+    let postgres = Postgres::volatile().await.unwrap();
     let redis = free_address();
     let _redis = start(redis_server(redis), redis).await;
     let host = serve(&postgres)
@@ -394,7 +395,7 @@ async fn results_and_waits_are_limited() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_restarts_under_load_is_found_again() {
-    let mut postgres = Postgres::start().await;
+    let mut postgres = Postgres::volatile().await.unwrap();
     let (redis, broker) = (free_address(), free_address());
     let directory = tempfile::tempdir().unwrap();
     let redis_process = start(redis_server(redis), redis).await;
@@ -452,8 +453,9 @@ async fn a_server_that_restarts_under_load_is_found_again() {
     drop((redis_process, broker_process));
     let (failed, (_redis, _broker)) = tokio::join!(load(30), async {
         postgres
-            .restart(Signal::INT, Duration::from_millis(200))
-            .await;
+            .restart(Signal::INT, Duration::from_millis(200), &[])
+            .await
+            .unwrap();
         let redis_process = start(redis_server(redis), redis).await;
         (
             redis_process,
@@ -489,7 +491,7 @@ async fn a_server_that_restarts_under_load_is_found_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_addresses_share_the_connections_of_a_component() {
-    let postgres = Postgres::start().await;
+    let postgres = Postgres::volatile().await.unwrap();
     let host = serve(&postgres).start().await.unwrap();
     let (api, url) = (host.api(), postgres.url());
     let other = format!("{}template1", url.strip_suffix("postgres").unwrap());
@@ -510,8 +512,8 @@ async fn two_addresses_share_the_connections_of_a_component() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_server_is_authenticated_by_the_authority_that_the_guest_names() {
-    let mut postgres = Postgres::start().await;
-    let authority = postgres.secure().await;
+    let mut postgres = Postgres::volatile().await.unwrap();
+    let authority = secure(&mut postgres).await;
     let host = serve(&postgres).start().await.unwrap();
     let address = format!("{}?sslmode=require", postgres.url());
     let encrypted = "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()";

@@ -3,7 +3,7 @@
 use crate::{
     client::{json, send},
     items::list_all,
-    servers::{Postgres, pgbouncer},
+    servers::pgbouncer,
     stack::{self, Host, Launch},
 };
 use futures::future::join_all;
@@ -16,6 +16,7 @@ use std::{
     time::Duration,
 };
 use testkit::{
+    postgres::Postgres,
     process::Signal,
     wait::{Seen, Wait},
 };
@@ -79,7 +80,7 @@ fn assert_no_name_twice(names: &BTreeMap<i64, String>) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_items_suite_passes_on_postgres() {
-    let postgres = Postgres::start().await;
+    let postgres = Postgres::volatile().await.unwrap();
     run_the_suite(&serve(postgres.address).start().await.unwrap()).await;
     let warned = postgres.process.lines();
     let wrong = |line: &&String| line.contains("WARNING") || line.contains("ERROR");
@@ -88,7 +89,7 @@ async fn the_items_suite_passes_on_postgres() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_items_suite_passes_through_a_pooler_that_changes_connections() {
-    let postgres = Postgres::start().await;
+    let postgres = Postgres::volatile().await.unwrap();
     let directory = tempfile::tempdir().unwrap();
     let (address, _pooler) = pgbouncer(directory.path(), &postgres).await;
     let hosts = join_all([(); 2].map(|()| serve(address).start())).await;
@@ -105,7 +106,7 @@ async fn the_items_suite_passes_through_a_pooler_that_changes_connections() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn replicas_that_start_at_the_same_time_share_one_table() {
-    let postgres = Postgres::start().await;
+    let postgres = Postgres::volatile().await.unwrap();
     let hosts = join_all([(); 8].map(|()| serve(postgres.address).start())).await;
     let hosts: Vec<_> = hosts.into_iter().map(Result::unwrap).collect();
     let creations = (0..32).map(|number| {
@@ -122,7 +123,7 @@ async fn replicas_that_start_at_the_same_time_share_one_table() {
 
 /// Restarts PostgreSQL while clients create items.
 async fn restart_under_load(signal: Signal) {
-    let mut postgres = Postgres::start().await;
+    let mut postgres = Postgres::volatile().await.unwrap();
     let host = serve(postgres.address).start().await.unwrap();
     let api = host.api();
     let (stop, confirmed) = (AtomicBool::new(false), AtomicUsize::new(0));
@@ -150,7 +151,8 @@ async fn restart_under_load(signal: Signal) {
     };
     let restart = async {
         more().await;
-        postgres.restart(signal, Duration::from_millis(200)).await;
+        let restarted = postgres.restart(signal, Duration::from_millis(200), &[]);
+        restarted.await.unwrap();
         more().await;
         stop.store(true, Relaxed);
     };

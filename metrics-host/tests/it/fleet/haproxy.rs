@@ -4,7 +4,7 @@ use super::{Answers, CLIENTS, Fleet, REPLICAS, Recorded, targets_file, tell};
 use crate::{
     postgres,
     scrape_gates::prometheus,
-    servers::{Postgres, start},
+    servers::start,
     stack::{Host, free_address},
 };
 use futures::future::join_all;
@@ -19,6 +19,7 @@ use std::{
 };
 use testkit::{
     http::{empty, json, request, send},
+    postgres::Postgres,
     process::{Process, Signal},
     wait::{Seen, Wait},
 };
@@ -88,7 +89,7 @@ fn write_config(file: &Path, address: SocketAddr, replicas: &[Host]) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rolling() {
-    let database = Postgres::start().await;
+    let database = Postgres::volatile().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     tell(folder.path(), &[]);
     let targets = targets_file(folder.path());

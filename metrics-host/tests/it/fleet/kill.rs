@@ -6,7 +6,6 @@ use crate::{
     postgres,
     scrape::Scrape,
     scrape_gates::prometheus,
-    servers::Postgres,
     stack::{Host, Launch, free_address},
 };
 use futures::future::join_all;
@@ -18,6 +17,7 @@ use std::{
 };
 use testkit::{
     http::{json as with_json, send},
+    postgres::Postgres,
     process::Signal,
     wait::{Seen, Wait},
 };
@@ -60,7 +60,7 @@ const BETWEEN_KILLS: usize = 200;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn replicas_that_are_killed_lose_neither_items_nor_counts() {
-    let database = Postgres::start().await;
+    let database = Postgres::volatile().await.unwrap();
     let mut replicas = Vec::new();
     for _ in 0..REPLICAS {
         replicas.push(Replica::start(&database).await);

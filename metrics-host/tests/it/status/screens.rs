@@ -19,10 +19,13 @@ use std::{
 /// Largest picture, in bytes.
 const MAX_SIZE: u64 = 150_000;
 
+/// Makes the request of an index.
+type Plan = fn(usize) -> Planned;
+
 /// The mix with one failure in ten of those that it has.
 fn healthy(index: usize) -> Planned {
     let planned = mixed(index);
-    match planned.0.headers().contains_key("x-fault") && index % 10 != 0 {
+    match planned.0.headers().contains_key("x-fault") && !index.is_multiple_of(10) {
         true => (empty(request("GET /items?limit=5")), "/items"),
         false => planned,
     }
@@ -58,7 +61,7 @@ async fn screens_of_docs() {
         .start()
         .await
         .unwrap();
-    let phases: [(u32, fn(usize) -> Planned); 6] = [
+    let phases: [(u32, Plan); 6] = [
         (30, healthy),
         (45, healthy),
         (60, healthy),
