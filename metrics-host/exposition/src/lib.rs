@@ -249,7 +249,7 @@ pub fn accepts_gzip(accept_encoding: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use journal::{JournalLimits, JournalMetrics};
+    use journal::{CheckpointLimits, JournalLimits, JournalMetrics};
     use otlp::SeriesLimits;
     use request_counts::{Component, LabelSpace};
     use std::{path::Path, time::Duration};
@@ -263,8 +263,10 @@ mod tests {
                     max_label_len: 100,
                 },
                 max_metrics: 10,
+                max_series: 100,
             },
             max_senders: 10,
+            checkpoint: CheckpointLimits::default(),
         };
         let registry = Registry::new();
         let metrics = JournalMetrics::register(&registry);
