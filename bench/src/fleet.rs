@@ -22,7 +22,7 @@ const REPLICAS: [usize; 3] = [1, 2, 4];
 const CONNECTIONS: usize = 16;
 const WORKLOADS: [Workload; 3] = [Workload::Show, Workload::List, Workload::Create];
 const PGBENCH: &str = "pgbench";
-/// What [`Workload::Create`] has a replica run.
+/// The statement of [`Workload::Create`].
 const INSERT: &str = "INSERT INTO items (name) VALUES ('measured') RETURNING id, name;\n";
 const WARM_UP: Duration = Duration::from_millis(500);
 
