@@ -122,7 +122,8 @@ done
 echo 'postgres:x:999:999::/:/bin/sh' >"$work/postgres/etc/passwd"
 cat >"$work/postgres/run.sh" <<'SCRIPT'
 #!/bin/sh -eu
-data=/var/lib/postgresql/data
+# A folder of its own: nobody but its owner may set the permissions of the volume.
+data=/var/lib/postgresql/data/own
 [ -s $data/PG_VERSION ] || {
   initdb --pgdata $data --no-sync --username "$POSTGRES_USER" --auth "$POSTGRES_HOST_AUTH_METHOD" --locale C --encoding UTF8
   echo "host all all all $POSTGRES_HOST_AUTH_METHOD" >>$data/pg_hba.conf

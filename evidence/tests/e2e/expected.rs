@@ -213,14 +213,22 @@ fn top_errors(drill: &Drill<'_>) -> Want {
     if errors(drill) == 0.0 {
         return Nothing;
     }
-    by_endpoint(drill, |endpoint, _| {
-        let (all, _) = drill
-            .driven
-            .1
-            .answered
-            .partition(|kind| kind.endpoint == endpoint);
-        about(all.with_status("500") as f64, 0.4)
-    })
+    // Endpoints without failures are not shown.
+    let (failed, _) = drill
+        .driven
+        .1
+        .answered
+        .partition(|kind| kind.status == "500");
+    let mut each = BTreeMap::<_, f64>::new();
+    for (kind, count) in failed.iter() {
+        *each.entry(kind.endpoint.clone()).or_default() += count as f64;
+    }
+    let each = each.into_iter();
+    Each(
+        "endpoint",
+        each.map(|(endpoint, count)| (endpoint, about(count, 0.4)))
+            .collect(),
+    )
 }
 
 /// The part of failures in a window that holds all of the traffic so far, `scale` times.

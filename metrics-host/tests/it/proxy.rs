@@ -2,7 +2,7 @@
 
 use crate::client::{Connection, Reply};
 use bytes::Bytes;
-use http::{Request, Response, header, request::Parts};
+use http::{Method, Request, Response, header, request::Parts};
 use http_body_util::{BodyExt, Full};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
@@ -125,7 +125,7 @@ impl Inner {
         let (head, body) = request.into_parts();
         let body = body.collect().await.map_err(|error| error.to_string())?;
         let batch = rebuilt(&head, body.to_bytes());
-        if key(&batch).is_none() {
+        if batch.method() == Method::GET {
             // The question for the journal.
             return self.forward(batch).await.map(answer);
         }

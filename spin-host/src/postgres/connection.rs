@@ -2,7 +2,7 @@
 
 use super::{
     api::{Column, DbValue, Error, ParameterValue},
-    description::Descriptions,
+    description::{Description, Descriptions},
     pool::{Address, Connection, Place, Pool},
     query_failed, query_failed_text, value,
 };
@@ -16,7 +16,7 @@ use std::{
     },
 };
 use tokio::{runtime::Handle, time::timeout};
-use tokio_postgres::{Row, RowStream, types::ToSql};
+use tokio_postgres::{Client, Row, RowStream, types::WrongType};
 
 /// A guest's open connection.
 #[derive(Clone, Debug)]
@@ -38,10 +38,13 @@ struct Call {
     is_complete: bool,
 }
 
+/// The first row of a query, if it has any.
+type FirstRow = Option<Result<Row, tokio_postgres::Error>>;
+
 /// The rows of a query. The rest of them is never read once this is dropped.
 pub(super) struct Rows {
     /// The first row, until it is taken.
-    first: Option<Option<Result<Row, tokio_postgres::Error>>>,
+    first: Option<FirstRow>,
     stream: Pin<Box<RowStream>>,
     call: Call,
 }
@@ -69,20 +72,21 @@ impl PostgresConnection {
     ) -> Result<u64, Error> {
         let parameters = value::parameters(&parameters).map_err(Error::ValueConversionFailed)?;
         let mut call = self.call();
-        let (connection, descriptions) = self.0.parts();
+        let (Connection { client, .. }, count) = (self.0.connection(), parameters.len());
         let execution = async {
-            let count = parameters.len();
-            let description = descriptions.of(connection, &statement, count).await?;
-            let typed = parameters.iter().zip(&description.parameters);
-            let typed: Vec<_> = typed
-                .map(|(value, sql)| (&**value as &(dyn ToSql + Sync), sql.clone()))
-                .collect();
-            connection.client.execute_typed(&statement, &typed).await
+            let (description, is_known) = self.describe(&statement, count).await?;
+            let typed = description.typed(&parameters);
+            match client.execute_typed(&statement, &typed).await {
+                Err(error) if is_known && is_outdated(&error) => {
+                    let description = self.describe_again(&statement, count, error).await?;
+                    let typed = description.typed(&parameters);
+                    client.execute_typed(&statement, &typed).await
+                }
+                executed => executed,
+            }
         };
         let changed = call.within(execution).await;
-        if changed.is_err() {
-            descriptions.forget(&connection.address, &statement);
-        }
+        self.note(&statement, changed.is_ok());
         call.is_complete |= changed.is_ok();
         changed
     }
@@ -95,30 +99,20 @@ impl PostgresConnection {
     ) -> Result<(Vec<Column>, Rows), Error> {
         let parameters = value::parameters(&parameters).map_err(Error::BadParameter)?;
         let mut call = self.call();
-        let (connection, descriptions) = self.0.parts();
+        let (Connection { client, .. }, count) = (self.0.connection(), parameters.len());
         let query = async {
-            let count = parameters.len();
-            let description = descriptions.of(connection, &statement, count).await?;
-            let typed = parameters
-                .into_iter()
-                .zip(description.parameters.iter().cloned());
-            let rows = connection.client.query_typed_raw(&statement, typed).await?;
-            let mut rows = Box::pin(rows);
-            let first = rows.next().await;
-            // The table may have other columns than at the time of the description.
-            let columns = match &first {
-                Some(Ok(row)) => row.columns().iter().map(value::column).collect(),
-                _ => description.columns.clone(),
-            };
-            Ok((columns, first, rows))
-        };
-        let (columns, first, stream) = match call.within(query).await {
-            Ok(result) => result,
-            Err(error) => {
-                descriptions.forget(&connection.address, &statement);
-                return Err(error);
+            let (description, is_known) = self.describe(&statement, count).await?;
+            match start(client, &statement, &description, &parameters).await {
+                Err(error) if is_known && is_outdated(&error) => {
+                    let description = self.describe_again(&statement, count, error).await?;
+                    start(client, &statement, &description, &parameters).await
+                }
+                started => started,
             }
         };
+        let queried = call.within(query).await;
+        self.note(&statement, queried.is_ok());
+        let (columns, first, stream) = queried?;
         call.is_complete = first.is_none();
         let first = Some(first);
         Ok((
@@ -131,6 +125,43 @@ impl PostgresConnection {
         ))
     }
 
+    /// Returns the description of a statement, and whether it was known.
+    async fn describe(
+        &self,
+        statement: &str,
+        parameters: usize,
+    ) -> Result<(Arc<Description>, bool), tokio_postgres::Error> {
+        let (connection, descriptions) = self.0.parts();
+        if let Some(known) = descriptions.known_of(&connection.address, statement, parameters) {
+            return Ok((known, true));
+        }
+        let described = descriptions.describe(connection, statement, parameters);
+        Ok((described.await?, false))
+    }
+
+    /// Describes a statement once more, after it failed by `error` because what was known of it is outdated.
+    async fn describe_again(
+        &self,
+        statement: &str,
+        parameters: usize,
+        error: tokio_postgres::Error,
+    ) -> Result<Arc<Description>, tokio_postgres::Error> {
+        let (connection, descriptions) = self.0.parts();
+        let described = descriptions.describe(connection, statement, parameters);
+        // In a transaction, which the error has aborted, nothing can be described.
+        described.await.map_err(|_| error)
+    }
+
+    /// Notes how a statement ended: it may have changed the types of others, or its own may have changed.
+    fn note(&self, statement: &str, succeeded: bool) {
+        let (connection, descriptions) = self.0.parts();
+        if succeeded {
+            descriptions.executed(&connection.address, statement);
+        } else {
+            descriptions.forget(&connection.address, statement);
+        }
+    }
+
     fn call(&self) -> Call {
         self.0.connection().meter.refill();
         Call {
@@ -138,6 +169,35 @@ impl PostgresConnection {
             is_complete: false,
         }
     }
+}
+
+/// Sends a query. Returns its columns, its first row, and the others.
+async fn start(
+    client: &Client,
+    statement: &str,
+    description: &Description,
+    parameters: &[value::Parameter],
+) -> Result<(Vec<Column>, FirstRow, Pin<Box<RowStream>>), tokio_postgres::Error> {
+    let typed = description.typed(parameters);
+    let mut rows = Box::pin(client.query_typed_raw(statement, typed).await?);
+    let first = rows.next().await;
+    // The table may have other columns than at the time of the description.
+    let columns = match &first {
+        Some(Ok(row)) => row.columns().iter().map(value::column).collect(),
+        _ => description.columns.clone(),
+    };
+    Ok((columns, first, rows))
+}
+
+/// Returns whether a statement failed before it began, as it does with types that are not those of its table any more.
+fn is_outdated(error: &tokio_postgres::Error) -> bool {
+    let source = std::error::Error::source(error);
+    let is_wrong_type = source.is_some_and(|source| source.is::<WrongType>());
+    // Class 42: the server cannot make sense of the statement.
+    is_wrong_type
+        || error
+            .code()
+            .is_some_and(|code| code.code().starts_with("42"))
 }
 
 impl Rows {

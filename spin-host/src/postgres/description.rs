@@ -19,6 +19,8 @@ use tokio_postgres::{
 /// Descriptions to remember, and the longest statement to remember one of.
 const CAPACITY: usize = 512;
 const MAX_STATEMENT: usize = 16 << 10;
+/// First words of statements that change the types of columns.
+const CHANGES: [&str; 4] = ["CREATE", "ALTER", "DROP", "DO"];
 /// Names of prepared statements to try. Behind PgBouncer, a server's connection can have one of another process.
 const NAMES: usize = 64;
 
@@ -27,6 +29,19 @@ const NAMES: usize = 64;
 pub(super) struct Description {
     pub parameters: Vec<Type>,
     pub columns: Vec<api::Column>,
+}
+
+impl Description {
+    /// Returns parameters with their types.
+    pub(super) fn typed<'a>(
+        &self,
+        parameters: &'a [value::Parameter],
+    ) -> Vec<(&'a (dyn ToSql + Sync), Type)> {
+        let typed = parameters.iter().zip(&self.parameters);
+        typed
+            .map(|(value, sql)| (&**value as &(dyn ToSql + Sync), sql.clone()))
+            .collect()
+    }
 }
 
 /// Descriptions of the statements that a component used lately.
@@ -40,23 +55,24 @@ impl Descriptions {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns the description of a statement that has as many parameters as `parameters`.
-    pub(super) async fn of(
+    /// Returns what is known of a statement with as many parameters as `parameters`.
+    pub(super) fn known_of(
+        &self,
+        address: &Address,
+        statement: &str,
+        parameters: usize,
+    ) -> Option<Arc<Description>> {
+        let known = self.known().get(address)?.get(statement).cloned();
+        known.filter(|known| known.parameters.len() == parameters)
+    }
+
+    /// Has the server describe a statement, which gets as many parameters as `parameters`.
+    pub(super) async fn describe(
         &self,
         connection: &Connection,
         statement: &str,
         parameters: usize,
     ) -> Result<Arc<Description>, Error> {
-        let address = &connection.address;
-        let known = self
-            .known()
-            .get(address)
-            .and_then(|of| of.get(statement).cloned());
-        if let Some(known) = known
-            && known.parameters.len() == parameters
-        {
-            return Ok(known);
-        }
         let described = prepare(connection, statement).await?;
         let description = Arc::new(Description {
             parameters: described.params().to_vec(),
@@ -72,10 +88,21 @@ impl Descriptions {
             if known.values().map(HashMap::len).sum::<usize>() >= CAPACITY {
                 known.clear();
             }
-            let of = known.entry(address.clone()).or_default();
+            let of = known.entry(connection.address.clone()).or_default();
             of.insert(statement.to_owned(), Arc::clone(&description));
         }
         Ok(description)
+    }
+
+    /// Forgets all descriptions if a statement may have changed the types of others.
+    pub(super) fn executed(&self, address: &Address, statement: &str) {
+        let word = statement.split_whitespace().next().unwrap_or_default();
+        if CHANGES
+            .iter()
+            .any(|change| word.eq_ignore_ascii_case(change))
+        {
+            self.known().remove(address);
+        }
     }
 
     /// Forgets the description of a statement that failed: its types may have changed.

@@ -13,7 +13,7 @@ use tokio_postgres::{
 };
 use uuid::Uuid;
 
-type Parameter = Box<dyn ToSql + Send + Sync>;
+pub(super) type Parameter = Box<dyn ToSql + Send + Sync>;
 type Bound<T> = Option<(T, RangeBoundKind)>;
 
 /// Translates the parameters of a statement.
