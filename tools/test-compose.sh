@@ -74,8 +74,9 @@ run() {
     expect "privileges cannot grow" 1 "$(awk '/^NoNewPrivs:/ { print $2 }' "$status")"
     [[ $(docker inspect --format '{{.HostConfig.ReadonlyRootfs}} {{.HostConfig.Memory}} {{.HostConfig.PidsLimit}}' "$id") =~ ^true\ [1-9][0-9]*\ [1-9][0-9]*$ ]] ||
       fail "expected a read-only root and limits of memory and processes"
-    expect "addresses of published ports" 127.0.0.1 \
-      "$(docker inspect --format '{{range .NetworkSettings.Ports}}{{range .}}{{println .HostIp}}{{end}}{{end}}' "$id" | grep . | sort -u)"
+    # Some containers of a fleet publish none.
+    expect "addresses of published ports" "" \
+      "$(docker inspect --format '{{range .NetworkSettings.Ports}}{{range .}}{{println .HostIp}}{{end}}{{end}}' "$id" | grep . | grep -vx 127.0.0.1)"
   done
   # Alertmanager's secrets are in the folder that it mounts; Prometheus sees only its own files.
   expect "files of Prometheus" "prometheus.yml rules targets" "$(docker exec "$(container prometheus)" /bin/busybox ls /etc/prometheus | xargs)"
