@@ -126,14 +126,7 @@ impl Drawing<'_> {
             )?;
         }
         for tick in self.axis.ticks(highest) {
-            let (y, label) = (y(tick), self.axis.label(tick));
-            write_grid(svg, y)?;
-            write!(
-                svg,
-                r#"<text x="{}" y="{:.1}" text-anchor="end">{label}</text>"#,
-                LEFT - 6.0,
-                y + 4.0
-            )?;
+            write_tick(svg, y(tick), &self.axis.label(tick))?;
         }
         write_times(svg, self.range)?;
         if let Some(threshold) = self.threshold {
@@ -200,16 +193,10 @@ fn write_heat_map(svg: &mut String, range: Range, parts: &[[u64; BUCKETS]]) -> f
     let width = (RIGHT - LEFT) / parts.len().max(1) as f64;
     let height = (BOTTOM - TOP) / BUCKETS as f64;
     let y = |bucket: usize| BOTTOM - height * bucket as f64;
+    let ticks = Axis::Latency.ticks(LATENCIES.1);
     for (bucket, bound) in BOUNDS_SECONDS.iter().enumerate() {
-        if [0.001, 0.01, 0.1, 1.0, 10.0].contains(bound) {
-            let (y, label) = (y(bucket + 1), Axis::Latency.label(*bound));
-            write_grid(svg, y)?;
-            write!(
-                svg,
-                r#"<text x="{}" y="{:.1}" text-anchor="end">{label}</text>"#,
-                LEFT - 6.0,
-                y + 4.0
-            )?;
+        if ticks.contains(bound) {
+            write_tick(svg, y(bucket + 1), &Axis::Latency.label(*bound))?;
         }
     }
     write_times(svg, range)?;
@@ -243,10 +230,17 @@ pub(super) fn bucket_label(bucket: usize) -> String {
     }
 }
 
-fn write_grid(svg: &mut String, y: f64) -> fmt::Result {
+/// Draws a line of the grid with its label.
+fn write_tick(svg: &mut String, y: f64, label: &str) -> fmt::Result {
     write!(
         svg,
         r#"<line class="grid" x1="{LEFT}" x2="{RIGHT}" y1="{y:.1}" y2="{y:.1}"/>"#
+    )?;
+    write!(
+        svg,
+        r#"<text x="{}" y="{:.1}" text-anchor="end">{label}</text>"#,
+        LEFT - 6.0,
+        y + 4.0
     )
 }
 
