@@ -9,13 +9,12 @@ use crate::{
     usage::{Cost, Usage},
     workload::Workload,
 };
-use anyhow::{Context, Result};
+use anyhow::Result;
 use axum::{Router, extract::State, routing};
 use std::{
     fmt::Write,
     fs,
     net::SocketAddr,
-    process::Command,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -29,7 +28,7 @@ use testkit::{
     load::Load,
     port,
     process::Process,
-    root,
+    prometheus, root,
     wait::{Seen, Wait},
 };
 use tokio::{net::TcpListener, time::sleep};
@@ -211,15 +210,7 @@ impl Prometheus {
         );
         let file = folder.path().join("prometheus.yml");
         fs::write(&file, configuration)?;
-        let mut command = Command::new("prometheus");
-        command
-            .arg(format!("--config.file={}", file.display()))
-            .arg(format!(
-                "--storage.tsdb.path={}",
-                folder.path().join("data").display()
-            ))
-            .arg(format!("--web.listen-address={address}"));
-        let process = Process::start(command).context("Debian's package prometheus has it")?;
+        let process = prometheus::start(folder.path(), address)?;
         Ok((Self { process, address }, folder))
     }
 

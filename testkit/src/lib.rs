@@ -9,6 +9,7 @@
 //! | [`host`] | a running metrics-host on free ports |
 //! | [`port`] | free addresses outside the ephemeral range |
 //! | [`postgres`] | a PostgreSQL of this machine |
+//! | [`prometheus`] | the Prometheus of this machine |
 //! | [`wait`] | polling until a condition holds or a deadline passes |
 //! | [`load`] | closed-loop and open-loop load, with latencies free of coordinated omission |
 //!
@@ -24,6 +25,7 @@ pub mod load;
 pub mod port;
 pub mod postgres;
 pub mod process;
+pub mod prometheus;
 pub mod wait;
 
 use std::path::{Path, PathBuf};

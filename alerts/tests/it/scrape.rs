@@ -3,10 +3,9 @@
 use crate::host::serve;
 use alerts::{Addresses, Variant, render};
 use serde_json::Value;
-use std::{fs, process::Command, time::Duration};
+use std::{fs, time::Duration};
 use testkit::{
-    http, port,
-    process::Process,
+    http, port, prometheus,
     wait::{Seen, until},
 };
 
@@ -30,17 +29,8 @@ async fn prometheus_reads_the_page_as_open_metrics_and_evaluates_every_rule() {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, file.text).unwrap();
     }
-    let listen = format!("--web.listen-address={address}");
-    let mut command = Command::new("prometheus");
-    command
-        .args([
-            "--config.file=prometheus.yml",
-            "--storage.tsdb.path=data",
-            &listen,
-        ])
-        .current_dir(folder.path());
     let prometheus =
-        Process::start(command).unwrap_or_else(|error| panic!("{error:#}: run `make setup-test`"));
+        prometheus::start(folder.path(), &address).unwrap_or_else(|error| panic!("{error:#}"));
     let get = async |path: &str| {
         let reply = http::get(&address, path).await?;
         anyhow::Ok(serde_json::from_str::<Value>(reply.text())?["data"].clone())

@@ -8,7 +8,7 @@ use crate::{
     stack::{self, Host},
 };
 use serde_json::Value;
-use std::{fs, net::SocketAddr, process::Command, time::Duration};
+use std::{fs, net::SocketAddr, time::Duration};
 use testkit::{
     counts::Counts,
     process::{Process, Signal},
@@ -245,13 +245,6 @@ pub(crate) fn prometheus(
         "global: {{scrape_interval: {interval}, scrape_timeout: {interval}}}\nscrape_configs: [{{job_name: host, {discovery}}}]\n"
     );
     fs::write(&file, configuration).unwrap();
-    let mut command = Command::new("prometheus");
-    command
-        .arg(format!("--config.file={}", file.display()))
-        .arg(format!(
-            "--storage.tsdb.path={}",
-            folder.path().join("data").display()
-        ))
-        .arg(format!("--web.listen-address={address}"));
-    (address, Process::start(command).unwrap(), folder)
+    let process = testkit::prometheus::start(folder.path(), address).unwrap();
+    (address, process, folder)
 }
