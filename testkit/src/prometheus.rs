@@ -13,6 +13,7 @@ pub fn start(folder: &Path, address: impl Display) -> Result<Process> {
     command
         .current_dir(folder)
         .args(["--config.file=prometheus.yml", "--storage.tsdb.path=data"])
+        .arg("--enable-feature=exemplar-storage")
         .arg(format!("--web.listen-address={address}"));
     Process::start(command).context("run `make setup-test`")
 }

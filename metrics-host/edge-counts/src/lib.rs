@@ -8,7 +8,10 @@
 //! This crate depends on neither an HTTP server nor the Prometheus client: the edge records, the exposition reads.
 
 pub mod counter_file;
+mod exemplar;
 mod key;
+
+pub use exemplar::{Exemplar, Exemplars, TraceId};
 
 use counter_file::{CounterFile, CounterFileError, SlotId};
 use key::{Counter, Key};
@@ -23,7 +26,7 @@ use std::{
     sync::{
         Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, atomic::Ordering::Relaxed,
     },
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 use telemetry::{Histogram, histogram, method};
 
@@ -59,6 +62,18 @@ struct ComponentSlots {
 struct Endpoint {
     latency: SlotId,
     requests: HashMap<(&'static str, Status), SlotId>,
+    /// Not in the file: a trace is looked up while it is new.
+    exemplars: Mutex<Exemplars>,
+}
+
+impl Endpoint {
+    fn new(latency: SlotId) -> Self {
+        Self {
+            latency,
+            requests: HashMap::new(),
+            exemplars: Mutex::default(),
+        }
+    }
 }
 
 /// The slots in which one request is counted.
@@ -189,6 +204,46 @@ impl EdgeCounts {
             self.increment(overflowed);
         }
         self.increment(slots.requests);
+    }
+
+    /// Makes the trace of a request that was counted the exemplar of its latency bucket.
+    pub fn record_exemplar(
+        &self,
+        component: ComponentId,
+        endpoint: &str,
+        duration: Duration,
+        trace: TraceId,
+    ) {
+        let components = self.read();
+        let endpoints = &components[component.0].endpoints;
+        let Some(endpoint) = endpoints.get(endpoint).or_else(|| endpoints.get(OTHER)) else {
+            return;
+        };
+        let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+        let mut exemplars = endpoint
+            .exemplars
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        exemplars[histogram::bucket_index(nanos)] = Some(Exemplar {
+            trace,
+            duration,
+            at: SystemTime::now(),
+        });
+    }
+
+    /// Returns the exemplars of latency, by component and endpoint.
+    pub fn exemplars(&self) -> HashMap<(Component, String), Exemplars> {
+        let mut known = HashMap::new();
+        for component in self.read().iter() {
+            for (name, endpoint) in &component.endpoints {
+                let exemplars = endpoint.exemplars.lock();
+                let exemplars = *exemplars.unwrap_or_else(PoisonError::into_inner);
+                if exemplars != Exemplars::default() {
+                    known.insert((component.name.clone(), name.clone()), exemplars);
+                }
+            }
+        }
+        known
     }
 
     /// Counts one failure of a component.
@@ -331,13 +386,9 @@ impl ComponentSlots {
         };
         for (counter, slot) in &found {
             if let Counter::Latency(endpoint) = counter {
-                slots.endpoints.insert(
-                    endpoint.clone(),
-                    Endpoint {
-                        latency: *slot,
-                        requests: HashMap::new(),
-                    },
-                );
+                slots
+                    .endpoints
+                    .insert(endpoint.clone(), Endpoint::new(*slot));
             }
         }
         for (counter, slot) in found {
@@ -386,13 +437,8 @@ impl ComponentSlots {
                 return None;
             }
             let latency = claim(Counter::Latency(endpoint.to_owned()))?;
-            self.endpoints.insert(
-                endpoint.to_owned(),
-                Endpoint {
-                    latency,
-                    requests: HashMap::new(),
-                },
-            );
+            self.endpoints
+                .insert(endpoint.to_owned(), Endpoint::new(latency));
         }
         let labels = RequestLabels {
             method,

@@ -8,7 +8,7 @@ use crate::{
     streaming::{StreamContext, Streaming},
 };
 use bytes::Bytes;
-use edge_counts::{ComponentId, EdgeCounts};
+use edge_counts::{ComponentId, EdgeCounts, TraceId};
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::{Either, Full};
 use http_server::{Ambiguous, listener::Service, reply};
@@ -27,6 +27,8 @@ use telemetry::{attribute, method};
 
 /// Response header with the id of the log line about an internal exception. The component's body stays unchanged.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// Body of a response: complete, or a stream of the upstream.
 pub type EdgeBody<U> = Either<Full<Bytes>, Streaming<U>>;
@@ -129,11 +131,12 @@ impl<U: Upstream> Edge<U> {
     }
 
     /// Begins to count a request that has just arrived.
-    fn count(&self, method: impl AsRef<str>) -> Count<'_> {
+    fn count(&self, method: &str, trace: Option<TraceId>) -> Count<'_> {
         Count {
             counts: &self.0.counts,
             component: self.0.no_component,
-            method: method::normalize(method.as_ref()),
+            method: method::normalize(method),
+            trace,
             endpoint: attribute::UNREPORTED,
             arrived: Instant::now(),
             done: false,
@@ -269,6 +272,13 @@ fn is_interim(status: StatusCode) -> bool {
     status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS
 }
 
+/// Returns the trace of `request`, if it has exactly one.
+fn trace<B>(request: &Request<B>) -> Option<TraceId> {
+    let mut traces = request.headers().get_all(TRACEPARENT).iter();
+    let trace = TraceId::sampled(traces.next()?.to_str().ok()?)?;
+    traces.next().is_none().then_some(trace)
+}
+
 /// Outcome of a request.
 struct Responded<B> {
     response: Result<Response<Either<Full<Bytes>, B>>, Failure>,
@@ -297,7 +307,7 @@ impl<U: Upstream> Service for Edge<U> {
     type Body = EdgeBody<U>;
 
     async fn call(&self, request: Request<Incoming>) -> Response<EdgeBody<U>> {
-        let mut count = self.count(request.method());
+        let mut count = self.count(request.method().as_str(), trace(&request));
         let description = Description {
             method: request.method().clone(),
             path: request.uri().path().to_owned(),
@@ -345,7 +355,7 @@ impl<U: Upstream> Service for Edge<U> {
 
     fn refuse(&self, request: Request<Incoming>) -> Response<EdgeBody<U>> {
         let refused = StatusCode::SERVICE_UNAVAILABLE;
-        let mut count = self.count(request.method());
+        let mut count = self.count(request.method().as_str(), trace(&request));
         self.target(request.uri().path(), &mut count);
         count.record_failure(ComponentFailure::Overload);
         count.finish(count.endpoint, refused.as_u16(), false);
@@ -353,7 +363,7 @@ impl<U: Upstream> Service for Edge<U> {
     }
 
     fn malformed(&self, status: StatusCode) {
-        let mut count = self.count(method::OTHER);
+        let mut count = self.count(method::OTHER, None);
         count.finish(count.endpoint, status.as_u16(), false);
     }
 }
@@ -365,6 +375,7 @@ struct Count<'a> {
     method: &'static str,
     /// Route of the request by its path, once it has a target.
     endpoint: &'a str,
+    trace: Option<TraceId>,
     arrived: Instant,
     done: bool,
 }
@@ -376,14 +387,19 @@ impl Count<'_> {
 
     fn finish(&mut self, endpoint: &str, status: u16, failed: bool) {
         self.done = true;
+        let duration = self.arrived.elapsed();
         self.counts.record(
             self.component,
             self.method,
             endpoint,
             status,
-            self.arrived.elapsed(),
+            duration,
             failed,
         );
+        if let Some(trace) = self.trace {
+            self.counts
+                .record_exemplar(self.component, endpoint, duration, trace);
+        }
     }
 }
 

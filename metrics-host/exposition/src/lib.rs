@@ -185,6 +185,8 @@ impl Way {
 /// Never in practice: the encoder writes to memory.
 pub fn render(sources: &Sources, format: Format) -> io::Result<Vec<u8>> {
     let metrics = &sources.metrics;
+    // Before the counts, which therefore have the request of each exemplar.
+    let exemplars = sources.counts.exemplars();
     let counts = sources.request_counts();
     metrics.series.set(gauge(counts.counts.series()));
     let mut foreign = String::new();
@@ -203,7 +205,7 @@ pub fn render(sources: &Sources, format: Format) -> io::Result<Vec<u8>> {
     if let Format::OpenMetrics { created } = format {
         let mut page = String::with_capacity(64 << 10);
         let beginning = created.then_some(&*sources.beginning);
-        open_metrics::write(&mut page, &families, beginning);
+        open_metrics::write(&mut page, &families, &exemplars, beginning);
         page += &foreign;
         page += "# EOF\n";
         return Ok(page.into_bytes());
@@ -314,6 +316,40 @@ mod tests {
             "{page}"
         );
         assert_eq!(begun(&page), ["/orders"]);
+    }
+
+    #[test]
+    fn a_bucket_shows_the_trace_of_its_latest_request() {
+        let folder = tempfile::tempdir().unwrap();
+        let (sources, count) = started(folder.path());
+        let web = sources.counts.component(&Component::new("shop", "web"));
+        count("/items");
+        for (parent, millis) in [(1, 3), (2, 4), (3, 20_000)] {
+            let trace = format!("00-{parent:032x}-{parent:016x}-01");
+            let trace = edge_counts::TraceId::sampled(&trace).unwrap();
+            let duration = Duration::from_millis(millis);
+            let counts = &sources.counts;
+            counts.record(web, "GET", "/items", 200, duration, false);
+            counts.record_exemplar(web, "/items", duration, trace);
+        }
+        let open = page(&sources, Format::OpenMetrics { created: false });
+        let shown = open.lines().filter_map(|line| {
+            let (sample, exemplar) = line.split_once(" # ")?;
+            let (_, bound) = sample.split_once("endpoint=")?;
+            let (exemplar, at) = exemplar.rsplit_once(' ')?;
+            assert!(at.parse::<f64>().unwrap() > 1e9, "{line}");
+            Some(format!("{bound} # {exemplar}"))
+        });
+        let trace = |parent| format!("{{trace_id=\"{parent:032x}\"}}");
+        assert_eq!(
+            shown.collect::<Vec<_>>(),
+            [
+                format!("\"/items\",le=\"0.005\"}} 3 # {} 0.004", trace(2)),
+                format!("\"/items\",le=\"+Inf\"}} 4 # {} 20", trace(3)),
+            ]
+        );
+        let text = page(&sources, Format::Text);
+        assert!(!text.contains("trace_id"), "{text}");
     }
 
     #[test]

@@ -3,8 +3,14 @@
 //! Source: <https://prometheus.io/docs/specs/om/open_metrics_spec/>
 
 use crate::text::{escape, write_number};
+use edge_counts::{Exemplar, Exemplars};
 use prometheus::proto::{LabelPair, Metric, MetricFamily, MetricType};
-use std::{collections::HashSet, fmt::Write, time::SystemTime};
+use request_counts::Component;
+use std::{
+    collections::{HashMap, HashSet},
+    fmt::Write,
+    time::{Duration, SystemTime},
+};
 
 /// Units of the families, which their names end with.
 const UNITS: [&str; 2] = ["seconds", "bytes"];
@@ -50,8 +56,28 @@ impl Beginning {
     }
 }
 
+/// The exemplars of `app_request_latency_seconds`, by component and endpoint.
+pub(super) type LatencyExemplars = HashMap<(Component, String), Exemplars>;
+
+/// Returns the exemplars of the series `metric` of the family `name`.
+fn exemplars_of(name: &str, metric: &Metric, known: &LatencyExemplars) -> Exemplars {
+    let values = metric.get_label().iter().map(LabelPair::value);
+    match values.collect::<Vec<_>>()[..] {
+        [application, component, endpoint] if name == metric::LATENCY.name => {
+            let series = (Component::new(application, component), endpoint.to_owned());
+            known.get(&series).copied().unwrap_or_default()
+        }
+        _ => Exemplars::default(),
+    }
+}
+
 /// Appends `families` to `page`, with the times at which series began if `beginning` tells them.
-pub(super) fn write(page: &mut String, families: &[MetricFamily], beginning: Option<&Beginning>) {
+pub(super) fn write(
+    page: &mut String,
+    families: &[MetricFamily],
+    exemplars: &LatencyExemplars,
+    beginning: Option<&Beginning>,
+) {
     for family in families {
         let name = family.name();
         let kind = family.get_field_type();
@@ -74,7 +100,14 @@ pub(super) fn write(page: &mut String, families: &[MetricFamily], beginning: Opt
         });
         write_family(page, base, kind, unit, family.help());
         for metric in family.get_metric() {
-            write_metric(page, name, base, metric, family.get_field_type());
+            let exemplars = exemplars_of(name, metric, exemplars);
+            write_metric(
+                page,
+                [name, base],
+                metric,
+                family.get_field_type(),
+                &exemplars,
+            );
             let counts = ["counter", "histogram"].contains(&kind);
             if let Some(beginning) = beginning.filter(|_| counts) {
                 let mut series = name.to_owned();
@@ -106,32 +139,71 @@ pub(super) fn write_family(
     page.push('\n');
 }
 
-fn write_metric(page: &mut String, name: &str, base: &str, metric: &Metric, kind: MetricType) {
-    let mut sample = |name: &str, suffix: &str, bound: Option<f64>, value: f64| {
-        page.push_str(name);
-        page.push_str(suffix);
-        write_labels(page, metric.get_label(), bound);
-        page.push(' ');
-        write_number(page, value);
+fn write_metric(
+    page: &mut String,
+    [name, base]: [&str; 2],
+    metric: &Metric,
+    kind: MetricType,
+    exemplars: &Exemplars,
+) {
+    let labels = metric.get_label();
+    let mut sample = |name: &str, suffix: &str, value: f64| {
+        write_sample(page, [name, suffix], labels, None, value);
         page.push('\n');
     };
     match kind {
-        MetricType::COUNTER => sample(name, "", None, metric.get_counter().get_value()),
-        MetricType::GAUGE => sample(name, "", None, metric.get_gauge().get_value()),
+        MetricType::COUNTER => sample(name, "", metric.get_counter().get_value()),
+        MetricType::GAUGE => sample(name, "", metric.get_gauge().get_value()),
         MetricType::HISTOGRAM => {
             let histogram = metric.get_histogram();
-            let count = histogram.get_sample_count() as f64;
-            for bucket in histogram.get_bucket() {
-                let below = bucket.cumulative_count() as f64;
-                sample(base, "_bucket", Some(bucket.upper_bound()), below);
+            let count = histogram.get_sample_count();
+            let bounded = histogram.get_bucket().iter();
+            let bounded = bounded.map(|bucket| (bucket.upper_bound(), bucket.cumulative_count()));
+            let buckets = bounded.chain([(f64::INFINITY, count)]);
+            // Histograms of the host's own have other bounds, and no exemplars.
+            let mut exemplars = exemplars.iter();
+            for (bound, below) in buckets {
+                let below = below as f64;
+                write_sample(page, [base, "_bucket"], labels, Some(bound), below);
+                if let Some(exemplar) = exemplars.next().copied().flatten() {
+                    write_exemplar(page, exemplar);
+                }
+                page.push('\n');
             }
-            sample(base, "_bucket", Some(f64::INFINITY), count);
-            sample(base, "_sum", None, histogram.get_sample_sum());
-            sample(base, "_count", None, count);
+            let mut sample = |suffix, value| {
+                write_sample(page, [base, suffix], labels, None, value);
+                page.push('\n');
+            };
+            sample("_sum", histogram.get_sample_sum());
+            sample("_count", count as f64);
         }
         // Own families have no others.
         _ => {}
     }
+}
+
+fn write_sample(
+    page: &mut String,
+    name: [&str; 2],
+    labels: &[LabelPair],
+    bound: Option<f64>,
+    value: f64,
+) {
+    page.extend(name);
+    write_labels(page, labels, bound);
+    page.push(' ');
+    write_number(page, value);
+}
+
+fn write_exemplar(page: &mut String, exemplar: Exemplar) {
+    let Exemplar {
+        trace,
+        duration,
+        at,
+    } = exemplar;
+    let at = at.duration_since(SystemTime::UNIX_EPOCH);
+    let [seconds, at] = [duration, at.unwrap_or_default()].map(|time: Duration| time.as_secs_f64());
+    _ = write!(page, " # {{trace_id=\"{trace}\"}} {seconds} {at:.3}");
 }
 
 fn write_labels(page: &mut String, labels: &[LabelPair], bound: Option<f64>) {
@@ -181,7 +253,7 @@ mod tests {
 
     fn page(families: &[MetricFamily], beginning: Option<&Beginning>) -> String {
         let mut page = String::new();
-        write(&mut page, families, beginning);
+        write(&mut page, families, &LatencyExemplars::new(), beginning);
         page
     }
 

@@ -20,6 +20,7 @@ mod cors;
 mod counts;
 mod edge;
 mod exactness;
+mod exemplars;
 mod faults;
 mod fleet;
 mod gateway;
