@@ -1,9 +1,10 @@
-//! Part `ingest`: posts that a sidecar acknowledges per second, with its journal on disk.
+//! Part `ingest`: posts that a receiver of OTLP acknowledges per second. metrics-host has its journal on disk by then;
+//! VictoriaMetrics, beside it with the same bodies, writes to disk a moment later.
 
 use crate::{
     payload::{Template, batches, single, sums, thousand},
-    report::{Figure, Goal, Report},
-    setup::Setup,
+    report::{Figure, Goal, Report, Table},
+    setup::{Setup, output},
     usage::Usage,
 };
 use anyhow::{Result, ensure};
@@ -11,36 +12,26 @@ use futures::future::try_join_all;
 use otlp::Encoding;
 use std::{
     net::SocketAddr,
+    process::Command,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
 };
+use tempfile::TempDir;
 use testkit::{
     exposition::Exposition,
+    host::Host,
     http,
     load::{Load, Planned, Tally},
+    port,
+    process::Process,
+    wait::{Seen, Wait},
 };
 
 /// Connections of the load generator.
 pub const CONNECTIONS: usize = 128;
-/// Kinds of posts, and the goals of their rates.
-const KINDS: [(&str, f64); 4] = [
-    (
-        "single-record batches acknowledged, keyed JSON, posts/s",
-        20_000.0,
-    ),
-    ("batches of 1 000, keyed JSON, data points/s", 500_000.0),
-    (
-        "exports of 1 000 in 16 000 series, protobuf, data points/s",
-        480_000.0,
-    ),
-    (
-        "exports of 1 000 in 16 000 series, JSON, data points/s",
-        240_000.0,
-    ),
-];
 /// Data points of a large post.
 const POINTS: usize = 1000;
 /// Metrics of the exports without a key, one in each; together they have 16 000 series.
@@ -49,46 +40,187 @@ const METRICS: usize = 16;
 const REQUESTS: &str = "app_requests_total";
 /// The begin of the names of sums without a key: in OTLP, and on the page.
 const SUM: [&str; 2] = ["bench.points", "bench_points_"];
+const OURS: &str = "metrics-host";
+const VICTORIA_METRICS: &str = "VictoriaMetrics";
+/// Where VictoriaMetrics takes in OTLP: <https://docs.victoriametrics.com/victoriametrics/integrations/opentelemetry/>
+const PATH: &str = "/opentelemetry/v1/metrics";
+/// Longest start.
+const START: Duration = Duration::from_secs(30);
+
+/// A kind of posts without a key, which any receiver takes.
+#[derive(Clone, Copy, PartialEq)]
+struct Export {
+    name: &'static str,
+    encoding: Encoding,
+    points: usize,
+}
+
+const EXPORTS: [Export; 3] = [
+    Export {
+        name: "protobuf, 1 000 points",
+        encoding: Encoding::Protobuf,
+        points: POINTS,
+    },
+    Export {
+        name: "JSON, 1 000 points",
+        encoding: Encoding::Json,
+        points: POINTS,
+    },
+    Export {
+        name: "protobuf, 1 point",
+        encoding: Encoding::Protobuf,
+        points: 1,
+    },
+];
+/// Kinds of batches with a key, which metrics-host counts once.
+const BATCHES: [&str; 2] = ["batches, JSON, 1 000 points", "batches, JSON, 1 request"];
+
+/// VictoriaMetrics of Debian unstable.
+struct VictoriaMetrics {
+    process: Process,
+    address: SocketAddr,
+    _data: TempDir,
+}
 
 /// Measures it.
 ///
 /// # Errors
-/// If the sidecar does not start, refuses a post, or does not count exactly what it acknowledged.
+/// If the sidecar does not start, a receiver refuses a post, or the sidecar does not count exactly what it acknowledged.
 pub async fn measure(setup: &Setup) -> Result<Report> {
     let rounds = setup.rounds(5);
     let time = setup.time(2.0);
     let sidecar = setup.sidecar().await?;
-    let mut rates: [Vec<f64>; KINDS.len()] = Default::default();
-    let exports = [Encoding::Protobuf, Encoding::Json].map(|encoding| {
-        let bodies = (0..METRICS).map(|metric| {
-            let metric = format!("{}.{metric}", SUM[0]);
-            Planned::new(&sums(encoding, &metric, POINTS), "")
-        });
-        Arc::<[_]>::from(bodies.collect::<Vec<_>>())
-    });
-    let (single, thousand) = (single(), thousand());
+    let mut notes = Vec::new();
+    let peer = match VictoriaMetrics::start(setup).await {
+        Ok(peer) => Some(peer),
+        Err(reason) => {
+            notes.push(format!("{VICTORIA_METRICS}: left out, {reason:#}"));
+            None
+        }
+    };
+    let mut rates = Table::new("data points/s", 0);
+    let templates = [thousand(), single()];
     let [mut counted, mut summed] = [0, 0];
     let otlp = sidecar.otlp();
-    for round in 0..rounds {
-        eprintln!("ingest: round {} of {rounds}", round + 1);
-        let singles = post_batches(otlp, &single, time).await?;
-        let thousands = post_batches(otlp, &thousand, time).await?;
-        counted += singles.answers + thousands.answers * POINTS as u64;
-        rates[0].push(singles.rate());
-        rates[1].push(thousands.rate() * POINTS as f64);
-        for (exports, rates) in exports.iter().zip(&mut rates[2..]) {
-            let exports = Arc::clone(exports);
-            let export = move |index: usize| exports[index % exports.len()].clone();
-            let exports = post(Load::new(otlp, export).connections(CONNECTIONS), time).await?;
-            summed += exports.answers * POINTS as u64;
-            rates.push(exports.rate() * POINTS as f64);
+    for round in 1..=rounds {
+        eprintln!("ingest: round {round} of {rounds}");
+        for export in EXPORTS {
+            let ours = async {
+                let posted = export.post(otlp, None, time).await?;
+                anyhow::Ok((OURS, posted))
+            };
+            let theirs = async {
+                let peer = peer.as_ref().filter(|_| export.encoding == Encoding::Protobuf);
+                let Some(peer) = peer else { return Ok(None) };
+                let posted = export.post(peer.address, Some(PATH), time).await?;
+                anyhow::Ok(Some((VICTORIA_METRICS, posted)))
+            };
+            // Another goes first in each round.
+            let (ours, theirs) = if round % 2 == 0 {
+                let theirs = theirs.await?;
+                (ours.await?, theirs)
+            } else {
+                (ours.await?, theirs.await?)
+            };
+            summed += ours.1.answers * export.points as u64;
+            for (name, posted) in [Some(ours), theirs].into_iter().flatten() {
+                rates.push(name, export.name, posted.rate() * export.points as f64);
+            }
+        }
+        for ((name, template), points) in BATCHES.iter().zip(&templates).zip([POINTS, 1]) {
+            let posted = post_batches(otlp, template, time).await?;
+            counted += posted.answers * points as u64;
+            rates.push(OURS, name, posted.rate() * points as f64);
         }
     }
     // Before the page is read, which takes memory.
-    let usage = Usage::of(sidecar.process.pid())?;
+    let mut memory = Table::new("resident memory, MiB", 1);
+    let mut note_memory = |name, pid| {
+        let usage = Usage::of(pid)?;
+        memory.push(name, "peak", usage.peak_mib);
+        memory.push(name, "at the end", usage.resident_mib);
+        anyhow::Ok(usage)
+    };
+    let usage = note_memory(OURS, sidecar.process.pid())?;
+    if let Some(peer) = &peer {
+        note_memory(VICTORIA_METRICS, peer.process.pid())?;
+    }
+    check(&sidecar, [(REQUESTS, counted), (SUM[1], summed)]).await?;
+    let [protobuf, json, one] = EXPORTS.map(|export| export.name);
+    let ratio = |of: [&str; 2], to: [&str; 2], goal| {
+        let what = if of[1] == to[1] {
+            format!("{}: data points/s, {} to {}, ratio", of[1], of[0], to[0])
+        } else {
+            format!("data points/s, {} to {}, ratio", of[1], to[1])
+        };
+        Figure::new(what, &rates.ratios(of, to), 2, Goal::AtLeast(goal))
+    };
+    let peak = "resident memory of the sidecar, peak, MiB";
+    let figures = vec![
+        ratio([OURS, protobuf], [VICTORIA_METRICS, protobuf], 1.0),
+        ratio([OURS, json], [OURS, protobuf], 0.5),
+        ratio([OURS, one], [VICTORIA_METRICS, one], 2.0),
+        Figure::new(peak, &[usage.peak_mib], 1, Goal::AtMost(64.0)),
+    ];
+    Ok(Report {
+        method: format!(
+            "OTLP over {CONNECTIONS} connections, {rounds} rounds of {} s each; exports have three attributes at each point, and those              of 1 000 points have {} series. metrics-host acknowledges what is on disk. VictoriaMetrics keeps history, which              metrics-host does not, acknowledges before it writes to disk, and takes in no JSON.",
+            time.as_secs_f64(),
+            METRICS * POINTS
+        ),
+        figures,
+        tables: vec![rates, memory],
+        notes,
+    })
+}
+
+impl Export {
+    /// Posts them, to another path than that of OTLP if the receiver has one of its own.
+    async fn post(self, to: SocketAddr, path: Option<&str>, time: Duration) -> Result<Tally> {
+        let bodies = (0..METRICS).map(|metric| {
+            let name = format!("{}.{metric}", SUM[0]);
+            let mut post = sums(self.encoding, &name, self.points);
+            if let Some(path) = path {
+                *post.uri_mut() = path.parse()?;
+            }
+            Ok(Planned::new(&post, ""))
+        });
+        let bodies = bodies.collect::<Result<Vec<_>>>()?;
+        let plan = move |index: usize| bodies[index % bodies.len()].clone();
+        post(Load::new(to, plan).connections(CONNECTIONS), time).await
+    }
+}
+
+impl VictoriaMetrics {
+    async fn start(setup: &Setup) -> Result<Self> {
+        // Downloads what is missing.
+        let programs = output(Command::new("tools/newer.sh").arg("victoria-metrics"))?;
+        let address = port::free()?;
+        let data = setup.directory()?;
+        let mut command = Command::new(format!("{programs}/victoria-metrics"));
+        command
+            .arg(format!("-httpListenAddr={address}"))
+            .arg(format!("-storageDataPath={}", data.path().display()))
+            .arg("-loggerLevel=ERROR");
+        let mut process = Process::start(command)?;
+        let healthy = process.until(Wait::up_to(START), "health", async || {
+            let status = http::get(address, "/health").await?.status;
+            Ok(Seen::when(status == 200, status))
+        });
+        healthy.await?;
+        Ok(Self {
+            process,
+            address,
+            _data: data,
+        })
+    }
+}
+
+/// Checks that the page shows what was acknowledged.
+async fn check(sidecar: &Host, acknowledged: [(&str, u64); 2]) -> Result<()> {
     let page = http::get(sidecar.metrics(), "/metrics").await?;
     let page = Exposition::parse(page.text())?;
-    for (families, acknowledged) in [(REQUESTS, counted), (SUM[1], summed)] {
+    for (families, acknowledged) in acknowledged {
         let names = page.names().filter(|name| name.starts_with(families));
         let shown: f64 = names.map(|name| page.sum(name, &[])).sum();
         ensure!(
@@ -96,22 +228,7 @@ pub async fn measure(setup: &Setup) -> Result<Report> {
             "{acknowledged} data points were acknowledged and {families} is {shown}"
         );
     }
-    let figures = KINDS.iter().zip(&rates);
-    let figures =
-        figures.map(|((what, goal), rates)| Figure::new(*what, rates, 0, Goal::AtLeast(*goal)));
-    let memory = [("peak", usage.peak_mib), ("at the end", usage.resident_mib)];
-    let figures = figures.chain(memory.map(|(when, mib)| {
-        let what = format!("resident memory of the sidecar, {when}, MiB");
-        Figure::new(what, &[mib], 1, Goal::AtMost(64.0))
-    }));
-    Ok(Report {
-        method: format!(
-            "`POST /v1/metrics`, {CONNECTIONS} connections, {rounds} rounds of {} s each, journal on disk.",
-            time.as_secs_f64()
-        ),
-        figures: figures.collect(),
-        ..Report::default()
-    })
+    Ok(())
 }
 
 /// Posts numbered batches, those of an instance over one connection and one at a time.

@@ -37,7 +37,7 @@ const SIZE: &str = "metrics_host_journal_size_bytes";
 /// # Errors
 /// If a sidecar does not start, or loses a series.
 pub async fn measure(setup: &Setup) -> Result<Report> {
-    let rounds = setup.rounds(3);
+    let rounds = setup.rounds(5);
     let mut table = Table::new("cost of a series, by the number of series", 1);
     for round in 1..=rounds {
         for series in SERIES {
