@@ -1,19 +1,55 @@
-//! The Prometheus of this machine.
+//! Prometheus: the one of this machine, and a newer one.
 
-use crate::process::Process;
+use crate::{process::Process, root};
 use anyhow::{Context, Result};
-use std::{fmt::Display, path::Path, process::Command};
+use std::{
+    env,
+    ffi::OsStr,
+    fmt::Display,
+    io::{self, Write},
+    path::{Path, PathBuf},
+    process::Command,
+};
 
-/// Starts it with `prometheus.yml` in `folder`, where it also keeps its data.
+/// Starts the Prometheus of this machine with `prometheus.yml` in `folder`, where it also keeps its data.
 ///
 /// # Errors
 /// If it is not installed.
 pub fn start(folder: &Path, address: impl Display) -> Result<Process> {
-    let mut command = Command::new("prometheus");
+    Process::start(command("prometheus", folder, address)).context("run `make setup-test`")
+}
+
+/// Returns the command that starts `program` as [`start`] does.
+pub fn command(program: impl AsRef<OsStr>, folder: &Path, address: impl Display) -> Command {
+    let mut command = Command::new(program);
     command
         .current_dir(folder)
         .args(["--config.file=prometheus.yml", "--storage.tsdb.path=data"])
         .arg("--enable-feature=exemplar-storage")
         .arg(format!("--web.listen-address={address}"));
-    Process::start(command).context("run `make setup-test`")
+    command
+}
+
+/// Returns a folder with the `prometheus` and `promtool` of Debian unstable, which this machine need not have installed. Reports
+/// that `what` was skipped where they cannot be downloaded.
+///
+/// # Panics
+/// If they cannot, and `NO_SKIP` is set.
+pub fn newer(what: &str) -> Option<PathBuf> {
+    let script = Command::new(root().join("tools/newer.sh"))
+        .args(["prometheus", "promtool"])
+        .output();
+    let reason = match script {
+        Ok(script) if script.status.success() => {
+            let folder = String::from_utf8_lossy(&script.stdout);
+            return Some(folder.trim().into());
+        }
+        Ok(script) => String::from_utf8_lossy(&script.stderr).into_owned(),
+        Err(error) => format!("tools/newer.sh: {error}"),
+    };
+    let reason = format!("Prometheus 3 is not to be had, so this was not tested: {what}\n{reason}");
+    assert!(env::var_os("NO_SKIP").is_none(), "{reason}");
+    // Tests that pass print nothing to the standard streams of the macros.
+    _ = writeln!(io::stderr(), "skipped: {reason}");
+    None
 }

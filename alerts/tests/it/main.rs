@@ -13,6 +13,7 @@ mod expression;
 mod host;
 mod mutants;
 mod mutation;
+mod newer;
 mod promtool;
 mod receivers;
 mod routing;
