@@ -158,7 +158,13 @@ fn changed(node: &Expr) -> Vec<(String, Expr)> {
                 let change = format!("{subquery} asks for {window} s");
                 (change, Expr::Subquery(mutant))
             });
-            windows.collect()
+            let offsets = offsets(subquery.offset.as_ref()).map(|offset| {
+                let mut mutant = subquery.clone();
+                let change = format!("{subquery} is {offset:?} back");
+                mutant.offset = Some(Offset::Pos(offset));
+                (change, Expr::Subquery(mutant))
+            });
+            windows.chain(offsets).collect()
         }
         _ => Vec::new(),
     }
@@ -197,24 +203,33 @@ fn selections(selector: &VectorSelector) -> Vec<(String, VectorSelector)> {
             (format!("{selector} becomes {mutant}"), mutant)
         })
     });
-    let offset = selector.offset.iter().flat_map(|offset| {
-        let Offset::Pos(offset) = offset else {
-            panic!("teach the mutation check negative offsets");
-        };
-        neighbours(offset.as_secs()).map(|seconds| {
-            let mut mutant = selector.clone();
-            mutant.offset = Some(Offset::Pos(Duration::from_secs(seconds)));
-            (format!("{selector} is {seconds} s back"), mutant)
-        })
+    let offset = offsets(selector.offset.as_ref()).map(|offset| {
+        let mut mutant = selector.clone();
+        mutant.offset = Some(Offset::Pos(offset));
+        (format!("{selector} is {offset:?} back"), mutant)
     });
     without.chain(renamed).chain(offset).collect()
 }
 
+fn offsets(offset: Option<&Offset>) -> impl Iterator<Item = Duration> {
+    let seconds = offset.map(|offset| match offset {
+        Offset::Pos(offset) => offset.as_secs(),
+        Offset::Neg(_) => panic!("teach the mutation check negative offsets"),
+    });
+    let near = seconds.into_iter().flat_map(neighbours);
+    near.map(Duration::from_secs)
+}
+
+/// The usual windows before and after; of an unusual one the half and the double.
 fn neighbours(window: u64) -> impl Iterator<Item = u64> {
-    let at = WINDOWS.iter().position(|known| *known == window);
-    let at = at.unwrap_or_else(|| panic!("add {window} s to WINDOWS"));
-    let below = at.checked_sub(1).map(|index| WINDOWS[index]);
-    below.into_iter().chain(WINDOWS.get(at + 1).copied())
+    let (below, above) = match WINDOWS.iter().position(|known| *known == window) {
+        Some(at) => (
+            at.checked_sub(1).map(|index| WINDOWS[index]),
+            WINDOWS.get(at + 1).copied(),
+        ),
+        None => (Some(window / 2), Some(window * 2)),
+    };
+    below.into_iter().chain(above)
 }
 
 fn time(seconds: u64) -> String {
@@ -254,15 +269,26 @@ fn each_part_of_an_expression_is_changed() {
 
 #[test]
 fn an_offset_is_moved_both_ways() {
-    let mutants = mutants("increase(a[5m] offset 10m)");
-    let changed: Vec<_> = mutants.iter().map(|mutant| &*mutant.expression).collect();
+    let changed = |expression| {
+        let mutants = mutants(expression).into_iter();
+        mutants.map(|mutant| mutant.expression).collect::<Vec<_>>()
+    };
     assert_eq!(
-        changed,
+        changed("increase(a[5m] offset 10m)"),
         [
             "increase(a[2m] offset 10m)",
             "increase(a[10m] offset 10m)",
             "increase(a[5m] offset 5m)",
             "increase(a[5m] offset 15m)",
+        ]
+    );
+    assert_eq!(
+        changed("max_over_time(a[90m:1m] offset 10m)"),
+        [
+            "max_over_time(a[45m:1m] offset 10m)",
+            "max_over_time(a[3h:1m] offset 10m)",
+            "max_over_time(a[1h30m:1m] offset 5m)",
+            "max_over_time(a[1h30m:1m] offset 15m)",
         ]
     );
 }

@@ -121,8 +121,10 @@ fn collect(value: &Value, place: &str, found: &mut Vec<Named>) {
 }
 
 fn recorded() -> BTreeSet<String> {
-    let rules = RulesFile::read("recording");
-    rules.rules().map(|rule| rule.name().to_owned()).collect()
+    let files = stems("rules", ".yml").into_iter();
+    let files = files.map(|stem| RulesFile::read(&stem));
+    let records = files.flat_map(|file| file.rules().cloned().collect::<Vec<_>>());
+    records.filter_map(|rule| rule.record).collect()
 }
 
 /// Returns whether a page has a series of the metric with all labels of the selector, and with the values that it asks
