@@ -18,6 +18,7 @@ use testkit::{
     host::Host,
     load::{Load, Tally},
     process::Process,
+    progress,
 };
 
 /// Tolerated unexpected answers, as one in so many: a few refusals are reported, more would be no measurement.
@@ -171,7 +172,7 @@ impl Roster {
                 }
                 Err(reason) if kind.is_optional => {
                     notes.push(format!("{}: left out, {reason:#}", kind.name));
-                    eprintln!("bench: {}: left out, {reason:#}", kind.name);
+                    progress::aside(|| eprintln!("bench: {}: left out, {reason:#}", kind.name));
                 }
                 Err(error) => return Err(error.context(format!("starting {}", kind.name))),
             }
@@ -199,8 +200,7 @@ impl Roster {
         workloads: &[Workload],
         mut push: impl FnMut(&'static str, usize, Workload, Measured),
     ) -> Result<()> {
-        for round in 0..=rounds {
-            eprintln!("throughput: round {round} of {rounds}");
+        for round in progress::over("round", 0..=rounds) {
             let time = if round == 0 { WARM_UP } else { time };
             for (index, connections) in connections.iter().enumerate() {
                 for &workload in workloads {

@@ -14,6 +14,7 @@ use testkit::{
     host::{Host, Launch},
     load::{Load, Tally},
     postgres::{self, Postgres},
+    progress,
 };
 
 /// Numbers of replicas.
@@ -39,8 +40,7 @@ pub async fn measure(setup: &Setup) -> Result<Report> {
         fleets.push((named(replicas), start(setup, &database, replicas).await?));
     }
     let mut table = Table::new(format!("requests/s, {CONNECTIONS} connections"), 0);
-    for round in 0..=rounds {
-        eprintln!("fleet: round {round} of {rounds}");
+    for round in progress::over("round", 0..=rounds) {
         let time = if round == 0 { WARM_UP } else { time };
         for workload in WORKLOADS {
             // Another goes first in each round.

@@ -28,7 +28,7 @@ use testkit::{
     load::Load,
     port,
     process::Process,
-    prometheus, root,
+    progress, prometheus, root,
     wait::{Seen, Wait},
 };
 use tokio::{net::TcpListener, time::sleep};
@@ -103,15 +103,13 @@ pub async fn measure(setup: &Setup) -> Result<Report> {
         ("time of an evaluation of all rules, ms", 1),
     ]
     .map(|(what, decimals)| Table::new(format!("{what}, by targets"), decimals));
-    for (targets, column) in TARGETS.into_iter().zip(&columns) {
-        eprintln!("fleet-cost: {targets} targets");
+    for (targets, column) in progress::over("targets", TARGETS).zip(&columns) {
         let page = Arc::new(Page::new(&text));
         let server = serve(page).await?;
         let (prometheus, _data) = Prometheus::start(setup, server, targets)?;
         prometheus.scrapes(targets).await?;
         let mut before = Cost::of(prometheus.process.pid())?;
-        for round in 1..=rounds {
-            eprintln!("fleet-cost: round {round} of {rounds}");
+        for round in progress::over("round", 1..=rounds) {
             sleep(INTERVAL).await;
             let now = Cost::of(prometheus.process.pid())?;
             let cpus = now.since(before).cpu().as_secs_f64() / INTERVAL.as_secs_f64();

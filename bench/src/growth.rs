@@ -10,6 +10,7 @@ use crate::{
 use anyhow::{Context, Result};
 use rusqlite::Connection;
 use std::{fs, path::Path, time::Duration};
+use testkit::progress;
 
 const CONNECTIONS: [usize; 6] = [1, 4, 16, 64, 256, 512];
 const OVER_CONNECTIONS: [Kind; 4] = [NATIVE, EMBEDDED, SPIN, FLASK];
@@ -66,8 +67,7 @@ async fn over_items(setup: &Setup, rounds: usize, time: Duration) -> Result<[Tab
         Table::new(format!("{}, requests/s, {connections}", workload.name()), 0)
     });
     tables[0].bars = true;
-    for round in 1..=rounds {
-        eprintln!("growth over items: round {round} of {rounds}");
+    for _ in progress::over("round", 1..=rounds) {
         for (items, contender) in &contenders {
             let workloads = [Workload::Pages(*items), Workload::Create];
             for (table, workload) in tables.iter_mut().zip(workloads) {

@@ -9,6 +9,7 @@ use crate::{
 };
 use anyhow::Result;
 use std::time::Duration;
+use testkit::progress;
 
 const KINDS: [Kind; 5] = [NATIVE, EMBEDDED, SPIN, SPIN_QUICK_ACK, FLASK];
 const QUANTILES: [(&str, f64); 3] = [("p50", 0.5), ("p99", 0.99), ("p99.9", 0.999)];
@@ -32,8 +33,7 @@ pub async fn measure(setup: &Setup) -> Result<Report> {
     });
     let mut tables = titles.map(|titles| titles.map(|title| Table::new(title, 2)));
     let mut rates = Table::new("requests/s, half of saturation", 0);
-    for round in 1..=rounds {
-        eprintln!("latency: round {round} of {rounds}");
+    for round in progress::over("round", 1..=rounds) {
         for (connections, tables) in CONNECTIONS.into_iter().zip(&mut tables) {
             for workload in Workload::ALL {
                 for contender in roster.in_turn(round) {

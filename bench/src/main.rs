@@ -13,6 +13,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
 };
+use testkit::progress;
 
 /// Directory of the published reports.
 const PUBLISHED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/results");
@@ -92,9 +93,11 @@ async fn main() -> Result<()> {
     } else {
         &args.parts
     };
-    for part in parts.iter().filter(|_| !args.render) {
+    let parts = if args.render { &[] } else { parts };
+    for part in progress::over("part", parts) {
         let report = measure(part, &setup).await?;
-        println!("{}", report::keep(&args.results, &setup, part, report)?);
+        let page = report::keep(&args.results, &setup, part, report)?;
+        progress::aside(|| println!("{page}"));
         page()?;
     }
     page()

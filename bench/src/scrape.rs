@@ -16,6 +16,7 @@ use testkit::{
     exposition::Exposition,
     host::Host,
     http::{self, Connection},
+    progress,
 };
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -44,8 +45,7 @@ pub async fn measure(setup: &Setup) -> Result<Report> {
     let title = format!("single-record batches acknowledged, posts/s, {CONNECTIONS} connections");
     let mut ingest = Table::new(title, 0);
     let mut last = None;
-    for series in PAGES {
-        eprintln!("scrape: {series} series");
+    for series in progress::over("series", PAGES) {
         let sidecar = setup.sidecar().await?;
         scrape(&sidecar, series, &mut scrapes).await?;
         last = Some(sidecar);
@@ -53,8 +53,7 @@ pub async fn measure(setup: &Setup) -> Result<Report> {
     let sidecar = last.context("there are pages")?;
     let most = PAGES[PAGES.len() - 1].to_string();
     let (otlp, batch) = (sidecar.otlp(), single());
-    for round in 1..=rounds {
-        eprintln!("scrape: round {round} of {rounds}");
+    for round in progress::over("round", 1..=rounds) {
         // The order alternates, so that neither gains from its predecessor.
         for scraped in [round % 2 == 0, round % 2 != 0] {
             let load = post_batches(otlp, &batch, time);

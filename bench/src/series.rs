@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use testkit::{
     exposition::Exposition,
     http::{self, Connection},
+    progress,
 };
 use tokio::time::sleep;
 
@@ -39,9 +40,8 @@ const SIZE: &str = "metrics_host_journal_size_bytes";
 pub async fn measure(setup: &Setup) -> Result<Report> {
     let rounds = setup.rounds(5);
     let mut table = Table::new("cost of a series, by the number of series", 1);
-    for round in 1..=rounds {
-        for series in SERIES {
-            eprintln!("series: round {round} of {rounds}, {series}");
+    for _ in progress::over("round", 1..=rounds) {
+        for series in progress::over("series", SERIES) {
             fill(setup, series, &mut table).await?;
         }
     }

@@ -6,6 +6,7 @@ use crate::{
     setup::Setup,
 };
 use anyhow::Result;
+use testkit::progress;
 
 const KINDS: [Kind; 4] = [NATIVE, EMBEDDED, SPIN, FLASK];
 /// A first start in a new directory.
@@ -21,8 +22,7 @@ pub async fn measure(setup: &Setup) -> Result<Report> {
     let rounds = setup.rounds(7);
     let mut table = Table::new("ms to the first answer", 1);
     let mut notes = Vec::new();
-    for round in 1..=rounds {
-        eprintln!("startup: round {round} of {rounds}");
+    for round in progress::over("round", 1..=rounds) {
         for kind in KINDS {
             let scratch = setup.scratch()?;
             for cache in [COLD, WARM] {

@@ -11,6 +11,7 @@ use evidence::{
     verify,
 };
 use std::process::ExitCode;
+use testkit::progress;
 use tokio::signal::unix::{SignalKind, signal};
 
 #[tokio::main]
@@ -33,7 +34,10 @@ async fn run(cli: Cli) -> Result<()> {
     match (cli.command, cli.args) {
         (Some(Command::Report(folder)), _) => report::write(&folder.path()),
         (Some(Command::Verify(folder)), _) => {
-            verify::run(&folder.path(), &|line| println!("{line}")).await?;
+            verify::run(&folder.path(), &|line| {
+                progress::aside(|| println!("{line}"))
+            })
+            .await?;
             println!("every claim of the report is backed");
             Ok(())
         }

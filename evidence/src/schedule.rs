@@ -4,6 +4,7 @@ use alerts::Variant;
 use anyhow::{Error, anyhow};
 use futures::future::join_all;
 use std::{cell::Cell, fs, path::Path, slice::from_ref, time::Instant};
+use testkit::progress::{self, Progress};
 use tokio::sync::Semaphore;
 
 use crate::{
@@ -36,7 +37,7 @@ fn tell(start: Instant, scenario: &str, line: &str) {
         start.elapsed().as_secs() / 60,
         start.elapsed().as_secs() % 60,
     );
-    println!("{minutes:02}:{seconds:02}  {scenario:<10}  {line}");
+    progress::aside(|| println!("{minutes:02}:{seconds:02}  {scenario:<10}  {line}"));
 }
 
 impl Schedule {
@@ -49,7 +50,8 @@ impl Schedule {
         };
         let groups = orders.iter().map(|order| self.ordered(order));
         let groups = groups.filter(|group| !group.is_empty());
-        let failures = groups.map(|group| self.group(group, folder, start));
+        let progress = Progress::of("scenarios", self.scenarios.len());
+        let failures = groups.map(|group| self.group(group, folder, start, &progress));
         join_all(failures).await.into_iter().flatten().collect()
     }
 
@@ -59,7 +61,13 @@ impl Schedule {
     }
 
     /// Runs scenarios on one system, each as soon as the one before sends nothing more.
-    async fn group(&self, group: Vec<&Scenario>, folder: &Path, start: Instant) -> Vec<Failure> {
+    async fn group(
+        &self,
+        group: Vec<&Scenario>,
+        folder: &Path,
+        start: Instant,
+        progress: &Progress,
+    ) -> Vec<Failure> {
         let mut own = None;
         if self.system.is_none() {
             tell(start, &group[0].name, "starting the servers");
@@ -89,7 +97,9 @@ impl Schedule {
                 progress: &tell,
                 quiet: &|| drop(permit.take()),
             };
-            match Drill::conduct(place, scenario.clone(), &folder).await {
+            let conducted = Drill::conduct(place, scenario.clone(), &folder).await;
+            progress.step();
+            match conducted {
                 Ok(drill) => {
                     tell(&format!("proven: {}", stages(&drill.record)));
                     None

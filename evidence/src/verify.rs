@@ -55,6 +55,7 @@ pub async fn against(repository: &Path, folder: &Path, progress: Progress<'_>) -
     let missing = logs.filter(|log| !folder.join(log).is_file());
     let missing = missing.map(|log| format!("{log} is named but missing"));
     let mut complaints: Vec<_> = missing.collect();
+    let shown = testkit::progress::Progress::of("scenarios", run.scenarios.len());
     for evidence in &run.scenarios {
         let name = &evidence.record.scenario;
         let found = scenario(repository, &run.environment, evidence, progress).await;
@@ -63,6 +64,7 @@ pub async fn against(repository: &Path, folder: &Path, progress: Progress<'_>) -
             progress(&format!("{name}: backed by its raw files"));
         }
         complaints.extend(found.into_iter().map(|one| format!("{name}: {one}")));
+        shown.step();
     }
     Ok(backed(complaints)?)
 }

@@ -10,6 +10,7 @@
 //! | [`port`] | free addresses outside the ephemeral range |
 //! | [`postgres`] | a PostgreSQL of this machine |
 //! | [`prometheus`] | the Prometheus of this machine |
+//! | [`progress`] | bars of long work, in a terminal |
 //! | [`wait`] | polling until a condition holds or a deadline passes |
 //! | [`load`] | closed-loop and open-loop load, with latencies free of coordinated omission |
 //!
@@ -25,6 +26,7 @@ pub mod load;
 pub mod port;
 pub mod postgres;
 pub mod process;
+pub mod progress;
 pub mod prometheus;
 pub mod wait;
 

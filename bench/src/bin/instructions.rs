@@ -12,6 +12,7 @@ use std::{
     path::Path,
     process::{Command, ExitCode},
 };
+use testkit::progress::Progress;
 
 /// Allowed distance from the baseline in both directions: a gain that is not recorded could be lost again unnoticed.
 const LIMIT_PERCENT: u64 = 5;
@@ -49,8 +50,13 @@ fn main() -> Result<ExitCode> {
     let program = program.join("hot_paths");
     let toolchain =
         ["rustc", "valgrind"].map(|program| anyhow::Ok((program.into(), version(program)?)));
-    let counts =
-        PATHS.map(|(path, times)| anyhow::Ok((path.into(), count(&program, path, times)?)));
+    let shown = Progress::of("counting instructions", PATHS.len());
+    let counts = PATHS.map(|(path, times)| {
+        let counted = count(&program, path, times)?;
+        shown.step();
+        anyhow::Ok((path.into(), counted))
+    });
+    drop(shown);
     let counted = Baseline {
         toolchain: toolchain.into_iter().collect::<Result<_>>()?,
         instructions: counts.into_iter().collect::<Result<_>>()?,

@@ -16,6 +16,7 @@ use testkit::{
     exposition::Exposition,
     host::{Host, Launch},
     http::{self, Connection, Request},
+    progress,
     wait::Wait,
 };
 
@@ -65,11 +66,15 @@ async fn soak(time: Duration) -> Result<Report> {
     let serve = start(serve).await?;
     let before = [at_rest(&sidecar).await?, at_rest(&serve).await?];
     let deadline = Instant::now() + time;
-    let (clients, sidecar_scrapes, serve_scrapes) = tokio::try_join!(
-        try_join_all((0..CONNECTIONS).map(|_| drive(serve.api(), deadline))),
-        scrape::every_second(sidecar.metrics(), deadline),
-        scrape::every_second(serve.metrics(), deadline),
-    )?;
+    let traffic = async {
+        tokio::try_join!(
+            try_join_all((0..CONNECTIONS).map(|_| drive(serve.api(), deadline))),
+            scrape::every_second(sidecar.metrics(), deadline),
+            scrape::every_second(serve.metrics(), deadline),
+        )
+    };
+    let (clients, sidecar_scrapes, serve_scrapes) =
+        progress::during("traffic", time, traffic).await?;
     let served = at_rest(&serve).await?;
     show_log(&serve);
     // The shutdown ends the instances, which deliver what they still hold.
