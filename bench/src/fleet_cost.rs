@@ -109,7 +109,7 @@ pub async fn measure(setup: &Setup) -> Result<Report> {
         let (prometheus, _data) = Prometheus::start(setup, server, targets)?;
         prometheus.scrapes(targets).await?;
         let mut before = Cost::of(prometheus.process.pid())?;
-        for round in progress::over("round", 1..=rounds) {
+        for _ in progress::over("round", 1..=rounds) {
             sleep(INTERVAL).await;
             let now = Cost::of(prometheus.process.pid())?;
             let cpus = now.since(before).cpu().as_secs_f64() / INTERVAL.as_secs_f64();

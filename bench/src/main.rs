@@ -96,8 +96,8 @@ async fn main() -> Result<()> {
     let parts = if args.render { &[] } else { parts };
     for part in progress::over("part", parts) {
         let report = measure(part, &setup).await?;
-        let page = report::keep(&args.results, &setup, part, report)?;
-        progress::aside(|| println!("{page}"));
+        let summary = report::keep(&args.results, &setup, part, report)?;
+        progress::aside(|| println!("{summary}"));
         page()?;
     }
     page()

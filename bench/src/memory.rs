@@ -27,7 +27,7 @@ pub async fn measure(setup: &Setup) -> Result<Report> {
     let time = setup.time(3.0);
     let mut table = Table::new(format!("resident MiB, {CONNECTIONS} connections"), 1);
     let mut notes = Vec::new();
-    for round in progress::over("round", 1..=rounds) {
+    for _ in progress::over("round", 1..=rounds) {
         // Started anew: a process keeps memory that it used once.
         let roster = Roster::start(setup, &KINDS).await?;
         for contender in &roster.contenders {
