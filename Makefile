@@ -335,8 +335,9 @@ test-release-files: build ## the files of a release: checksums, the Spin plugin,
 	@tools/test-release-files.sh
 
 .PHONY: test-quick-start
-test-quick-start: build ## the commands of docs/quick-start.md, from the download to the first metric
+test-quick-start: build ## the commands of docs/: the quick start from the download to the first metric, then those of the other pages
 	@tools/test-quick-start.sh
+	tools/test-docs.sh
 
 .PHONY: test-offline
 test-offline: setup ## a build from vendored crates, without a network: OFFLINE=full for metrics-host too
