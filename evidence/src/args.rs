@@ -12,7 +12,8 @@ use crate::{
     prometheus::Prometheus,
     scenario::{CATALOGUE, Scenario},
     schedule::Schedule,
-    system::{Alertmanager, Service, System},
+    stack::Beside,
+    system::{Alertmanager, Monitor, Service, System},
 };
 
 /// Every scenario.
@@ -91,6 +92,9 @@ pub struct Args {
     /// Folder for the evidence [default: target/evidence/SCENARIO, and evidence/report for all on systems of its own]
     #[arg(long, value_name = "DIR")]
     output: Option<PathBuf>,
+    /// Folder with a second version of the programs prometheus and prometheus-alertmanager; both versions watch the same system
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["base_url", "metrics", "prometheus", "alertmanager"])]
+    second: Option<PathBuf>,
     /// Take no screenshots: needs no browser
     #[arg(long)]
     no_screenshots: bool,
@@ -129,6 +133,10 @@ impl Args {
                 _ => Variant::Demo,
             },
             system,
+            beside: Beside {
+                other: true,
+                programs: self.second,
+            },
             browser,
         };
         Ok((schedule, self.output.unwrap_or(output)))
@@ -179,8 +187,12 @@ impl Args {
         });
         named.then(|| System {
             service: Service::new(api, metrics),
-            prometheus: Prometheus::new(prometheus),
-            alertmanager: Alertmanager::new(alertmanager),
+            other: None,
+            monitors: vec![Monitor {
+                prometheus: Prometheus::new(prometheus),
+                alertmanager: Alertmanager::new(alertmanager),
+                forwarder: None,
+            }],
         })
     }
 }
@@ -228,7 +240,10 @@ mod tests {
         assert_eq!(schedule.variant, Variant::Production);
         assert!(output.ends_with("target/evidence/all"));
         let system = schedule.system.unwrap();
-        assert_eq!(system.prometheus.http().url().to_string(), "http://p:1/x");
+        assert_eq!(
+            system.monitors[0].prometheus.http().url().to_string(),
+            "http://p:1/x"
+        );
         assert_eq!(system.service.api.authority(), "127.0.0.1:8080");
         let metrics = system.service.operations.url();
         assert_eq!(metrics.authority(), "127.0.0.1:9464");

@@ -4,7 +4,7 @@ use alerts::Variant;
 use anyhow::{Result, ensure};
 use jiff::Timestamp;
 use std::{
-    ops::RangeBounds,
+    cell::RefCell,
     time::{Duration, Instant},
 };
 use testkit::{
@@ -14,13 +14,13 @@ use testkit::{
 use tokio::time::sleep;
 
 use crate::{
-    forwarder::Forwarder,
+    other::Tally,
     pictures::Browser,
     prometheus::State,
-    record::{Record, Stage, Step},
+    record::{Record, Stage, Step, Watch},
     rules,
     scenario::{Alert, CATALOGUE, Cause, Scenario},
-    system::{News, System},
+    system::{Monitor, News, Service, System},
     traffic::{Running, Sent, SharedSent, Traffic, lock},
 };
 
@@ -41,8 +41,6 @@ pub struct NotProven(String);
 pub struct Place<'a> {
     /// The system under test.
     pub system: &'a System,
-    /// Records the notifications; absent in front of a system that ran already.
-    pub forwarder: Option<&'a Forwarder>,
     /// Variant of the loaded rules.
     pub variant: Variant,
     /// Takes the screenshots, if any are wanted.
@@ -63,6 +61,8 @@ pub struct Drill<'a> {
     pub record: Record,
     /// The service's metrics before the first request, and after the last answer.
     pub pages: [String; 2],
+    /// The other application before and after.
+    pub other: Option<[Tally; 2]>,
     /// The end of the traffic that drives the alert (or whose end does), and the requests by then.
     pub driven: (Timestamp, Sent),
     /// The traffic, and its start.
@@ -70,6 +70,16 @@ pub struct Drill<'a> {
     sent: SharedSent,
     counted_before: Counts,
     told_before: [u64; 2],
+    /// The first alert of another application that was seen.
+    stray: RefCell<Option<String>>,
+}
+
+impl Place<'_> {
+    /// Returns whether the system was started for the scenario.
+    fn is_own(&self) -> bool {
+        let mut monitors = self.system.monitors.iter();
+        monitors.all(|monitor| monitor.forwarder.is_some())
+    }
 }
 
 impl<'a> Drill<'a> {
@@ -80,7 +90,7 @@ impl<'a> Drill<'a> {
         let record = Record {
             scenario: scenario.name.clone(),
             variant: rules::name(variant).into(),
-            system: place.forwarder.map_or("running", |_| "own").into(),
+            system: if place.is_own() { "own" } else { "running" }.into(),
             started: now,
             ended: now,
             traffic: scenario.traffic_in_words(variant),
@@ -92,11 +102,13 @@ impl<'a> Drill<'a> {
             scenario,
             record,
             pages: Default::default(),
+            other: None,
             driven: (now, Sent::default()),
             running: None,
             sent: SharedSent::default(),
             counted_before: Counts::default(),
             told_before: [0; 2],
+            stray: RefCell::default(),
         }
     }
 
@@ -105,19 +117,21 @@ impl<'a> Drill<'a> {
     ///
     /// # Errors
     /// [`NotProven`] if a stage is not reached in time or a count differs; others if nothing can be said.
-    pub async fn run(&mut self, witness: impl AsyncFn() -> Result<()>) -> Result<()> {
+    pub async fn run(&mut self, witness: impl AsyncFn(&Record) -> Result<()>) -> Result<()> {
         self.before().await?;
         let done = self.stages(witness).await;
         self.running = None;
         let sent = lock(&self.sent).clone();
-        self.record.sent = sent.sent;
-        self.record.unanswered = sent.unanswered;
-        self.record.answered = sent.answered;
+        let driven = &mut self.record.driven;
+        driven.sent = sent.sent;
+        driven.unanswered = sent.unanswered;
+        driven.answered = sent.answered;
+        let apart = self.after().await;
         self.record.ended = Timestamp::now();
-        done
+        done.and(apart)
     }
 
-    async fn stages(&mut self, witness: impl AsyncFn() -> Result<()>) -> Result<()> {
+    async fn stages(&mut self, witness: impl AsyncFn(&Record) -> Result<()>) -> Result<()> {
         let Scenario { cause, traffic, .. } = self.scenario;
         if matches!(cause, Cause::Silence | Cause::Nothing) {
             self.send(traffic);
@@ -128,7 +142,7 @@ impl<'a> Drill<'a> {
             Cause::Silence => self.drive_on().await?,
             Cause::Nothing => {
                 self.stay_inactive().await?;
-                witness().await?;
+                witness(&self.record).await?;
                 self.drive_on().await?;
                 return self.compare().await;
             }
@@ -143,7 +157,7 @@ impl<'a> Drill<'a> {
             self.compare().await?;
         }
         self.reach(Stage::Notified).await?;
-        witness().await?;
+        witness(&self.record).await?;
         if cause == Cause::Traffic {
             self.drive_on().await?;
         }
@@ -184,22 +198,54 @@ impl<'a> Drill<'a> {
     async fn before(&mut self) -> Result<()> {
         let system = self.place.system;
         let may_fire = matches!(self.scenario.cause, Cause::Silence | Cause::Nothing);
-        for rule in system.prometheus.alert_rules(self.alerts()).await? {
-            ensure!(
-                may_fire || rule.state != Some(State::Firing),
-                "{} fires already: wait until it is resolved, or let a system be started",
-                rule.alert.name
-            );
-            self.record.watched.push(rule.alert);
-        }
-        if self.scenario.alert.is_some() {
-            self.record.alert = self.record.watched.pop();
-        }
         let (page, metrics) = system.service.metrics().await?;
         self.pages[0] = page;
+        let application = Service::application(&metrics);
+        for monitor in &system.monitors {
+            let mut watch = Watch {
+                prometheus: monitor.prometheus.version().await?,
+                alertmanager: monitor.alertmanager.version().await?,
+                ..Watch::default()
+            };
+            for rule in monitor.prometheus.alert_rules(self.alerts()).await? {
+                ensure!(
+                    may_fire || rule.state_for(&application) != State::Firing,
+                    "{} fires already: wait until it is resolved, or let a system be started",
+                    rule.alert.name
+                );
+                watch.watched.push(rule.alert);
+            }
+            if self.scenario.alert.is_some() {
+                watch.alert = watch.watched.pop();
+            }
+            self.record.watches.push(watch);
+        }
+        self.record.driven.application = application;
+        if let Some(other) = &system.other {
+            self.other = Some([other.tally().await?, Tally::default()]);
+        }
         self.counted_before = Counts::of(&metrics);
         self.told_before = [News::Firing, News::Resolved].map(|news| news.counted(&metrics));
         Ok(())
+    }
+
+    /// Sees that the other application was counted as it was answered, and that none of its alerts was active.
+    async fn after(&mut self) -> Result<()> {
+        if let (Some(other), Some([before, after])) = (&self.place.system.other, &mut self.other) {
+            *after = other.tally().await?;
+            let requests = after.since(before)?;
+            let (name, unanswered) = (&requests.application, requests.unanswered);
+            let differing = requests.answered.difference(&requests.counted);
+            if unanswered > 0 || !differing.is_empty() {
+                let text = format!("{name}: {unanswered} requests have no answer; {differing}");
+                return Err(NotProven(text).into());
+            }
+            self.record.other = Some(requests);
+        }
+        match self.stray.take() {
+            Some(stray) => Err(NotProven(stray).into()),
+            None => Ok(()),
+        }
     }
 
     /// Sees that every alert stays inactive for as long as the traffic is to last.
@@ -207,8 +253,10 @@ impl<'a> Drill<'a> {
         let (start, least) = (Instant::now(), self.least());
         self.tell(&format!("to stay so for {} s", least.as_secs()));
         while start.elapsed() < least {
-            if let Seen::NotYet(state) = self.state(..=State::Inactive).await? {
-                return Err(NotProven(format!("not all stayed inactive: {state}")).into());
+            for monitor in &self.place.system.monitors {
+                if let Seen::NotYet(state) = self.state(monitor, Stage::Inactive).await? {
+                    return Err(NotProven(format!("not all stayed inactive: {state}")).into());
+                }
             }
             sleep(PAUSE).await;
         }
@@ -242,7 +290,7 @@ impl<'a> Drill<'a> {
         }
     }
 
-    /// Waits until the alerts are in a stage, and notes when.
+    /// Waits until each Prometheus has its alerts in a stage, and notes when.
     async fn reach(&mut self, stage: Stage) -> Result<()> {
         let names: Vec<_> = self.alerts().iter().map(|alert| &*alert.name).collect();
         let what = format!("{} {stage}", names.join(", "));
@@ -251,14 +299,7 @@ impl<'a> Drill<'a> {
         let start = Instant::now();
         let mut told = start;
         let seen = Wait::up_to(limit).every(PAUSE).until(&what, async || {
-            let seen = match stage {
-                Stage::Inactive | Stage::Resolved => self.state(..=State::Inactive).await,
-                // An alert that fires by now was pending: Prometheus knows no other way.
-                Stage::Pending => self.state(State::Pending..).await,
-                Stage::Firing => self.state(State::Firing..).await,
-                Stage::Notified => self.told(News::Firing, self.told_before[0]).await,
-                Stage::NotifiedOfEnd => self.told(News::Resolved, self.told_before[1]).await,
-            };
+            let seen = self.look(stage).await;
             if let Ok(Seen::NotYet(last)) = &seen
                 && told.elapsed() >= LINES
             {
@@ -270,21 +311,67 @@ impl<'a> Drill<'a> {
             seen
         });
         seen.await.map_err(|missed| NotProven(missed.to_string()))?;
-        let at = Timestamp::now();
-        for alert in self.record.alert.iter_mut().chain(&mut self.record.watched) {
-            alert.timeline.push(Step { stage, at });
-        }
         self.tell(&format!("{what}; {}", lock(&self.sent)));
         Ok(())
     }
 
-    /// Looks whether every rule was evaluated, and its alert is in an expected state.
-    async fn state(&self, expected: impl RangeBounds<State>) -> Result<Seen<()>> {
-        let rules = self.place.system.prometheus.alert_rules(self.alerts());
-        for rule in rules.await? {
-            let state = rule.state.filter(|state| expected.contains(state));
-            if state.is_none() || rule.health != "ok" {
-                let (name, state) = (&rule.alert.name, rule.state.unwrap_or(State::Inactive));
+    /// Looks whether each Prometheus has reached a stage. One that has goes on to its next, while another has not.
+    async fn look(&mut self, stage: Stage) -> Result<Seen<()>> {
+        let mut missing = Vec::new();
+        for (index, monitor) in self.place.system.monitors.iter().enumerate() {
+            let mut alerts = self.record.watches[index].alerts();
+            let passed = alerts.next().map_or(0, |alert| alert.timeline.len());
+            drop(alerts);
+            let mut last = String::new();
+            if let Some(next) = self.scenario.stages().nth(passed) {
+                let [firing, resolved] = self.told_before;
+                let seen = match next {
+                    Stage::Notified => self.told(monitor, News::Firing, firing).await?,
+                    Stage::NotifiedOfEnd => self.told(monitor, News::Resolved, resolved).await?,
+                    _ => self.state(monitor, next).await?,
+                };
+                match seen {
+                    Seen::NotYet(text) => last = text,
+                    Seen::Yes(()) => {
+                        let at = Timestamp::now();
+                        for alert in self.record.watches[index].alerts_mut() {
+                            alert.timeline.push(Step { stage: next, at });
+                        }
+                    }
+                }
+            }
+            let watch = &self.record.watches[index];
+            if watch.alerts().any(|alert| alert.at(stage).is_none()) {
+                missing.push(format!("Prometheus {}: {last}", watch.prometheus));
+            }
+        }
+        Ok(Seen::when(missing.is_empty(), missing.join("; ")))
+    }
+
+    /// Looks whether a Prometheus has evaluated every rule, and has its alert in the state of a stage.
+    async fn state(&self, monitor: &Monitor, stage: Stage) -> Result<Seen<()>> {
+        let application = &self.record.driven.application;
+        for rule in monitor.prometheus.alert_rules(self.alerts()).await? {
+            let name = &rule.alert.name;
+            let state = match stage {
+                // Of every application.
+                Stage::Inactive => rule.state.unwrap_or(State::Inactive),
+                _ => rule.state_for(application),
+            };
+            let expected = match stage {
+                Stage::Firing => state == State::Firing,
+                // An alert that fires by now was pending: Prometheus knows no other way.
+                Stage::Pending => state != State::Inactive,
+                _ => state == State::Inactive,
+            };
+            if stage != Stage::Inactive
+                && self.place.system.other.is_some()
+                && let [other, ..] = rule.others(application)[..]
+            {
+                let stray = format!("{name} is active for {other}, which is healthy");
+                self.stray.replace(Some(stray));
+            }
+            if !expected || rule.health != "ok" {
                 let found = format!("{name} {state:?}, {} {}", rule.health, rule.last_error);
                 return Ok(Seen::NotYet(found));
             }
@@ -292,27 +379,37 @@ impl<'a> Drill<'a> {
         Ok(Seen::Yes(()))
     }
 
-    /// Looks whether the service was notified of the alert: on its page by name, and in its counter.
-    async fn told(&self, news: News, before: u64) -> Result<Seen<()>> {
-        let system = self.place.system;
+    /// Looks whether the service was notified of the alert: on its page by name, in its counter, and by this Alertmanager.
+    async fn told(&self, monitor: &Monitor, news: News, before: u64) -> Result<Seen<()>> {
+        let service = &self.place.system.service;
         let name = &self.alerts()[0].name;
-        let told = system.service.told(name).await?;
-        let counted = news.counted(&system.service.metrics().await?.1);
-        let held = system.alertmanager.alerts(Some(name)).await?;
+        let told = service.told(name).await?;
+        let counted = news.counted(&service.metrics().await?.1);
+        let application = &self.record.driven.application;
+        let arrived = monitor.forwarder.as_ref().is_none_or(|forwarder| {
+            let deliveries = forwarder.since(self.record.started);
+            let mut alerts = deliveries
+                .iter()
+                .flat_map(|one| one.alerts(name, application));
+            alerts.any(|alert| alert["status"] == news.as_str())
+        });
+        let held = monitor.alertmanager.alerts(Some(name)).await?;
         let held = held.as_array().into_iter().flatten();
         let states = held.map(|alert| alert["status"]["state"].to_string());
         let states = states.collect::<Vec<_>>().join(", ");
         let active = news == News::Resolved || states.contains("active");
         Ok(Seen::when(
-            told == Some(news) && counted > before && active,
-            format!("status page: {told:?}, counted: {counted}, Alertmanager: {states}"),
+            told == Some(news) && counted > before && arrived && active,
+            format!(
+                "status page: {told:?}, counted: {counted}, Alertmanager: {states}, arrived: {arrived}"
+            ),
         ))
     }
 
     /// Compares the answers with the service's counters, once those have caught up.
     async fn compare(&mut self) -> Result<()> {
         let answered = lock(&self.sent).answered.clone();
-        let (pages, counted) = (&mut self.pages, &mut self.record.counted);
+        let (pages, counted) = (&mut self.pages, &mut self.record.driven.counted);
         let equal = Wait::up_to(COUNTED).until("equal counts", async || {
             let (page, metrics) = self.place.system.service.metrics().await?;
             pages[1] = page;

@@ -10,6 +10,7 @@ use crate::{
     digest::Artifact,
     git,
     rules::{self, RuleDigest},
+    stack::{ALERTMANAGER, PROMETHEUS},
 };
 
 /// The file in the folder of a run.
@@ -41,10 +42,10 @@ pub struct Environment {
 pub struct Versions {
     /// The service.
     pub metrics_host: String,
-    /// Scrapes it and evaluates the rules.
-    pub prometheus: String,
-    /// Sends the notifications.
-    pub alertmanager: String,
+    /// Each scrapes it and evaluates the rules.
+    pub prometheus: Vec<String>,
+    /// Each sends the notifications of one of them.
+    pub alertmanager: Vec<String>,
     /// Takes the screenshots, if installed.
     pub chromium: Option<String>,
     /// The compiler.
@@ -65,23 +66,28 @@ pub struct Host {
     pub architecture: String,
 }
 
-/// Writes the environment of a run into its `folder`.
+/// Writes the environment of a run into its `folder`. `second` has the programs of a second Prometheus and Alertmanager.
 ///
 /// # Errors
 /// If a program or the component is missing.
-pub fn capture(folder: &Path) -> Result<()> {
+pub fn capture(folder: &Path, second: Option<&Path>) -> Result<()> {
     let repository = testkit::root();
     let wasm = fs::read(repository.join(COMPONENT));
     let wasm = wasm.with_context(|| format!("{COMPONENT} is missing: run `make build`"))?;
     let host = repository.join("target/release/metrics-host");
+    let versions = |program: &str| {
+        let folders = [Path::new("")].into_iter().chain(second);
+        let versions = folders.map(|folder| version(&folder.join(program).to_string_lossy()));
+        versions.collect::<Result<Vec<_>>>()
+    };
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease")?;
     let environment = Environment {
         commit: git::head(&repository)?,
         clean: git::is_clean(&repository, folder)?,
         versions: Versions {
             metrics_host: version(&host.to_string_lossy())?,
-            prometheus: version("prometheus")?,
-            alertmanager: version("prometheus-alertmanager")?,
+            prometheus: versions(PROMETHEUS)?,
+            alertmanager: versions(ALERTMANAGER)?,
             chromium: version("chromium").ok(),
             rustc: version("rustc")?,
         },

@@ -23,6 +23,7 @@ mod fixture;
 pub mod forwarder;
 mod git;
 pub mod manifest;
+pub mod other;
 pub mod pictures;
 pub mod prometheus;
 pub mod promql;

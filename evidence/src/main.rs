@@ -63,7 +63,7 @@ async fn drive(args: Args) -> Result<()> {
     let is_own = schedule.system.is_none();
     if is_own {
         // Before the run: the tree may change meanwhile.
-        environment::capture(folder.path())?;
+        environment::capture(folder.path(), schedule.beside.programs.as_deref())?;
     }
     let mut failures = schedule.run(folder.path()).await;
     for (scenario, error) in &failures {

@@ -5,13 +5,12 @@
 use anyhow::Result;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
 
 use crate::{
     ci::CiRecord,
     digest::Artifact,
     environment::Environment,
-    record::{Record, Stage, Step},
+    record::{AlertRecord, Record, Requests, Stage, Step},
     rules::RuleDigest,
     run::Run,
 };
@@ -55,8 +54,32 @@ pub struct Outcome {
     pub alert: Option<String>,
     /// Alerts that stayed inactive.
     pub quiet: Vec<String>,
-    /// Stages of the alert.
+    /// The stages of the alert, as each Prometheus saw them.
+    pub watches: Vec<Watched>,
+    /// Requests to each application; the alert of the first was driven.
+    pub applications: Vec<Tally>,
+    /// `proven` or `not proven`.
+    pub verdict: String,
+}
+
+/// The stages of an alert, as one Prometheus saw them.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Watched {
+    /// Version of Prometheus.
+    pub prometheus: String,
+    /// Version of Alertmanager.
+    pub alertmanager: String,
+    /// The stages.
     pub stages: Vec<Passed>,
+}
+
+/// The requests to an application, and how many of them were counted.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tally {
+    /// Name of the application.
+    pub application: String,
     /// Requests sent.
     pub sent: u64,
     /// Requests without an answer.
@@ -67,8 +90,6 @@ pub struct Outcome {
     pub counted: u64,
     /// Answers that were not counted as such, and counts without an answer.
     pub difference: u64,
-    /// `proven` or `not proven`.
-    pub verdict: String,
 }
 
 /// A stage of an alert.
@@ -111,7 +132,7 @@ impl Manifest {
         environment.rules.retain(used);
         let results = run.scenarios.iter().map(|one| Outcome::of(&one.record));
         Self {
-            format: 1,
+            format: 2,
             environment,
             results: results.collect(),
             ci: run.ci.as_ref().map(Pipeline::of),
@@ -131,44 +152,64 @@ impl Manifest {
 impl Outcome {
     /// Computes it from the record of a scenario.
     pub fn of(record: &Record) -> Self {
-        let alert = record.alert.as_ref();
-        let steps = alert.into_iter().flat_map(|alert| &alert.timeline);
-        let stages = steps.map(|step| Passed {
-            step: *step,
-            seconds: record.since_start(step.at),
+        let watches = record.watches.iter().map(|watch| {
+            let steps = watch.alert.iter().flat_map(|alert| &alert.timeline);
+            let stages = steps.map(|step| Passed {
+                step: *step,
+                seconds: record.since_start(step.at),
+            });
+            Watched {
+                prometheus: watch.prometheus.clone(),
+                alertmanager: watch.alertmanager.clone(),
+                stages: stages.collect(),
+            }
         });
-        let (answered, counted) = (&record.answered, &record.counted);
-        let kinds: BTreeSet<_> = answered.kinds().chain(counted.kinds()).collect();
-        let differences = kinds.into_iter().map(|kind| {
-            let [answered, counted] =
-                [&record.answered, &record.counted].map(|counts| counts.count(|one| one == kind));
-            answered.abs_diff(counted)
-        });
-        let difference = differences.sum();
-        let complete = alert.is_none_or(|alert| alert.is_complete());
-        let proven = complete && difference == 0 && record.unanswered == 0;
-        let quiet = record.watched.iter().map(|alert| alert.name.clone());
+        let applications = [Some(&record.driven), record.other.as_ref()];
+        let applications: Vec<_> = applications.into_iter().flatten().map(Tally::of).collect();
+        let mut alerts = record
+            .watches
+            .iter()
+            .filter_map(|watch| watch.alert.as_ref());
+        let exact = |tally: &Tally| tally.difference == 0 && tally.unanswered == 0;
+        let proven = alerts.all(AlertRecord::is_complete) && applications.iter().all(exact);
+        let quiet = record
+            .watches
+            .iter()
+            .take(1)
+            .flat_map(|watch| &watch.watched);
+        let quiet = quiet.map(|alert| alert.name.clone());
         Self {
             scenario: record.scenario.clone(),
             variant: record.variant.clone(),
             started: record.started,
             seconds: record.since_start(record.ended),
-            alert: alert.map(|alert| alert.name.clone()),
+            alert: record.alert().map(|alert| alert.name.clone()),
             quiet: quiet.collect(),
-            stages: stages.collect(),
-            sent: record.sent,
-            unanswered: record.unanswered,
-            answered: record.answered.total(),
-            counted: record.counted.total(),
-            difference,
+            watches: watches.collect(),
+            applications,
             verdict: if proven { PROVEN } else { "not proven" }.to_owned(),
         }
     }
+}
 
+impl Watched {
     /// Returns seconds from the start of the scenario to a stage.
     pub fn seconds_to(&self, stage: Stage) -> Option<f64> {
         let mut stages = self.stages.iter();
         Some(stages.find(|passed| passed.step.stage == stage)?.seconds)
+    }
+}
+
+impl Tally {
+    fn of(requests: &Requests) -> Self {
+        Self {
+            application: requests.application.clone(),
+            sent: requests.sent,
+            unanswered: requests.unanswered,
+            answered: requests.answered.total(),
+            counted: requests.counted.total(),
+            difference: requests.difference(),
+        }
     }
 }
 

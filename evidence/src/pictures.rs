@@ -11,7 +11,10 @@ use std::{
 use tempfile::NamedTempFile;
 use testkit::process::Process;
 
-use crate::{record::Picture, system::System};
+use crate::{
+    record::{Picture, Watch},
+    system::{Monitor, System},
+};
 
 /// How long a screenshot may take on a busy machine.
 const PICTURE: Duration = Duration::from_secs(120);
@@ -74,6 +77,7 @@ impl Browser {
     pub async fn pictures(
         &self,
         system: &System,
+        watches: &[Watch],
         name: Option<&str>,
         folder: &Path,
     ) -> Result<Vec<Picture>> {
@@ -81,51 +85,86 @@ impl Browser {
             Some(name) => format!("while {name} fires"),
             None => "while no alert of the application fires".to_owned(),
         };
-        let prometheus = system.prometheus.http();
-        // Debian's package has the older pages only.
-        let path = match prometheus.get("/alerts").await?.status.is_success() {
-            true => "/alerts",
-            false => "/classic/alerts",
-        };
-        let alertmanager = system.alertmanager.http();
-        let page = NamedTempFile::with_suffix(".html")?;
-        let mut alerts = format!("{}/#/alerts", alertmanager.url());
-        let mut shows = format!("Alertmanager's alerts {when}");
-        if !alertmanager.get("/script.js").await?.status.is_success() {
-            let answer = answer(&system.alertmanager.alerts(name).await?)?;
-            fs::write(page.path(), answer)?;
-            alerts = format!("file://{}", page.path().display());
-            shows = format!(
-                "what Alertmanager's API answers (`/api/v2/alerts`) {when}; its package has no pages, so the runner set the \
-                 answer on one"
-            );
-        }
-        let rules = format!("{}{path}", prometheus.url());
-        let rules_show = format!("Prometheus's alerts (`{path}`) {when}");
-        let status = format!("{}/", system.service.operations.url());
-        let status_shows = format!("the service's status page {when}");
         let mut pictures = Vec::new();
-        for (file, url, height, shows) in [
-            ("prometheus.png", rules, 1570, rules_show),
-            ("alertmanager.png", alerts, 720, shows),
-            ("status.png", status, 2160, status_shows),
-        ] {
-            self.picture(&url, height, &folder.join(file)).await?;
-            let file = file.to_owned();
-            pictures.push(Picture { file, shows });
+        let status = format!("{}/", system.service.operations.url());
+        let shows = format!("the service's status page {when}");
+        self.take(&mut pictures, folder, "status.png", 2160, &status, shows)
+            .await?;
+        for (
+            Monitor {
+                prometheus,
+                alertmanager,
+                ..
+            },
+            watch,
+        ) in system.monitors.iter().zip(watches)
+        {
+            let of = watch.folder();
+            fs::create_dir_all(folder.join(&of))?;
+            let url = prometheus.http().url();
+            // Debian's 2.42 has the older pages only, and its 3.5 has none.
+            for path in ["/alerts", "/classic/alerts"] {
+                if prometheus.http().get(path).await?.status.is_success() {
+                    let shows = format!(
+                        "alerts of Prometheus {} (`{path}`) {when}",
+                        watch.prometheus
+                    );
+                    let (file, url) = (format!("{of}/prometheus.png"), format!("{url}{path}"));
+                    self.take(&mut pictures, folder, &file, 1570, &url, shows)
+                        .await?;
+                    break;
+                }
+            }
+            let page = NamedTempFile::with_suffix(".html")?;
+            let version = &watch.alertmanager;
+            let mut url = format!("{}/#/alerts", alertmanager.http().url());
+            let mut shows = format!("alerts of Alertmanager {version} {when}");
+            if !alertmanager
+                .http()
+                .get("/script.js")
+                .await?
+                .status
+                .is_success()
+            {
+                let answer = answer(version, &alertmanager.alerts(name).await?)?;
+                fs::write(page.path(), answer)?;
+                url = format!("file://{}", page.path().display());
+                shows = format!(
+                    "what the API of Alertmanager {version} answers (`/api/v2/alerts`) {when}; its package has no pages, so the \
+                     runner set the answer on one"
+                );
+            }
+            let file = format!("{of}/alertmanager.png");
+            self.take(&mut pictures, folder, &file, 720, &url, shows)
+                .await?;
         }
         Ok(pictures)
+    }
+
+    async fn take(
+        &self,
+        pictures: &mut Vec<Picture>,
+        folder: &Path,
+        file: &str,
+        height: u32,
+        url: &str,
+        shows: String,
+    ) -> Result<()> {
+        self.picture(url, height, &folder.join(file)).await?;
+        let file = file.to_owned();
+        pictures.push(Picture { file, shows });
+        Ok(())
     }
 }
 
 /// Returns a page with an answer of Alertmanager's API.
-fn answer(alerts: &Value) -> Result<String> {
+fn answer(version: &str, alerts: &Value) -> Result<String> {
     let text = serde_json::to_string_pretty(alerts)?;
     let text = text.replace('&', "&amp;").replace('<', "&lt;");
     Ok(format!(
         "<!doctype html><meta charset=\"utf-8\"><title>Alertmanager</title>\
          <style>body {{ font: 16px sans-serif; margin: 2em }} pre {{ font-size: 14px; white-space: pre-wrap }}</style>\
-         <h1>Alertmanager: GET /api/v2/alerts</h1><pre>{text}</pre>"
+         <h1>Alertmanager {version}: GET /api/v2/alerts</h1><pre>{text}</pre>"
     ))
 }
 
@@ -149,7 +188,7 @@ mod tests {
 
     #[test]
     fn an_answer_is_escaped() {
-        let page = answer(&json!([{"labels": {"a": "<b>&amp;"}}])).unwrap();
+        let page = answer("0.25", &json!([{"labels": {"a": "<b>&amp;"}}])).unwrap();
         assert!(page.contains(r#""a": "&lt;b>&amp;amp;""#), "{page}");
     }
 }

@@ -40,11 +40,23 @@ pub struct Rule {
     pub alert: AlertRecord,
     /// State of an alert; recording rules have none.
     pub state: Option<State>,
+    /// The alerts that are not inactive.
+    #[serde(default)]
+    pub alerts: Vec<Active>,
     /// `ok`, `err`, or `unknown` before the first evaluation.
     pub health: String,
     /// Error of the last evaluation.
     #[serde(default, rename = "lastError")]
     pub last_error: String,
+}
+
+/// An alert of a rule: for one application or component.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Active {
+    /// Labels.
+    pub labels: Labels,
+    /// State.
+    pub state: State,
 }
 
 /// A series and its value at one time.
@@ -70,6 +82,34 @@ impl Rule {
         let has = |(label, value)| self.alert.labels.get(label) == Some(value);
         self.state.is_some() && self.alert.name == alert.name && labels.all(has)
     }
+
+    /// Returns the state of its alert for one application. An alert that names none speaks for all.
+    pub fn state_for(&self, application: &str) -> State {
+        let own = self
+            .alerts
+            .iter()
+            .filter(|one| is_of(&one.labels, application));
+        let states = own.map(|one| one.state);
+        states.max().unwrap_or(State::Inactive)
+    }
+
+    /// Returns the other applications for which its alert is pending or fires.
+    pub fn others(&self, application: &str) -> Vec<&str> {
+        let others = self
+            .alerts
+            .iter()
+            .filter(|one| !is_of(&one.labels, application));
+        others.map(|one| application_of(&one.labels)).collect()
+    }
+}
+
+/// Returns whether labels are of an application, or name none.
+pub fn is_of(labels: &Labels, application: &str) -> bool {
+    ["", application].contains(&application_of(labels))
+}
+
+fn application_of(labels: &Labels) -> &str {
+    labels.get("application").map_or("", String::as_str)
 }
 
 impl Prometheus {
@@ -81,6 +121,16 @@ impl Prometheus {
     /// Returns the plain HTTP client.
     pub fn http(&self) -> &Client {
         &self.0
+    }
+
+    /// Returns its version, such as `2.42`.
+    ///
+    /// # Errors
+    /// If there is no answer, or a malformed one.
+    pub async fn version(&self) -> Result<String> {
+        let reply = self.0.get_ok("/api/v1/status/buildinfo").await?;
+        let version = &data(&reply.body)?["version"];
+        short(version).with_context(|| format!("{}: no version", self.0.url()))
     }
 
     /// Returns every rule that is loaded.
@@ -217,6 +267,12 @@ fn data(body: &[u8]) -> Result<Value> {
     }
 }
 
+/// Returns the first two numbers of a version.
+pub(crate) fn short(version: &Value) -> Option<String> {
+    let mut numbers = version.as_str()?.split('.');
+    Some(format!("{}.{}", numbers.next()?, numbers.next()?))
+}
+
 /// Returns a time as Prometheus reads it.
 fn seconds(time: Timestamp) -> String {
     format!("{:.3}", time.as_millisecond() as f64 / 1e3)
@@ -233,6 +289,18 @@ mod tests {
             assert!(error.contains(body), "{error}");
         }
         assert_eq!(data(br#"{"data":{"a":1}}"#).unwrap()["a"], 1);
+    }
+
+    #[test]
+    fn an_alert_of_one_application_is_not_that_of_another() {
+        let rule = r#"{"name": "A", "query": "a > 1", "state": "firing", "health": "ok", "alerts": [
+            {"labels": {"application": "items"}, "state": "firing"},
+            {"labels": {"application": "orders", "component": "a"}, "state": "pending"}]}"#;
+        let rule: Rule = serde_json::from_str(rule).unwrap();
+        let states = ["items", "orders", "shop"].map(|name| rule.state_for(name));
+        assert_eq!(states, [State::Firing, State::Pending, State::Inactive]);
+        assert_eq!(rule.others("items"), ["orders"]);
+        assert_eq!(short(&"3.5.3+ds1".into()).unwrap(), "3.5");
     }
 
     #[test]

@@ -4,6 +4,13 @@
 //! |---|---|
 //! | `record.json` | a [`Record`] |
 //! | `metrics-before.txt`, `metrics-after.txt` | the service's `/metrics` before the first request and after the last answer |
+//! | `other-before.txt`, `other-after.txt` | the same of the other application |
+//! | `status.png` | screenshot of the status page |
+//!
+//! Each Prometheus has a folder in it, such as `prometheus-2.42`:
+//!
+//! | file | content |
+//! |---|---|
 //! | `samples.json` | [`Samples`]: every scraped sample of every series that the rule reads |
 //! | `query.json` | a [`Graph`]: the values of the rule's expression without its comparison |
 //! | `notifications.json` | [`Delivery`]s: what Alertmanager posted |
@@ -12,7 +19,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::fmt;
+use std::{collections::BTreeSet, fmt};
 use testkit::{counts::Counts, exposition::Labels};
 
 /// One scenario that was run.
@@ -33,6 +40,22 @@ pub struct Record {
     pub traffic: String,
     /// The command line that sends the same traffic.
     pub arguments: Vec<String>,
+    /// Requests to the application whose alert is driven.
+    pub driven: Requests,
+    /// Requests to the other application, whose alerts stay inactive; a running system needs to have none.
+    pub other: Option<Requests>,
+    /// What each Prometheus saw. All of them watch the same traffic.
+    pub watches: Vec<Watch>,
+    /// Screenshots.
+    pub pictures: Vec<Picture>,
+}
+
+/// The requests to one application.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Requests {
+    /// Name of the application.
+    pub application: String,
     /// Requests sent.
     pub sent: u64,
     /// Requests without an answer.
@@ -41,12 +64,20 @@ pub struct Record {
     pub answered: Counts,
     /// Increase of the service's counters.
     pub counted: Counts,
+}
+
+/// What a Prometheus and its Alertmanager saw of a scenario.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Watch {
+    /// Version of Prometheus, such as `2.42`.
+    pub prometheus: String,
+    /// Version of Alertmanager.
+    pub alertmanager: String,
     /// The alert that the scenario drives; a baseline drives none.
     pub alert: Option<AlertRecord>,
     /// Alerts that a baseline expects to stay inactive.
     pub watched: Vec<AlertRecord>,
-    /// Screenshots.
-    pub pictures: Vec<Picture>,
 }
 
 /// An alert and its stages.
@@ -172,14 +203,44 @@ impl fmt::Display for Stage {
 }
 
 impl Record {
-    /// Returns the alert that was driven, or those that were watched.
-    pub fn alerts(&self) -> impl Iterator<Item = &AlertRecord> {
-        self.alert.iter().chain(&self.watched)
+    /// Returns the alert that was driven, as the first Prometheus saw it.
+    pub fn alert(&self) -> Option<&AlertRecord> {
+        self.watches.first()?.alert.as_ref()
     }
 
     /// Returns seconds from the start of the scenario, to the millisecond.
     pub fn since_start(&self, time: Timestamp) -> f64 {
         (time.as_millisecond() - self.started.as_millisecond()) as f64 / 1e3
+    }
+}
+
+impl Requests {
+    /// Returns the number of answers that were counted differently, in either direction.
+    pub fn difference(&self) -> u64 {
+        let (answered, counted) = (&self.answered, &self.counted);
+        let kinds: BTreeSet<_> = answered.kinds().chain(counted.kinds()).collect();
+        let differences = kinds.into_iter().map(|kind| {
+            let [answered, counted] = [answered, counted].map(|all| all.count(|one| one == kind));
+            answered.abs_diff(counted)
+        });
+        differences.sum()
+    }
+}
+
+impl Watch {
+    /// Returns its folder in that of the scenario.
+    pub fn folder(&self) -> String {
+        format!("prometheus-{}", self.prometheus)
+    }
+
+    /// Returns the alert that was driven, or those that were watched.
+    pub fn alerts(&self) -> impl Iterator<Item = &AlertRecord> {
+        self.alert.iter().chain(&self.watched)
+    }
+
+    /// Returns the alert that was driven, or those that were watched.
+    pub fn alerts_mut(&mut self) -> impl Iterator<Item = &mut AlertRecord> {
+        self.alert.iter_mut().chain(&mut self.watched)
     }
 }
 
@@ -199,8 +260,15 @@ impl AlertRecord {
 }
 
 impl Delivery {
+    /// Returns the parts about the alert of this name, for an application or for all.
+    pub fn alerts(&self, name: &str, application: &str) -> impl Iterator<Item = &Value> {
+        let is_own = move |of: Option<&str>| of.is_none_or(|of| of == application);
+        let alerts = self.named(name);
+        alerts.filter(move |alert| is_own(alert["labels"]["application"].as_str()))
+    }
+
     /// Returns the parts about the alert of this name.
-    pub fn alerts(&self, name: &str) -> impl Iterator<Item = &Value> {
+    pub fn named(&self, name: &str) -> impl Iterator<Item = &Value> {
         let alerts = self.payload["alerts"].as_array().into_iter().flatten();
         alerts.filter(move |alert| alert["labels"]["alertname"] == *name)
     }

@@ -34,7 +34,7 @@ pub type Derived = BTreeMap<String, Vec<u8>>;
 /// If the run is incomplete, or redaction leaves something that it was to take out.
 pub fn write(folder: &Path) -> Result<()> {
     if !folder.join(environment::FILE).exists() {
-        environment::capture(folder)?;
+        environment::capture(folder, None)?;
     }
     let redactor = Redactor::of_this_machine()?;
     redactor.redact_folder(folder)?;
@@ -52,11 +52,11 @@ pub fn derive(folder: &Path) -> Result<Derived> {
     let run = Run::read(folder)?;
     let mut derived = Derived::new();
     for evidence in &run.scenarios {
-        let file = format!("{}/query.svg", evidence.record.scenario);
-        derived.insert(
-            file,
-            chart::draw(&evidence.record, &evidence.graph)?.into_bytes(),
-        );
+        for (watch, view) in evidence.watches() {
+            let file = format!("{}/{}/query.svg", evidence.record.scenario, watch.folder());
+            let chart = chart::draw(&evidence.record, watch, &view.graph)?;
+            derived.insert(file, chart.into_bytes());
+        }
     }
     if let Some(record) = &run.ci {
         let log = |name: &str| fs::read_to_string(folder.join("ci").join(name));

@@ -9,7 +9,7 @@ use crate::{
     ci::CiRecord,
     digest,
     environment::{self, Environment},
-    record::{Delivery, Graph, Record, Samples},
+    record::{Delivery, Graph, Record, Samples, Watch},
     scenario::CATALOGUE,
 };
 
@@ -29,10 +29,17 @@ pub struct Run {
 pub struct Evidence {
     /// `record.json`
     pub record: Record,
-    /// `metrics-before.txt`
-    pub before: Exposition,
-    /// `metrics-after.txt`
-    pub after: Exposition,
+    /// `metrics-before.txt` and `metrics-after.txt`
+    pub pages: [Exposition; 2],
+    /// `other-before.txt` and `other-after.txt`
+    pub other: Option<[Exposition; 2]>,
+    /// The files of each Prometheus, in the order of the record.
+    pub views: Vec<View>,
+}
+
+/// The raw files of one Prometheus.
+#[derive(Debug)]
+pub struct View {
     /// `samples.json`
     pub samples: Samples,
     /// `query.json`
@@ -79,14 +86,31 @@ impl Evidence {
             let page = Exposition::parse(&text(&path)?);
             page.with_context(|| path.display().to_string())
         };
+        let record: Record = json(&folder.join("record.json"))?;
+        let views = record.watches.iter().map(|watch| {
+            let folder = folder.join(watch.folder());
+            Ok(View {
+                samples: json(&folder.join("samples.json"))?,
+                graph: json(&folder.join("query.json"))?,
+                deliveries: json(&folder.join("notifications.json"))?,
+            })
+        });
+        let views = views.collect::<Result<Vec<_>>>()?;
+        ensure!(!views.is_empty(), "{}: no Prometheus", folder.display());
+        let other = record.other.as_ref();
+        let other =
+            other.map(|_| anyhow::Ok([page("other-before.txt")?, page("other-after.txt")?]));
         Ok(Self {
-            record: json(&folder.join("record.json"))?,
-            before: page("metrics-before.txt")?,
-            after: page("metrics-after.txt")?,
-            samples: json(&folder.join("samples.json"))?,
-            graph: json(&folder.join("query.json"))?,
-            deliveries: json(&folder.join("notifications.json"))?,
+            pages: [page("metrics-before.txt")?, page("metrics-after.txt")?],
+            other: other.transpose()?,
+            record,
+            views,
         })
+    }
+
+    /// Returns what each Prometheus saw, with its files.
+    pub fn watches(&self) -> impl Iterator<Item = (&Watch, &View)> {
+        self.record.watches.iter().zip(&self.views)
     }
 }
 

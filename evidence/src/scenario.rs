@@ -110,6 +110,17 @@ impl Scenario {
         arguments
     }
 
+    /// Returns the stages that its alert passes, in order.
+    pub fn stages(&self) -> impl Iterator<Item = Stage> {
+        let (is_baseline, at_once) = (self.alert.is_none(), self.fires_at_once());
+        let passes = move |stage: &Stage| match stage {
+            Stage::Inactive => true,
+            Stage::Pending => !is_baseline && !at_once,
+            _ => !is_baseline,
+        };
+        Stage::ALL.into_iter().filter(passes)
+    }
+
     /// Returns whether the alert fires without being pending first.
     pub fn fires_at_once(&self) -> bool {
         self.hold == [0; 3]

@@ -12,7 +12,7 @@ use crate::{
     pictures::Browser,
     record::Record,
     scenario::{CATALOGUE, Scenario},
-    stack::Stack,
+    stack::{Beside, Stack},
     system::System,
 };
 
@@ -24,6 +24,8 @@ pub struct Schedule {
     pub variant: Variant,
     /// A system that runs already; without one, systems are started.
     pub system: Option<System>,
+    /// What a started system has beside the least.
+    pub beside: Beside,
     /// Takes the screenshots, if any are wanted.
     pub browser: Option<Browser>,
 }
@@ -71,7 +73,7 @@ impl Schedule {
         let mut own = None;
         if self.system.is_none() {
             tell(start, &group[0].name, "starting the servers");
-            match Stack::start(self.variant).await {
+            match Stack::start(self.variant, &self.beside).await {
                 Ok(stack) => own = Some(stack),
                 Err(error) => {
                     let failures = group.iter();
@@ -91,7 +93,6 @@ impl Schedule {
             let permit = Cell::new(turn.acquire().await.ok());
             let place = Place {
                 system,
-                forwarder: own.map(|stack| &stack.forwarder),
                 variant: self.variant,
                 browser: self.browser,
                 progress: &tell,
@@ -119,9 +120,14 @@ impl Schedule {
 
 /// Returns the stages of the alert, for a person.
 fn stages(record: &Record) -> String {
-    let steps = record.alerts().take(1).flat_map(|alert| &alert.timeline);
-    let steps = steps.map(|step| format!("{} {:.1} s", step.stage, record.since_start(step.at)));
-    steps.collect::<Vec<_>>().join(" → ")
+    let watches = record.watches.iter().map(|watch| {
+        let steps = watch.alerts().take(1).flat_map(|alert| &alert.timeline);
+        let steps =
+            steps.map(|step| format!("{} {:.1} s", step.stage, record.since_start(step.at)));
+        let steps = steps.collect::<Vec<_>>().join(" → ");
+        format!("Prometheus {}: {steps}", watch.prometheus)
+    });
+    watches.collect::<Vec<_>>().join("; ")
 }
 
 #[cfg(test)]
@@ -135,6 +141,7 @@ mod tests {
             scenarios: ["drop", "latency", "traps"].map(named).into(),
             variant: Variant::Demo,
             system: None,
+            beside: Beside::default(),
             browser: None,
         };
         let ordered = |order: &[String]| {

@@ -7,17 +7,30 @@ use testkit::{
     http::{Client, Url},
 };
 
-use crate::prometheus::Prometheus;
+use crate::{
+    forwarder::Forwarder,
+    other::Other,
+    prometheus::{Prometheus, short},
+};
 
 /// The system under test.
-#[derive(Clone, Debug)]
 pub struct System {
     /// The service.
     pub service: Service,
-    /// Scrapes it and evaluates the rules.
+    /// A second application, served beside it.
+    pub other: Option<Other>,
+    /// Each watches both.
+    pub monitors: Vec<Monitor>,
+}
+
+/// A Prometheus and its Alertmanager.
+pub struct Monitor {
+    /// Scrapes the service and evaluates the rules.
     pub prometheus: Prometheus,
-    /// Notifies it.
+    /// Notifies the service.
     pub alertmanager: Alertmanager,
+    /// Records the notifications; absent in front of a system that ran already.
+    pub forwarder: Option<Forwarder>,
 }
 
 /// The service, as its clients and operators see it.
@@ -74,6 +87,13 @@ impl Service {
         Ok((page, metrics))
     }
 
+    /// Returns the name of its application, as a page of metrics has it.
+    pub fn application(page: &Exposition) -> String {
+        let first = page.samples("app_build_info").next();
+        let name = first.and_then(|(labels, _)| labels.get("application"));
+        name.cloned().unwrap_or_default()
+    }
+
     /// Returns the status of the alert `name` on the status page, or `None` before the service was notified of it.
     ///
     /// # Errors
@@ -96,6 +116,17 @@ impl Alertmanager {
     /// Returns the plain HTTP client.
     pub fn http(&self) -> &Client {
         &self.0
+    }
+
+    /// Returns its version, such as `0.25`.
+    ///
+    /// # Errors
+    /// If there is no answer, or it has none.
+    pub async fn version(&self) -> Result<String> {
+        let reply = self.0.get_ok("/api/v2/status").await?;
+        let status: Value = serde_json::from_slice(&reply.body)?;
+        let version = short(&status["versionInfo"]["version"]);
+        version.with_context(|| format!("{}: no version", self.0.url()))
     }
 
     /// Returns the alerts that have not ended, all or those of one name, as its API writes them.

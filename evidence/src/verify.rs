@@ -14,13 +14,13 @@ mod notifications;
 mod replay;
 
 use anyhow::{Context, Result, ensure};
-use std::path::Path;
+use std::{collections::BTreeSet, path::Path};
 
 use crate::{
     ci::CiRecord,
     environment::Environment,
     manifest::{Outcome, PROVEN},
-    record::{AlertRecord, Record, Stage},
+    record::{AlertRecord, Record, Stage, Watch},
     rules::{self, RuleDigest, RuleFile},
     run::{Evidence, Run},
 };
@@ -87,20 +87,49 @@ async fn scenario(
     if Outcome::of(record).verdict != PROVEN {
         complaints.push("it is not proven".to_owned());
     }
-    if let Some(alert) = &record.alert {
-        complaints.extend(stages(record, alert));
-        let deliveries = &evidence.deliveries;
-        complaints.extend(notifications::complaints(record, alert, deliveries));
+    let rules = committed(repository, environment, &record.variant, progress);
+    if let Err(error) = &rules {
+        complaints.push(format!("{error:#}"));
     }
-    match committed(repository, environment, &record.variant, progress) {
-        Err(error) => complaints.push(format!("{error:#}")),
-        // A replay needs stages that make sense.
-        Ok(rules) if complaints.is_empty() => {
-            complaints.extend(replay::complaints(evidence, &rules).await?);
+    for (watch, view) in evidence.watches() {
+        let mut found = versions(environment, watch);
+        let driven = record.watches.iter().map(|watch| &watch.alert);
+        let names: BTreeSet<_> = driven
+            .map(|alert| alert.as_ref().map(|alert| &alert.name))
+            .collect();
+        found.extend((names.len() > 1).then(|| "each Prometheus saw another alert".to_owned()));
+        if let Some(alert) = &watch.alert {
+            found.extend(stages(record, alert));
+            found.extend(notifications::complaints(record, alert, &view.deliveries));
         }
-        Ok(_) => {}
+        // A replay needs stages that make sense.
+        if let Ok(rules) = &rules
+            && complaints.is_empty()
+            && found.is_empty()
+        {
+            found.extend(replay::complaints(record, watch, view, rules).await?);
+        }
+        let version = &watch.prometheus;
+        let found = found.into_iter();
+        complaints.extend(found.map(|one| format!("Prometheus {version}: {one}")));
     }
     Ok(complaints)
+}
+
+/// Compares the versions with those of the programs that were installed.
+fn versions(environment: &Environment, watch: &Watch) -> Vec<String> {
+    let installed = &environment.versions;
+    let programs = [
+        (&watch.prometheus, &installed.prometheus),
+        (&watch.alertmanager, &installed.alertmanager),
+    ];
+    let is = |version: &str, line: &String| line.contains(&format!(", version {version}."));
+    let unknown = programs
+        .into_iter()
+        .filter(|(version, lines)| !lines.iter().any(|line| is(version, line)));
+    let complaints =
+        unknown.map(|(version, lines)| format!("no version {version} among {lines:?}"));
+    complaints.collect()
 }
 
 /// Checks that the stages of an alert follow one another.

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use askama::Template;
 
-use crate::record::{Graph, Record, Stage};
+use crate::record::{Graph, Record, Stage, Watch};
 
 /// The area of the plot in `templates/chart.svg`: left, right, top, bottom.
 const AREA: [f64; 4] = [76.0, 932.0, 40.0, 356.0];
@@ -24,6 +24,8 @@ struct Chart<'a> {
     stages: Vec<(f64, f64, Stage)>,
     /// Colours and points.
     lines: Vec<(&'static str, String)>,
+    /// Colours and names of the applications.
+    names: Vec<(&'static str, &'a str)>,
     threshold: Option<(f64, &'a str)>,
 }
 
@@ -31,7 +33,7 @@ struct Chart<'a> {
 ///
 /// # Errors
 /// If a value is not a number.
-pub(super) fn draw(record: &Record, graph: &Graph) -> Result<String> {
+pub(super) fn draw(record: &Record, watch: &Watch, graph: &Graph) -> Result<String> {
     let (unit, scale) = unit(&graph.expression);
     let threshold = threshold(&graph.comparison).map(|value| value * scale);
     let start = record.started.as_millisecond() as f64 / 1e3;
@@ -63,14 +65,16 @@ pub(super) fn draw(record: &Record, graph: &Graph) -> Result<String> {
     }
     lines.retain(|(_, points)| !points.is_empty());
     let mut taken = f64::NEG_INFINITY;
-    let steps = record.alert.iter().flat_map(|alert| &alert.timeline);
+    let steps = watch.alert.iter().flat_map(|alert| &alert.timeline);
     let stages = steps.map(|step| {
         let at = x(record.since_start(step.at) / 60.0);
         // A name that would lie on another moves aside.
         taken = tenths(at.max(taken + NAME));
         (at, taken, step.stage)
     });
-    let alert = record.alerts().last().map(|alert| &*alert.name);
+    let alert = watch.alerts().last().map(|alert| &*alert.name);
+    let names = graph.series.iter().map(|raw| raw.metric.get("application"));
+    let names = names.zip(COLOURS.iter().cycle());
     let rows = ticks(low, high).map(|(value, label)| (y(value), label));
     let columns = ticks(0.0, minutes).map(|(value, label)| (x(value), label));
     let chart = Chart {
@@ -80,6 +84,9 @@ pub(super) fn draw(record: &Record, graph: &Graph) -> Result<String> {
         columns: columns.collect(),
         stages: stages.collect(),
         lines,
+        names: names
+            .filter_map(|(name, colour)| Some((*colour, &**name?)))
+            .collect(),
         threshold: threshold.map(|value| (y(value), graph.comparison.as_str())),
     };
     Ok(chart.render()? + "\n")
@@ -160,9 +167,10 @@ mod tests {
     #[test]
     fn a_chart_shows_its_threshold_stages_and_axes_and_no_infinities() {
         let fixture = Fixture::new();
-        let Evidence { record, graph, .. } = &mut fixture.run().scenarios[1];
+        let Evidence { record, views, .. } = &mut fixture.run().scenarios[1];
+        let (watch, graph) = (&record.watches[0], &mut views[0].graph);
         graph.series[0].values[8].1 = "+Inf".into();
-        let svg = draw(record, graph).unwrap();
+        let svg = draw(record, watch, graph).unwrap();
         let names = "fires &#62; 0.05|pending|notified of its end";
         let axes = "minutes since the scenario began|share, %";
         for text in [names, axes].join("|").split('|') {
@@ -171,6 +179,6 @@ mod tests {
         assert_eq!(svg.matches("<polyline").count(), 2, "{svg}");
         assert!(!svg.contains("inf") && !svg.contains("NaN"), "{svg}");
         graph.series[0].values[8].1 = "much".into();
-        assert!(draw(record, graph).is_err());
+        assert!(draw(record, watch, graph).is_err());
     }
 }

@@ -7,7 +7,7 @@ use serde_json::Value;
 use testkit::counts::{Counts, Kind};
 
 use crate::{
-    manifest::{Manifest, Outcome},
+    manifest::{Manifest, Outcome, Watched},
     record::{AlertRecord, Stage},
     run::{Evidence, Run},
 };
@@ -25,7 +25,15 @@ struct Readme<'a> {
 struct Driven<'a> {
     evidence: &'a Evidence,
     alert: &'a AlertRecord,
+    deliveries: Vec<Delivered<'a>>,
     outcome: &'a Outcome,
+}
+
+/// A part of a notification about the alert, and the version of Alertmanager that posted it.
+struct Delivered<'a> {
+    alertmanager: &'a str,
+    at: Timestamp,
+    told: &'a Value,
 }
 
 /// Returns the report of a run.
@@ -48,11 +56,12 @@ impl Readme<'_> {
     /// Returns the part about an alert.
     fn driven(&self, name: &str) -> askama::Result<String> {
         for (evidence, outcome) in self.run.scenarios.iter().zip(&self.manifest.results) {
-            let alert = evidence.record.alert.as_ref();
+            let alert = evidence.record.alert();
             if let Some(alert) = alert.filter(|alert| alert.name == name) {
                 let driven = Driven {
                     evidence,
                     alert,
+                    deliveries: deliveries(evidence, alert),
                     outcome,
                 };
                 return driven.render();
@@ -64,7 +73,7 @@ impl Readme<'_> {
     /// Returns the scenario that drives no alert.
     fn baseline(&self) -> Option<(&Evidence, &Outcome)> {
         let mut both = self.run.scenarios.iter().zip(&self.manifest.results);
-        both.find(|(evidence, _)| evidence.record.alert.is_none())
+        both.find(|(evidence, _)| evidence.record.alert().is_none())
     }
 
     /// Returns the memory of the machine in GiB.
@@ -73,12 +82,19 @@ impl Readme<'_> {
     }
 }
 
-impl Driven<'_> {
-    /// Returns how long the alert was seen pending.
-    fn held(&self) -> Option<f64> {
-        let pending = self.outcome.seconds_to(Stage::Pending)?;
-        Some(self.outcome.seconds_to(Stage::Firing)? - pending)
+/// Returns what was posted about an alert, in the order of the files.
+fn deliveries<'a>(evidence: &'a Evidence, alert: &'a AlertRecord) -> Vec<Delivered<'a>> {
+    let mut all = Vec::new();
+    for (watch, view) in evidence.watches() {
+        for delivery in &view.deliveries {
+            all.extend(delivery.named(&alert.name).map(|told| Delivered {
+                alertmanager: &watch.alertmanager,
+                at: delivery.at,
+                told,
+            }));
+        }
     }
+    all
 }
 
 /// Returns a text for a cell of a table.
@@ -97,8 +113,8 @@ fn clock(time: Timestamp) -> String {
 }
 
 /// Returns seconds from the start of a scenario to a stage, for a person.
-fn after(outcome: &Outcome, stage: Stage) -> String {
-    let seconds = outcome.seconds_to(stage);
+fn after(watched: &Watched, stage: Stage) -> String {
+    let seconds = watched.seconds_to(stage);
     seconds.map_or("–".to_owned(), |seconds| format!("{seconds:.1} s"))
 }
 

@@ -8,8 +8,10 @@ use testkit::{
 
 use crate::{
     environment::Environment,
-    record::{RawSeries, Stage},
+    prometheus::is_of,
+    record::{RawSeries, Record, Stage},
     run::Evidence,
+    system::Service,
 };
 
 /// Endings of the names of series that never fall.
@@ -17,36 +19,48 @@ const RISING: [&str; 4] = ["_total", "_bucket", "_count", "_sum"];
 
 /// Returns what does not agree.
 pub(super) fn complaints(environment: &Environment, evidence: &Evidence) -> Vec<String> {
-    let (record, before, after) = (&evidence.record, &evidence.before, &evidence.after);
+    let record = &evidence.record;
     let mut complaints = Vec::new();
-    let gained = Counts::of(after).since(&Counts::of(before));
-    let gained = gained.map(|gained| record.counted.difference(&gained));
-    let pages = gained.unwrap_or_else(|error| error.to_string());
-    let client = record.answered.difference(&record.counted);
-    for (what, differ) in [
-        ("counters gained", pages),
-        ("client and counters differ", client),
-    ] {
-        if !differ.is_empty() {
-            complaints.push(format!("{what}: {differ}"));
+    let driven = (&record.driven, "metrics", &evidence.pages);
+    let other = record.other.iter().zip(&evidence.other);
+    let other = other.map(|(requests, pages)| (requests, "other", pages));
+    for (requests, name, pages) in [driven].into_iter().chain(other) {
+        let [before, after] = pages;
+        let gained = Counts::of(after).since(&Counts::of(before));
+        let gained = gained.map(|gained| requests.counted.difference(&gained));
+        let gained = gained.unwrap_or_else(|error| error.to_string());
+        let client = requests.answered.difference(&requests.counted);
+        let application = &requests.application;
+        for (what, differ) in [
+            ("counters gained", gained),
+            ("client and counters differ", client),
+        ] {
+            if !differ.is_empty() {
+                complaints.push(format!("{application}: {what}: {differ}"));
+            }
+        }
+        let sent = requests.sent;
+        let ended = requests.answered.total() + requests.unanswered;
+        if sent != ended || sent == 0 {
+            let text = format!("{application}: {sent} requests sent, {ended} answered or not");
+            complaints.push(text);
+        }
+        for (when, page) in [("before", before), ("after", after)] {
+            let found = identity(environment, application, page);
+            complaints.extend(found.map(|one| format!("{name}-{when}.txt: {one}")));
+        }
+        for (_, view) in evidence.watches() {
+            let own = view.samples.series.iter();
+            let own = own.filter(|series| is_of(&series.metric, application));
+            let found = own.filter_map(|series| rises(series, record, pages));
+            complaints.extend(found.map(|one| format!("samples.json: {one}")));
         }
     }
-    let (sent, ended) = (record.sent, record.answered.total() + record.unanswered);
-    if sent != ended {
-        complaints.push(format!("{sent} requests sent, {ended} answered or not"));
-    }
-    for (when, page) in [("before", before), ("after", after)] {
-        let found = identity(environment, page);
-        complaints.extend(found.map(|one| format!("metrics-{when}.txt: {one}")));
-    }
-    let samples = evidence.samples.series.iter();
-    let found = samples.filter_map(|series| rises(series, evidence));
-    complaints.extend(found.map(|one| format!("samples.json: {one}")));
     complaints
 }
 
-/// Compares the program and component of a page with those of the run.
-fn identity(environment: &Environment, page: &Exposition) -> Option<String> {
+/// Compares the program, application and component of a page with those of the run.
+fn identity(environment: &Environment, application: &str, page: &Exposition) -> Option<String> {
     let label = |name: &str, label: &str| {
         let mut samples = page.samples(name);
         let found = samples.next().and_then(|(labels, _)| labels.get(label));
@@ -64,6 +78,8 @@ fn identity(environment: &Environment, page: &Exposition) -> Option<String> {
         Some(format!(
             "metrics-host is of {revision:?}, not of commit {commit}"
         ))
+    } else if Service::application(page) != application {
+        Some(format!("it is not of the application {application}"))
     } else if component.is_empty() || !sha256.starts_with(&component) {
         Some(format!("the component is {component:?}, not {sha256}"))
     } else {
@@ -72,10 +88,11 @@ fn identity(environment: &Environment, page: &Exposition) -> Option<String> {
 }
 
 /// Compares the samples of a counter with both pages: it never falls, and stays between them in the meantime.
-fn rises(series: &RawSeries, evidence: &Evidence) -> Option<String> {
+fn rises(series: &RawSeries, record: &Record, pages: &[Exposition; 2]) -> Option<String> {
+    let [before, after] = pages;
     let name = series.metric.get("__name__")?;
     let rising = RISING.iter().any(|end| name.ends_with(end));
-    if !rising || evidence.after.series(name) == 0 {
+    if !rising || after.series(name) == 0 {
         return None;
     }
     let values = match series.numbers() {
@@ -86,13 +103,12 @@ fn rises(series: &RawSeries, evidence: &Evidence) -> Option<String> {
         return Some(format!("{name} falls"));
     }
     // A series may begin after the first page was read.
-    let least = value(&evidence.before, name, &series.metric).unwrap_or(0.0);
-    let Some(most) = value(&evidence.after, name, &series.metric) else {
+    let least = value(before, name, &series.metric).unwrap_or(0.0);
+    let Some(most) = value(after, name, &series.metric) else {
         return Some(format!("{:?} is not on the page after", series.metric));
     };
     // The next scenario may send to the same service before this one's alert is resolved.
-    let record = &evidence.record;
-    let alert = record.alert.as_ref();
+    let alert = record.alert();
     let sent_until = alert.and_then(|alert| alert.at(Stage::Firing));
     let seconds = |time: Timestamp| time.as_millisecond() as f64 / 1e3;
     let meanwhile = seconds(record.started)..=seconds(sent_until.unwrap_or(record.ended));

@@ -12,14 +12,15 @@ pub(super) const SEEN: SignedDuration = SignedDuration::from_secs(10);
 
 /// Returns the first delivery since a time that has the alert in this status, and the alert in it.
 fn first<'a>(
-    alert: &AlertRecord,
+    application: &'a str,
+    alert: &'a AlertRecord,
     deliveries: &'a [Delivery],
     status: &str,
     since: Timestamp,
 ) -> Option<(Timestamp, &'a Value)> {
     let since = deliveries.iter().filter(|delivery| delivery.at >= since);
     let mut told = since.flat_map(|delivery| {
-        let alerts = delivery.alerts(&alert.name);
+        let alerts = delivery.alerts(&alert.name, application);
         alerts.map(|told| (delivery.at, told))
     });
     told.find(|(_, told)| {
@@ -41,9 +42,13 @@ fn time(told: &Value, name: &str) -> Option<Timestamp> {
 }
 
 /// Returns the time of the evaluation at which the alert began to fire.
-pub(super) fn began(alert: &AlertRecord, deliveries: &[Delivery]) -> Option<Timestamp> {
+pub(super) fn began(
+    application: &str,
+    alert: &AlertRecord,
+    deliveries: &[Delivery],
+) -> Option<Timestamp> {
     let since = alert.at(Stage::Firing)? - SEEN;
-    let (_, told) = first(alert, deliveries, "firing", since)?;
+    let (_, told) = first(application, alert, deliveries, "firing", since)?;
     time(told, "startsAt")
 }
 
@@ -54,7 +59,16 @@ pub(super) fn complaints(
     deliveries: &[Delivery],
 ) -> Vec<String> {
     let posted = record.system == "own";
+    let application = &record.driven.application;
     let mut complaints = Vec::new();
+    if record.other.is_some() {
+        let named = deliveries
+            .iter()
+            .flat_map(|delivery| delivery.named(&alert.name));
+        let applications = named.filter_map(|told| told["labels"]["application"].as_str());
+        let others = applications.filter(|of| of != application);
+        complaints.extend(others.map(|of| format!("a notification is about {of}")));
+    }
     for (status, field, began, notified) in [
         ("firing", "startsAt", Stage::Firing, Stage::Notified),
         ("resolved", "endsAt", Stage::Resolved, Stage::NotifiedOfEnd),
@@ -63,7 +77,7 @@ pub(super) fn complaints(
             continue;
         };
         // An evaluation is a little earlier than the look that sees it.
-        let Some((at, told)) = first(alert, deliveries, status, began - SEEN) else {
+        let Some((at, told)) = first(application, alert, deliveries, status, began - SEEN) else {
             complaints.push(format!("no notification says that it is {status}"));
             continue;
         };

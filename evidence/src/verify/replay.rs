@@ -12,6 +12,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fmt::Write,
     fs,
+    path::Path,
     process::Command,
     time::Duration,
 };
@@ -20,12 +21,12 @@ use testkit::{exposition::Labels, http::Url, port, process::Process};
 
 use super::notifications::{SEEN, began};
 use crate::{
-    prometheus::{Prometheus, Rule},
+    prometheus::{Prometheus, Rule, is_of},
     promql::{Recorded, expanded, split_comparison, tree},
-    record::{AlertRecord, RawSeries, Samples, Stage},
+    record::{AlertRecord, RawSeries, Record, Samples, Stage, Watch},
     rules::RuleFile,
-    run::Evidence,
-    stack::prometheus_server,
+    run::View,
+    stack::{PROMETHEUS, prometheus_server},
 };
 
 /// Values by their times in milliseconds.
@@ -38,7 +39,9 @@ const SAME: f64 = 1e-9;
 const RECORDED: f64 = 0.02;
 /// A running Prometheus; ends when dropped.
 struct Replay<'a> {
-    evidence: &'a Evidence,
+    record: &'a Record,
+    watch: &'a Watch,
+    view: &'a View,
     /// From one sample to the next, and from one evaluation to the next.
     interval: SignedDuration,
     prometheus: Prometheus,
@@ -53,10 +56,15 @@ struct Replay<'a> {
 ///
 /// # Errors
 /// If Prometheus does not start or answer.
-pub(super) async fn complaints(evidence: &Evidence, rules: &[RuleFile]) -> Result<Vec<String>> {
-    let replay = Replay::start(evidence, rules).await?;
+pub(super) async fn complaints(
+    record: &Record,
+    watch: &Watch,
+    view: &View,
+    rules: &[RuleFile],
+) -> Result<Vec<String>> {
+    let replay = Replay::start(record, watch, view, rules).await?;
     let mut complaints = Vec::new();
-    for alert in evidence.record.alerts() {
+    for alert in watch.alerts() {
         let mut rules = replay.rules.iter();
         let is = |rule: &Rule| rule.state.is_some() && rule.alert.name == alert.name;
         match rules.find(|rule| is(rule) && rule.alert.labels == alert.labels) {
@@ -98,7 +106,12 @@ fn rule_differs(alert: &AlertRecord, rule: &AlertRecord) -> Result<Vec<String>> 
 }
 
 impl<'a> Replay<'a> {
-    async fn start(evidence: &'a Evidence, rules: &[RuleFile]) -> Result<Self> {
+    async fn start(
+        record: &'a Record,
+        watch: &'a Watch,
+        view: &'a View,
+        rules: &[RuleFile],
+    ) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("evidence-").tempdir()?;
         let path = folder.path();
         fs::create_dir(path.join("rules"))?;
@@ -107,7 +120,7 @@ impl<'a> Replay<'a> {
             fs::write(path.join("rules").join(name), &file.text)?;
         }
         fs::write(path.join("prometheus.yml"), CONFIGURATION)?;
-        fs::write(path.join("samples.om"), openmetrics(&evidence.samples)?)?;
+        fs::write(path.join("samples.om"), openmetrics(&view.samples)?)?;
         let mut promtool = Command::new("promtool");
         promtool.args(["tsdb", "create-blocks-from", "openmetrics"]);
         promtool.args(["samples.om", "data"]).current_dir(path);
@@ -119,11 +132,13 @@ impl<'a> Replay<'a> {
         let address = port::free()?.to_string();
         // Samples may have any age.
         let retention = "--storage.tsdb.retention.time=100y";
-        let process = prometheus_server(path, &address, retention).await?;
+        let process = prometheus_server(path, Path::new(PROMETHEUS), &address, retention).await?;
         let prometheus = Prometheus::new(Url::at(address));
-        let interval = interval(&evidence.samples);
+        let interval = interval(&view.samples);
         Ok(Self {
-            evidence,
+            record,
+            watch,
+            view,
             interval: interval.context("samples.json has no two samples of a series")?,
             rules: prometheus.rules().await?,
             recorded: prometheus.recorded().await?,
@@ -135,7 +150,8 @@ impl<'a> Replay<'a> {
 
     /// Evaluates a rule again, and compares when its alert is in which stage.
     async fn alert(&self, alert: &AlertRecord, rule: &str) -> Result<Vec<String>> {
-        let record = &self.evidence.record;
+        let record = self.record;
+        let application = &record.driven.application;
         let query = expanded(rule, &self.recorded)?;
         // A recorded series may be as old as the interval of its own rule.
         let late = match query == tree(rule)? {
@@ -148,22 +164,32 @@ impl<'a> Replay<'a> {
             return Ok(vec![format!("{} was never seen inactive", alert.name)]);
         };
         let mut complaints = Vec::new();
-        if record.alert.is_none() {
-            let second = Duration::from_secs(1);
-            if let Some(time) = self.holding(&query, inactive, second).await?.first() {
-                let (name, seconds) = (&alert.name, time / 1000);
-                complaints.push(format!(
-                    "{name} does not stay inactive: it holds at {seconds} s"
-                ));
-            }
+        let holding = self
+            .holding(&query, inactive, Duration::from_secs(1))
+            .await?;
+        let is_baseline = self.watch.alert.is_none();
+        let is_still = |labels: &Labels| is_baseline || !is_of(labels, application);
+        let still = record.other.is_some() || is_baseline;
+        let mut strays = holding
+            .iter()
+            .filter(|(labels, _)| still && is_still(labels));
+        if let Some((labels, times)) = strays.next() {
+            let (name, time) = (&alert.name, times.first());
+            complaints.push(format!(
+                "{name} does not stay inactive: it holds at {time:?} ms for {labels:?}"
+            ));
+        }
+        if is_baseline {
             return Ok(complaints);
         }
-        let anchor = began(alert, &self.evidence.deliveries);
+        let anchor = began(application, alert, &self.view.deliveries);
         let anchor = anchor.context("the notifications were checked before")?;
         let before = anchor.duration_since(inactive).as_secs() / self.interval.as_secs();
         let mut at = anchor - self.interval * i32::try_from(before)?;
         let step = Duration::try_from(self.interval)?;
-        let holding = self.holding(&query, at, step).await?;
+        let holding = self.holding(&query, at, step).await?.into_iter();
+        let holding = holding.filter(|(labels, _)| is_of(labels, application));
+        let holding: BTreeSet<_> = holding.flat_map(|(_, times)| times).collect();
         let mut evaluations = Vec::new();
         while at <= record.ended {
             evaluations.push((at, holding.contains(&at.as_millisecond())));
@@ -186,18 +212,29 @@ impl<'a> Replay<'a> {
         Ok(complaints)
     }
 
-    /// Returns the times, in milliseconds, at which a rule holds.
-    async fn holding(&self, query: &str, from: Timestamp, step: Duration) -> Result<BTreeSet<i64>> {
-        let ended = self.evidence.record.ended;
-        let series = self.prometheus.range(query, from, ended, step).await?;
-        let values = series.iter().flat_map(|series| &series.values);
-        Ok(values.map(|(time, _)| milliseconds(*time)).collect())
+    /// Returns the times, in milliseconds, at which a rule holds, by the labels of its alerts.
+    async fn holding(
+        &self,
+        query: &str,
+        from: Timestamp,
+        step: Duration,
+    ) -> Result<Vec<(Labels, BTreeSet<i64>)>> {
+        let series = self.prometheus.range(query, from, self.record.ended, step);
+        let series = series.await?.into_iter().map(|series| {
+            let times = series.values.iter().map(|(time, _)| milliseconds(*time));
+            (series.metric, times.collect())
+        });
+        Ok(series.collect())
     }
 
     /// Computes the values of `query.json` again, and returns the first difference.
     async fn graph(&self) -> Result<Option<String>> {
-        let Evidence { graph, record, .. } = self.evidence;
-        let rule = record.alerts().last().context("no alert was recorded")?;
+        let graph = &self.view.graph;
+        let rule = self
+            .watch
+            .alerts()
+            .last()
+            .context("no alert was recorded")?;
         let (expression, comparison) = split_comparison(&tree(&rule.query)?);
         let drawn = tree(&graph.expression)?;
         if drawn != tree(&expression)? || graph.comparison != comparison {

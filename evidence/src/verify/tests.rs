@@ -66,8 +66,8 @@ async fn a_missing_file_or_an_additional_one_is_named() {
     assert!(found.contains("5xx/more.txt is not in"), "{found}");
     fs::remove_file(more).unwrap();
     for (file, expected) in [
-        ("5xx/prometheus.png", "5xx/prometheus.png is missing"),
-        ("5xx/query.svg", "5xx/query.svg is missing"),
+        ("5xx/prometheus-2.42/prometheus.png", "5xx/prometheus-2.42/prometheus.png is missing"),
+        ("5xx/prometheus-2.42/query.svg", "5xx/prometheus-2.42/query.svg is missing"),
         (
             "ci/step-lint-format.log",
             "ci/step-lint-format.log is missing",
@@ -95,43 +95,43 @@ async fn a_missing_file_or_an_additional_one_is_named() {
 
 /// A file, changes of values in it by their pointers, and the expected complaint, separated by two spaces.
 const FORGERIES: &str = r#"
-5xx/record.json  /sent = 1230  1230 requests sent, 1229 answered or not
-5xx/samples.json  /series/0/values/4/1 = "1"  app_requests_total falls
+5xx/record.json  /driven/sent = 1230  1230 requests sent, 1229 answered or not
+5xx/prometheus-2.42/samples.json  /series/0/values/4/1 = "1"  app_requests_total falls
 environment.json  /component/sha256 = "0cf9289ad917"  the component is
 environment.json  /versions/metrics_host = "metrics-host 9.9.9"  metrics-host is "0.1.0"
 environment.json  /commit = "x0123456789ab"  metrics-host is of
 environment.json  /rules/0/sha256 = "0"  alerts/demo/rules/app.yml at the recorded commit is not what was loaded
-5xx/record.json  /alert/timeline/0/at = "2026-11-25T23:42:21Z"  not in the order of their times
-5xx/record.json  /alert/timeline/1/at = "2026-11-25T23:42:00Z"  it was seen pending at
-5xx/record.json  /alert/timeline/1/at = "2026-11-25T23:43:07Z"  it was pending for 9.1 s
-5xx/record.json  /alert/timeline/2/at = "2026-11-25T23:43:12Z"  it was seen firing at
-5xx/record.json  /alert/timeline/2/at = "2026-11-25T23:43:27Z"  it was seen firing at
-5xx/record.json  /alert/timeline/3/at = "2026-11-25T23:43:37Z"  arrived at
-5xx/record.json  /alert/timeline/4/at = "2026-11-25T23:43:45Z"  it was seen resolved at
-5xx/record.json  /alert/timeline/4/at = "2026-11-25T23:43:57Z"  it was seen resolved at
-5xx/record.json  /alert/timeline/5/at = "2026-11-25T23:44:23Z"  arrived at
-5xx/record.json  /alert/timeline/5/stage = "resolved"  it passed the stages inactive, pending, firing, notified, resolved, resolved
-5xx/samples.json  /series/1/values/4/1 = "8"  but the samples make
-5xx/record.json  /alert/query = "sum(up) > 0.01"  but loaded was "sum(up) > 0.01"
-5xx/record.json  /alert/for_seconds = 9.0  committed is for: 60 s, but loaded was 9 s
-5xx/record.json  /alert/annotations/description = "{{ $value }}"  other annotations
-5xx/record.json  /alert/labels/severity = "none"  no notification says that it is firing
-5xx/query.json  /comparison = "> 0.04"  is not of the rule
-5xx/query.json  /series/0/values/20/1 = "0.2"  query.json: 0.2 at
-5xx/query.json  /series/0/metric = {"a":"b"}  the samples make other series
-5xx/notifications.json  /0/payload/alerts = []  no notification says that it is firing
-5xx/notifications.json  /1/payload/alerts/0/labels/severity = "info"  no notification says that it is resolved
-5xx/notifications.json  /0/payload/alerts/0/startsAt = "2026-11-25T23:40:00Z"  the notification says startsAt
-5xx/notifications.json  /0/payload/alerts/0/annotations/summary = "All is well."  another summary than the rule
-5xx/notifications.json  /0/at = "2026-11-25T23:43:29Z"  arrived at
-5xx/record.json  /sent = 1230 & /answered/0/count = 228  client and counters differ: GET / 200: 228 and not 227
-5xx/record.json  /sent = 1230 & /answered/0/count = 228 & /counted/0/count = 228  counters gained: GET / 200: 228 and not 227
-5xx/record.json  /sent = 1230 & /unanswered = 1  it is not proven
-5xx/samples.json  /series/0/values = [[1795650148.161,"400"]]  app_requests_total is 400 at
-5xx/samples.json  /series/1/values = [] & /series/4/values = []  seen pending at 2026-11-25T23:42:15.927606046Z, on the samples never
-5xx/samples.json  /series/1/values = [[1795650178.161,"0"],[1795650193.161,"19"]] & /series/4/values = [[1795650178.161,"0"],[1795650193.161,"37"]]  on the samples at
-5xx/query.json  /series/0/values = [[1795650133.199,"0.06"],[1795650143.199,"0.06"]]  the samples make values at other times
-baseline/samples.json  /series/0/values = [[1795650121.6,"0"],[1795650241.6,"0"]] & /series/2/values = [] & /series/3/values = [] & /series/6/values = []  AppTrafficDrop does not stay inactive
+5xx/record.json  /watches/0/alert/timeline/0/at = "2026-11-25T23:42:21Z"  not in the order of their times
+5xx/record.json  /watches/0/alert/timeline/1/at = "2026-11-25T23:42:00Z"  it was seen pending at
+5xx/record.json  /watches/0/alert/timeline/1/at = "2026-11-25T23:43:07Z"  it was pending for 9.1 s
+5xx/record.json  /watches/0/alert/timeline/2/at = "2026-11-25T23:43:12Z"  it was seen firing at
+5xx/record.json  /watches/0/alert/timeline/2/at = "2026-11-25T23:43:27Z"  it was seen firing at
+5xx/record.json  /watches/0/alert/timeline/3/at = "2026-11-25T23:43:37Z"  arrived at
+5xx/record.json  /watches/0/alert/timeline/4/at = "2026-11-25T23:43:45Z"  it was seen resolved at
+5xx/record.json  /watches/0/alert/timeline/4/at = "2026-11-25T23:43:57Z"  it was seen resolved at
+5xx/record.json  /watches/0/alert/timeline/5/at = "2026-11-25T23:44:23Z"  arrived at
+5xx/record.json  /watches/0/alert/timeline/5/stage = "resolved"  it passed the stages inactive, pending, firing, notified, resolved, resolved
+5xx/prometheus-2.42/samples.json  /series/1/values/4/1 = "8"  but the samples make
+5xx/record.json  /watches/0/alert/query = "sum(up) > 0.01"  but loaded was "sum(up) > 0.01"
+5xx/record.json  /watches/0/alert/for_seconds = 9.0  committed is for: 60 s, but loaded was 9 s
+5xx/record.json  /watches/0/alert/annotations/description = "{{ $value }}"  other annotations
+5xx/record.json  /watches/0/alert/labels/severity = "none"  no notification says that it is firing
+5xx/prometheus-2.42/query.json  /comparison = "> 0.04"  is not of the rule
+5xx/prometheus-2.42/query.json  /series/0/values/20/1 = "0.2"  query.json: 0.2 at
+5xx/prometheus-2.42/query.json  /series/0/metric = {"a":"b"}  the samples make other series
+5xx/prometheus-2.42/notifications.json  /0/payload/alerts = []  no notification says that it is firing
+5xx/prometheus-2.42/notifications.json  /1/payload/alerts/0/labels/severity = "info"  no notification says that it is resolved
+5xx/prometheus-2.42/notifications.json  /0/payload/alerts/0/startsAt = "2026-11-25T23:40:00Z"  the notification says startsAt
+5xx/prometheus-2.42/notifications.json  /0/payload/alerts/0/annotations/summary = "All is well."  another summary than the rule
+5xx/prometheus-2.42/notifications.json  /0/at = "2026-11-25T23:43:29Z"  arrived at
+5xx/record.json  /driven/sent = 1230 & /driven/answered/0/count = 228  client and counters differ: GET / 200: 228 and not 227
+5xx/record.json  /driven/sent = 1230 & /driven/answered/0/count = 228 & /driven/counted/0/count = 228  counters gained: GET / 200: 228 and not 227
+5xx/record.json  /driven/sent = 1230 & /driven/unanswered = 1  it is not proven
+5xx/prometheus-2.42/samples.json  /series/0/values = [[1795650148.161,"400"]]  app_requests_total is 400 at
+5xx/prometheus-2.42/samples.json  /series/1/values = [] & /series/4/values = []  seen pending at 2026-11-25T23:42:15.927606046Z, on the samples never
+5xx/prometheus-2.42/samples.json  /series/1/values = [[1795650178.161,"0"],[1795650193.161,"19"]] & /series/4/values = [[1795650178.161,"0"],[1795650193.161,"37"]]  on the samples at
+5xx/prometheus-2.42/query.json  /series/0/values = [[1795650133.199,"0.06"],[1795650143.199,"0.06"]]  the samples make values at other times
+baseline/prometheus-2.42/samples.json  /series/0/values = [[1795650121.6,"0"],[1795650241.6,"0"]] & /series/2/values = [] & /series/3/values = [] & /series/6/values = []  AppTrafficDrop does not stay inactive
 "#;
 
 #[tokio::test]
@@ -205,7 +205,7 @@ async fn a_run_with_the_rules_for_operators_is_backed_by_them() {
     report::write(&fixture.folder()).unwrap();
     assert_eq!(complaints(&fixture).await, "");
     edit(&fixture, "5xx/record.json", |record| {
-        record["alert"]["for_seconds"] = 60.0.into();
+        record["watches"][0]["alert"]["for_seconds"] = 60.0.into();
     });
     report::write(&fixture.folder()).unwrap();
     let found = complaints(&fixture).await;

@@ -9,8 +9,8 @@ const LATE: f64 = 4.0;
 
 /// Returns what does not agree.
 pub(crate) async fn complaints(drill: &Drill<'_>) -> Result<Vec<String>> {
-    let (record, prometheus) = (&drill.record, &drill.place.system.prometheus);
-    let alert = record.alert.as_ref().context("it drives no alert")?;
+    let (record, prometheus) = (&drill.record, &drill.place.system.monitors[0].prometheus);
+    let alert = record.alert().context("it drives no alert")?;
     let since_start = |stage| {
         let at = alert.at(stage).context("a stage was not seen")?;
         anyhow::Ok(record.since_start(at))

@@ -10,7 +10,7 @@ pub(crate) async fn complaints(system: &System) -> Result<Vec<String>> {
     let queries = queries()?;
     let service = &system.service.operations;
     let mut complaints = Vec::new();
-    for alert in system.prometheus.rules().await? {
+    for alert in system.monitors[0].prometheus.rules().await? {
         if alert.state.is_none() {
             continue;
         }

@@ -23,7 +23,7 @@ use evidence::{
     drill::{Drill, Place},
     report,
     scenario::Scenario,
-    stack::Stack,
+    stack::{Beside, Stack},
     verify,
 };
 use futures::future::join_all;
@@ -60,18 +60,17 @@ async fn every_scenario_drives_its_alert_from_traffic_to_the_notification_of_its
 
 /// Runs a scenario on a system of its own, and returns what is not as it should be.
 async fn prove(name: &str, folder: &Path) -> Result<Vec<String>> {
-    let stack = Stack::start(Variant::Test).await?;
+    let stack = Stack::start(Variant::Test, &Beside::default()).await?;
     let complaints = complaints(&stack, name, &folder.join(name)).await;
     complaints.with_context(|| stack.logs())
 }
 
 async fn complaints(stack: &Stack, name: &str, folder: &Path) -> Result<Vec<String>> {
-    reference::holds_without_traffic(&stack.system.prometheus).await?;
+    reference::holds_without_traffic(&stack.system.monitors[0].prometheus).await?;
     let start = Instant::now();
     let progress = |line: &str| println!("{name:>10} {:>4} s  {line}", start.elapsed().as_secs());
     let place = Place {
         system: &stack.system,
-        forwarder: Some(&stack.forwarder),
         variant: Variant::Test,
         browser: None,
         progress: &progress,
@@ -80,7 +79,7 @@ async fn complaints(stack: &Stack, name: &str, folder: &Path) -> Result<Vec<Stri
     let scenario = Scenario::named(name).context("there is no such scenario")?;
     // It is an error if client and service do not count the same.
     let drill = Drill::conduct(place, scenario, folder).await?;
-    let alert = drill.record.alert.as_ref().context("it drives no alert")?;
+    let alert = drill.record.alert().context("it drives no alert")?;
     ensure!(alert.is_complete(), "{:?}", alert.timeline);
 
     let mut complaints = reference::complaints(&drill).await?;

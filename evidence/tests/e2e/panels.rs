@@ -37,7 +37,7 @@ pub(crate) async fn complaints(drill: &Drill<'_>) -> Result<Vec<String>> {
 /// Asks the queries of a table, and returns the answers that are not as expected.
 pub(crate) async fn of_table(drill: &Drill<'_>, table: &[Expectation]) -> Result<Vec<String>> {
     let queries = queries()?;
-    let alert = drill.record.alert.as_ref();
+    let alert = drill.record.alert();
     let notified = alert.and_then(|alert| alert.at(Stage::Notified));
     let mut complaints = Vec::new();
     for expectation in table {
@@ -80,7 +80,7 @@ async fn complaint(
         filled = filled.replace(&format!("${name}"), value);
     }
     ensure!(!filled.contains('$'), "no value for a variable: {filled}");
-    let samples = drill.place.system.prometheus.query(&filled, at).await?;
+    let samples = drill.place.system.monitors[0].prometheus.query(&filled, at).await?;
     let complaint = want.complaint(&samples);
     Ok(complaint.map(|complaint| format!("{} ({filled}): {complaint}", query.name)))
 }

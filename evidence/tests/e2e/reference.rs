@@ -41,7 +41,7 @@ pub(crate) async fn complaints(drill: &Drill<'_>) -> Result<Vec<String>> {
     };
     let ratio = format!("{FAILED} / {TOTAL} > 0.05 and {TOTAL} > 0.5");
     let latency = format!("{LATENCY} and {TOTAL} > 0.5");
-    let prometheus = &drill.place.system.prometheus;
+    let prometheus = &drill.place.system.monitors[0].prometheus;
     let mut complaints = Vec::new();
     for (expression, want) in [
         (FAILED, One(about(failed / 300.0, 0.25))),

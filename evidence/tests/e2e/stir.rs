@@ -50,6 +50,7 @@ async fn report(stack: &Stack) -> Result<()> {
     let shown = until("the series of a new application", SHOWN, async || {
         let samples = stack
             .system
+            .monitors[0]
             .prometheus
             .query(lost, Timestamp::now())
             .await?;
