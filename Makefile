@@ -154,7 +154,8 @@ test-faults: build test-components ## break what surrounds the service, for minu
 .PHONY: evidence
 evidence: build setup-test ## drive every alert for real, in about 12 minutes, and write evidence/report
 	cargo build --locked --release --package evidence
-	target/release/evidence all
+	newer=$$(tools/newer.sh prometheus prometheus-alertmanager) || echo "with the installed versions of Prometheus and Alertmanager alone" >&2
+	target/release/evidence all $${newer:+--second "$$newer"}
 	target/release/evidence verify
 
 .PHONY: evidence-ci
@@ -175,7 +176,7 @@ test-running: ## test a service that runs already: ITEMS_URL=http://… METRICS_
 	$(CARGO_TEST) --quiet --package metrics-host --test it -- --list | sed -n 's/: test$$//p' | grep -vE '^(items|counts)::'
 
 .PHONY: lint
-lint: lint-format lint-versions lint-prose lint-docs lint-workflows lint-deploy lint-alerts lint-secrets lint-dependencies lint-rust ## every check that runs none of the code
+lint: lint-format lint-versions lint-evidence lint-prose lint-docs lint-workflows lint-deploy lint-alerts lint-secrets lint-dependencies lint-rust ## every check that runs none of the code
 
 .PHONY: lint-format
 lint-format: setup ## formatting
@@ -248,6 +249,10 @@ lint-secrets: ## nothing that looks like a secret, in the files and in the histo
 .PHONY: lint-versions
 lint-versions: ## Cargo.toml, spin.toml, the chart and CHANGELOG.md agree about the version
 	@tools/version.sh
+
+.PHONY: lint-evidence
+lint-evidence: ## say whether evidence/report is of the product as it is now; only a release fails if it is not
+	@tools/evidence-current.sh
 
 .PHONY: lock-linters
 lock-linters: ## lock the linters and the Flask baseline again: tools/linters, bench/flask

@@ -26,6 +26,8 @@ pub struct Environment {
     pub commit: String,
     /// Whether the tree was as committed.
     pub clean: bool,
+    /// Digest of the files that the product is built from, the same for every commit that has them.
+    pub product: String,
     /// Versions of the programs.
     pub versions: Versions,
     /// The component that was served.
@@ -84,6 +86,7 @@ pub fn capture(folder: &Path, second: Option<&Path>) -> Result<()> {
     let environment = Environment {
         commit: git::head(&repository)?,
         clean: git::is_clean(&repository, folder)?,
+        product: git::product(&repository, "HEAD")?,
         versions: Versions {
             metrics_host: version(&host.to_string_lossy())?,
             prometheus: versions(PROMETHEUS)?,

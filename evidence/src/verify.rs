@@ -19,6 +19,7 @@ use std::{collections::BTreeSet, path::Path};
 use crate::{
     ci::CiRecord,
     environment::Environment,
+    git,
     manifest::{Outcome, PROVEN},
     record::{AlertRecord, Record, Stage, Watch},
     rules::{self, RuleDigest, RuleFile},
@@ -55,10 +56,16 @@ pub async fn against(repository: &Path, folder: &Path, progress: Progress<'_>) -
     let missing = logs.filter(|log| !folder.join(log).is_file());
     let missing = missing.map(|log| format!("{log} is named but missing"));
     let mut complaints: Vec<_> = missing.collect();
+    let environment = &run.environment;
+    // A commit may be gone after a rebase; the digest is still that of the product.
+    let product = git::product(repository, &environment.commit).ok();
+    if product.is_some_and(|product| product != environment.product) {
+        complaints.push("the product at the recorded commit is another".to_owned());
+    }
     let shown = testkit::progress::Progress::of("scenarios", run.scenarios.len());
     for evidence in &run.scenarios {
         let name = &evidence.record.scenario;
-        let found = scenario(repository, &run.environment, evidence, progress).await;
+        let found = scenario(repository, environment, evidence, progress).await;
         let found = found.with_context(|| name.clone())?;
         if found.is_empty() {
             progress(&format!("{name}: backed by its raw files"));

@@ -66,8 +66,14 @@ async fn a_missing_file_or_an_additional_one_is_named() {
     assert!(found.contains("5xx/more.txt is not in"), "{found}");
     fs::remove_file(more).unwrap();
     for (file, expected) in [
-        ("5xx/prometheus-2.42/prometheus.png", "5xx/prometheus-2.42/prometheus.png is missing"),
-        ("5xx/prometheus-2.42/query.svg", "5xx/prometheus-2.42/query.svg is missing"),
+        (
+            "5xx/prometheus-2.42/prometheus.png",
+            "5xx/prometheus-2.42/prometheus.png is missing",
+        ),
+        (
+            "5xx/prometheus-2.42/query.svg",
+            "5xx/prometheus-2.42/query.svg is missing",
+        ),
         (
             "ci/step-lint-format.log",
             "ci/step-lint-format.log is missing",
@@ -100,6 +106,8 @@ const FORGERIES: &str = r#"
 environment.json  /component/sha256 = "0cf9289ad917"  the component is
 environment.json  /versions/metrics_host = "metrics-host 9.9.9"  metrics-host is "0.1.0"
 environment.json  /commit = "x0123456789ab"  metrics-host is of
+environment.json  /product = "0"  the product at the recorded commit is another
+environment.json  /versions/prometheus = ["prometheus, version 2.53.1 (x)"]  no version 2.42 among
 environment.json  /rules/0/sha256 = "0"  alerts/demo/rules/app.yml at the recorded commit is not what was loaded
 5xx/record.json  /watches/0/alert/timeline/0/at = "2026-11-25T23:42:21Z"  not in the order of their times
 5xx/record.json  /watches/0/alert/timeline/1/at = "2026-11-25T23:42:00Z"  it was seen pending at

@@ -80,7 +80,10 @@ async fn complaint(
         filled = filled.replace(&format!("${name}"), value);
     }
     ensure!(!filled.contains('$'), "no value for a variable: {filled}");
-    let samples = drill.place.system.monitors[0].prometheus.query(&filled, at).await?;
+    let samples = drill.place.system.monitors[0]
+        .prometheus
+        .query(&filled, at)
+        .await?;
     let complaint = want.complaint(&samples);
     Ok(complaint.map(|complaint| format!("{} ({filled}): {complaint}", query.name)))
 }

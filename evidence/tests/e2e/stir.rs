@@ -48,9 +48,7 @@ async fn report(stack: &Stack) -> Result<()> {
     // `increase()` sees only what is added to a series that exists.
     let lost = r#"metrics_host_guest_lost_requests_total{application="orders"}"#;
     let shown = until("the series of a new application", SHOWN, async || {
-        let samples = stack
-            .system
-            .monitors[0]
+        let samples = stack.system.monitors[0]
             .prometheus
             .query(lost, Timestamp::now())
             .await?;
