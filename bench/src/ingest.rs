@@ -104,7 +104,7 @@ pub async fn measure(setup: &Setup) -> Result<Report> {
     let templates = [thousand(), single()];
     let [mut counted, mut summed] = [0, 0];
     let otlp = sidecar.otlp();
-    for round in progress::over("ingest: round", 0..=rounds) {
+    for round in progress::over("round", 0..=rounds) {
         // The first one makes the series.
         let time = if round == 0 { WARM_UP } else { time };
         let mut push = |name, kind, rate| {
