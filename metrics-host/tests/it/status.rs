@@ -121,7 +121,7 @@ async fn every_number_of_the_page_equals_that_of_metrics() {
     let shown_endpoints = data(&shown.html, "data-quantile").len();
     assert!(shown_endpoints >= 6, "{shown_endpoints} endpoints");
     assert!(scrape.sum("app_component_failures_total", &[("reason", "trap")]) > 0.0);
-    for said in ["items 0.1.0", "sha256:", "✓ ready", "Latest p50 "] {
+    for said in ["items 0.2.0", "sha256:", "✓ ready", "Latest p50 "] {
         assert!(shown.html.contains(said), "{said}");
     }
 
