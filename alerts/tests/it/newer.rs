@@ -1,4 +1,4 @@
-//! What only Prometheus 3 does: counters that begin at 0 by their created time, and native histograms of classic ones.
+//! Prometheus 3: counters that begin at 0 by their created time, native histograms of classic ones, and the rules' own tests.
 
 use crate::{
     host::serve,
