@@ -1,5 +1,7 @@
 //! Rules files and their tests, as data.
 
+use crate::expression::selectors;
+use alerts::{Addresses, Variant, render};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
@@ -80,6 +82,33 @@ impl RulesFile {
     pub(crate) fn rules(&self) -> impl Iterator<Item = &Rule> {
         self.groups.iter().flat_map(|group| &group.rules)
     }
+}
+
+/// Returns the expressions of `rule` and of all records among `rules` that it reads, also by way of others.
+pub(crate) fn read_expressions(rule: &Rule, rules: &[Rule]) -> Vec<String> {
+    let mut expressions = vec![rule.expr.clone()];
+    let mut next = 0;
+    while let Some(expression) = expressions.get(next) {
+        let read = selectors(expression).unwrap();
+        for rule in rules {
+            let is_read = read
+                .iter()
+                .any(|one| Some(&one.metric) == rule.record.as_ref());
+            if is_read && !expressions.contains(&rule.expr) {
+                expressions.push(rule.expr.clone());
+            }
+        }
+        next += 1;
+    }
+    expressions
+}
+
+/// Returns every rule of a variant as it is rendered.
+pub(crate) fn rendered(variant: Variant) -> Vec<Rule> {
+    let files = render(variant, &Addresses::loopback()).unwrap().into_iter();
+    let files = files.filter(|file| file.path.starts_with("rules/"));
+    let rules = files.flat_map(|file| RulesFile::parse(&file.text).groups);
+    rules.flat_map(|group| group.rules).collect()
 }
 
 /// Returns every alert of `rules/`.
