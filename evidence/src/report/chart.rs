@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 use askama::Template;
+use std::collections::BTreeSet;
 
 use crate::record::{Graph, Record, Stage, Watch};
 
@@ -55,12 +56,22 @@ pub(super) fn draw(record: &Record, watch: &Watch, graph: &Graph) -> Result<Stri
     let x = |minute: f64| tenths(left + minute / minutes * (right - left));
     let y = |value: f64| tenths(bottom - (value - low) / (high - low) * (bottom - top));
 
+    // The series of an application have its colour, or each its own.
+    let applications = graph
+        .series
+        .iter()
+        .filter_map(|raw| raw.metric.get("application"));
+    let names: Vec<_> = BTreeSet::from_iter(applications).into_iter().collect();
+    let colour = |index: usize| COLOURS[index % COLOURS.len()];
     let mut lines = Vec::new();
-    for (points, colour) in series.iter().zip(COLOURS.iter().cycle()) {
+    for (index, (points, raw)) in series.iter().zip(&graph.series).enumerate() {
+        let name = raw.metric.get("application");
+        let place = names.iter().position(|one| Some(*one) == name);
+        let colour = colour(place.unwrap_or(index));
         for run in points.split(|(_, value)| !value.is_finite()) {
             let run = run.iter().map(|(minute, value)| (x(*minute), y(*value)));
             let run: Vec<_> = run.map(|(x, y)| format!("{x},{y}")).collect();
-            lines.push((*colour, run.join(" ")));
+            lines.push((colour, run.join(" ")));
         }
     }
     lines.retain(|(_, points)| !points.is_empty());
@@ -73,8 +84,6 @@ pub(super) fn draw(record: &Record, watch: &Watch, graph: &Graph) -> Result<Stri
         (at, taken, step.stage)
     });
     let alert = watch.alerts().last().map(|alert| &*alert.name);
-    let names = graph.series.iter().map(|raw| raw.metric.get("application"));
-    let names = names.zip(COLOURS.iter().cycle());
     let rows = ticks(low, high).map(|(value, label)| (y(value), label));
     let columns = ticks(0.0, minutes).map(|(value, label)| (x(value), label));
     let chart = Chart {
@@ -84,8 +93,9 @@ pub(super) fn draw(record: &Record, watch: &Watch, graph: &Graph) -> Result<Stri
         columns: columns.collect(),
         stages: stages.collect(),
         lines,
-        names: names
-            .filter_map(|(name, colour)| Some((*colour, &**name?)))
+        names: (0..)
+            .zip(&names)
+            .map(|(index, name)| (colour(index), name.as_str()))
             .collect(),
         threshold: threshold.map(|value| (y(value), graph.comparison.as_str())),
     };

@@ -140,6 +140,18 @@ environment.json  /rules/0/sha256 = "0"  alerts/demo/rules/app.yml at the record
 5xx/prometheus-2.42/samples.json  /series/1/values = [[1795650178.161,"0"],[1795650193.161,"19"]] & /series/4/values = [[1795650178.161,"0"],[1795650193.161,"37"]]  on the samples at
 5xx/prometheus-2.42/query.json  /series/0/values = [[1795650133.199,"0.06"],[1795650143.199,"0.06"]]  the samples make values at other times
 baseline/prometheus-2.42/samples.json  /series/0/values = [[1795650121.6,"0"],[1795650241.6,"0"]] & /series/2/values = [] & /series/3/values = [] & /series/6/values = []  AppTrafficDrop does not stay inactive
+outage/record.json  /other/sent = 500  orders: 500 requests sent, 427 answered or not
+outage/record.json  /other/answered/0/count = 1  orders: client and counters differ
+outage/record.json  /other/sent = 428 & /other/answered/0/count = 110 & /other/counted/0/count = 110  orders: counters gained
+outage/record.json  /other/application = "shop"  other-before.txt: it is not of the application shop
+outage/record.json  /driven/application = "orders"  metrics-after.txt: it is not of the application orders
+outage/record.json  /watches/1/alert/timeline/4/at = "2026-11-29T20:29:30Z"  Prometheus 3.5: it was seen resolved at
+outage/record.json  /watches/1/alert/for_seconds = 50.0  Prometheus 3.5: committed is for: 60 s, but loaded was 50 s
+outage/record.json  /watches/1/alert = null  each Prometheus saw another alert
+outage/record.json  /watches/1/alertmanager = "0.25" & /watches/0/alertmanager = "0.26"  no version 0.26 among
+outage/prometheus-3.5/notifications.json  /0/payload/alerts/0/labels/application = "orders"  a notification is about orders
+outage/prometheus-3.5/samples.json  /series/9/values/14/1 = "5000" & /series/9/values/15/1 = "5000"  AppOutage does not stay inactive
+outage/prometheus-3.5/query.json  /series/1/values/20/1 = "0.2"  Prometheus 3.5: query.json: 0.2 at
 "#;
 
 #[tokio::test]
