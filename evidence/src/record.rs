@@ -44,7 +44,7 @@ pub struct Record {
     pub driven: Requests,
     /// Requests to the other application, whose alerts stay inactive; a running system needs to have none.
     pub other: Option<Requests>,
-    /// What each Prometheus saw. All of them watch the same traffic.
+    /// The view of each Prometheus. All of them watch the same traffic.
     pub watches: Vec<Watch>,
     /// Screenshots.
     pub pictures: Vec<Picture>,
@@ -66,7 +66,7 @@ pub struct Requests {
     pub counted: Counts,
 }
 
-/// What a Prometheus and its Alertmanager saw of a scenario.
+/// The view that a Prometheus and its Alertmanager had of a scenario.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Watch {

@@ -24,7 +24,7 @@ pub struct Schedule {
     pub variant: Variant,
     /// A system that runs already; without one, systems are started.
     pub system: Option<System>,
-    /// What a started system has beside the least.
+    /// Further servers of a system that is started.
     pub beside: Beside,
     /// Takes the screenshots, if any are wanted.
     pub browser: Option<Browser>,

@@ -52,7 +52,7 @@ pub struct Stack {
     _folder: TempDir,
 }
 
-/// What a system has beside an application, a Prometheus and an Alertmanager.
+/// Servers beside an application, a Prometheus and an Alertmanager.
 #[derive(Clone, Debug, Default)]
 pub struct Beside {
     /// A second application, with healthy traffic.
