@@ -84,7 +84,7 @@ test: test-crates test-sdk test-accessibility test-languages test-conformance e2
 .PHONY: test-crates
 test-crates: build test-components setup-services ## the tests of all crates, but for those end to end and with SDKs
 	@cargo metadata --no-deps --format-version 1 | jq --exit-status '[.packages[].targets[] | select(.kind == ["test"]).name] - ["it", "e2e"] == []'
-	$(CARGO_TEST) --workspace --lib --bin instructions --bin soak --test it -- --skip sdk:: --skip accessibility:: --skip languages:: --skip conformance::
+	$(CARGO_TEST) --workspace --lib --bin compare --bin instructions --bin soak --test it -- --skip sdk:: --skip accessibility:: --skip languages:: --skip conformance::
 	$(CARGO_TEST) --workspace --doc
 	# The same promises without values, for components of wasi:http alone.
 	BUFFERED_HTTP=off $(CARGO_TEST) --workspace --test it -- edge:: exactness:: items:: leaving:: library:: limits:: streams:: survival:: unlimited:: usage:: waiting:: --skip sdk::
@@ -188,7 +188,7 @@ LINTED := --workspace
 .PHONY: lint-rust
 lint-rust: setup ## clippy on both targets with warnings denied
 	cargo clippy --locked --release $(LINTED) --all-targets -- --deny warnings
-	cargo clippy --locked --profile component --target wasm32-wasip2 --lib --examples --package axum-component --package buffered-http --package candidate-component --package clients-component --package conformance-component --package items-component --package request-telemetry --package metrics-gateway --package middleware-component --package misbehaving-component --package otel-component --package synchronous-component --package world-component -- --deny warnings
+	cargo clippy --locked --profile component --target wasm32-wasip2 --lib --examples --package axum-component --package buffered-http --package candidate-component --package clients-component --package conformance-component --package items-component --package request-telemetry --package metrics-gateway --package middleware-component --package misbehaving-component --package otel-component --package peer-component --package synchronous-component --package world-component -- --deny warnings
 
 .PHONY: lint-dependencies
 lint-dependencies: setup ## licences, sources and bans of the dependencies: deny.toml
@@ -267,6 +267,20 @@ fuzz: setup ## feed made-up input to every parser, FUZZ_SECONDS=60 for each fuzz
 bench: component test-components ## measure metrics-host beside a native server, Spin and Flask, into bench/results: 20 minutes, and 10 to build
 	cargo build --locked --profile dist --package metrics-host --package bench --bins
 	target/dist/bench $(BENCH)
+
+# Flags of `compare run`: make compare COMPARE="--way Pushgateway --fault killed --rounds 1 --results target/short"
+.PHONY: compare
+compare: build gateway ## drive the same traffic and faults through other ways to count: writes docs/compare-results.md, in about 10 minutes
+	tools/build-component.sh axum-component
+	tools/build-component.sh peer-component
+	tools/need.sh node:nodejs
+	cargo build --locked --release --package bench --bin compare
+	target/release/compare run $(COMPARE)
+
+.PHONY: compare-verify
+compare-verify: setup ## compute docs/compare-results.md again from the raw facts: fails if a byte differs
+	cargo build --quiet --locked --release --package bench --bin compare
+	target/release/compare verify
 
 # PROFILE="list --contender native": the workloads are show, list, create and mixed
 .PHONY: profile

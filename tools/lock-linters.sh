@@ -7,7 +7,7 @@ tools/need.sh npm
 
 environment=$(tools/packages.sh tools/linters/requirements.txt)
 "$environment/bin/pip" install --quiet --disable-pip-version-check pip-tools==7.6.2
-for directory in tools/linters tools/deploy bench/flask metrics-host/tests/{it/sdk,it/status/axe,it/templates,languages/javascript,languages/python}; do
+for directory in tools/linters tools/deploy bench/flask bench/compare/peers metrics-host/tests/{it/sdk,it/status/axe,it/templates,languages/javascript,languages/python}; do
   # Each machine has its own addresses of package indexes.
   [ ! -e "$directory/requirements.in" ] ||
     "$environment/bin/pip-compile" --quiet --generate-hashes --strip-extras --no-header --no-annotate \

@@ -49,18 +49,11 @@ struct Kept {
 /// If the file cannot be written.
 pub fn keep(directory: &Path, setup: &Setup, part: &str, report: Report) -> Result<String> {
     let section = format!("## {part}\n\n{report}");
-    let cpus = CpuInfo::current()?;
-    let kernel = output(Command::new("uname").arg("--kernel-release"))?;
     let kept = Kept {
         commit: commit()?,
         profile: setup.profile(),
-        time: output(Command::new("date").args(["--utc", "+%Y-%m-%d %H:%M UTC"]))?,
-        machine: format!(
-            "{} × {}, Linux {}",
-            cpus.num_cores(),
-            cpus.model_name(0).unwrap_or("an unnamed CPU"),
-            kernel.split('-').next().unwrap_or_default()
-        ),
+        time: now()?,
+        machine: machine()?,
         report,
     };
     fs::create_dir_all(directory)?;
@@ -76,6 +69,29 @@ pub fn keep(directory: &Path, setup: &Setup, part: &str, report: Report) -> Resu
 /// If git does not say.
 pub fn commit() -> Result<String> {
     output(Command::new("git").args(["describe", "--always", "--dirty", "--exclude=*"]))
+}
+
+/// Returns the time.
+///
+/// # Errors
+/// If the system does not say.
+pub fn now() -> Result<String> {
+    output(Command::new("date").args(["--utc", "+%Y-%m-%d %H:%M UTC"]))
+}
+
+/// Returns the machine's processors and kernel.
+///
+/// # Errors
+/// If the system does not say.
+pub fn machine() -> Result<String> {
+    let cpus = CpuInfo::current()?;
+    let kernel = output(Command::new("uname").arg("--kernel-release"))?;
+    Ok(format!(
+        "{} × {}, Linux {}",
+        cpus.num_cores(),
+        cpus.model_name(0).unwrap_or("an unnamed CPU"),
+        kernel.split('-').next().unwrap_or_default()
+    ))
 }
 
 /// Returns the page of all `parts` that `directory` has a report of.
