@@ -169,7 +169,7 @@ impl Run {
 /// Writes the facts, if there are new ones, and their page.
 fn write([facts, page]: &[PathBuf; 2], new: Option<&Facts>, ways: &[Way]) -> Result<()> {
     if let Some(new) = new {
-        fs::write(facts, serde_json::to_string_pretty(new)? + "\n")?;
+        fs::write(facts, serde_json::to_string(new)? + "\n")?;
     }
     Ok(fs::write(page, rendered(facts, ways)?)?)
 }
@@ -202,4 +202,26 @@ fn verify(ways: &[Way]) -> Result<()> {
         PUBLISHED[0]
     );
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_committed_page_follows_from_the_committed_facts() {
+        verify(&ways::read().unwrap()).unwrap();
+    }
+
+    #[test]
+    fn another_number_or_byte_makes_another_page() {
+        let ways = ways::read().unwrap();
+        let facts = fs::read_to_string(root().join(PUBLISHED[0])).unwrap();
+        let page = page::render(facts.as_bytes(), &ways).unwrap();
+        for (found, other) in [("\"count\":2", "\"count\":3"), ("\n", " \n")] {
+            let changed = facts.replacen(found, other, 1);
+            assert_ne!(changed, facts);
+            assert_ne!(page::render(changed.as_bytes(), &ways).unwrap(), page);
+        }
+    }
 }

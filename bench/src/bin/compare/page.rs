@@ -12,7 +12,7 @@ const INTRODUCTION: &str = "# Measured: ways to count requests
 
 Written by `make compare`, and computed again from [the raw facts](../bench/compare/results.json) by `make compare-verify`; do not edit. The
 commands and reasons are those of [ways.toml](../bench/compare/ways.toml), and the peers are configured by [their
-files](../bench/compare/peers), as their documentation recommends.
+files](../bench/compare/peers/), as their documentation recommends.
 
 Each way serves the same requests, with the statuses 200, 201, 400, 404 and 500, at 150 a second over 16 connections. All counts end in
 VictoriaMetrics, which scrapes once a second or is reported to. A counter is taken to have begun at 0, and a smaller value than the one

@@ -148,8 +148,8 @@ impl Fault {
             ],
             Self::Killed => [
                 "`kill -9`",
-                "what holds the counts is killed under load, and starts again a second later: the receiver, or where there is none, the \
-                 process that counts",
+                "the program that holds the counts is killed under load, and starts again a second later: the receiver, or the \
+                 process that counts if it reports to nobody",
             ],
             Self::Reply => [
                 "reply lost",
