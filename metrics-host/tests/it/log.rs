@@ -3,7 +3,7 @@
 use crate::{
     client::{empty, get, request},
     scrape::Scrape,
-    stack,
+    stack::{self, Launch},
     traffic::{Planned, drive},
 };
 use serde_json::Value;
@@ -83,11 +83,11 @@ async fn repeats_are_counted_as_a_metric() {
     assert_eq!(get(host.api(), "GET /").await.status, 200);
 }
 
-/// Starts a sidecar in a terminal, and returns what it writes until it is ready.
-async fn in_a_terminal(settings: &[(&str, &str)]) -> String {
+/// Starts metrics-host in a terminal, and returns the first line with `word`, and with what was shown in its place before.
+async fn in_a_terminal(command: &str, settings: &[(&str, &str)], word: &str) -> String {
     let state = tempfile::tempdir().unwrap();
     let command = format!(
-        "exec {} sidecar --metrics-listen 127.0.0.1:0 --otlp-listen 127.0.0.1:0 --state-dir {}",
+        "exec {} {command} --metrics-listen 127.0.0.1:0 --otlp-listen 127.0.0.1:0 --state-dir {}",
         stack::binary().display(),
         state.path().display(),
     );
@@ -95,18 +95,18 @@ async fn in_a_terminal(settings: &[(&str, &str)]) -> String {
     script.args(["-q", "-e", "-f", "-c", &command, "/dev/null"]);
     script.env_remove("NO_COLOR").envs(settings.iter().copied());
     let process = Process::start(script).unwrap();
-    let find = |line: &str| line.contains("ready").then(|| line.to_owned());
-    process.line("ready", REACTION, find).await.unwrap()
+    let find = |line: &str| line.contains(word).then(|| line.to_owned());
+    process.line(word, REACTION, find).await.unwrap()
 }
 
 #[tokio::test]
 async fn the_log_is_for_people_in_a_terminal() {
-    let coloured = in_a_terminal(&[]).await;
+    let coloured = in_a_terminal("sidecar", &[], "ready").await;
     assert!(
         coloured.contains("\x1b[") && coloured.contains("INFO"),
         "{coloured}"
     );
-    let plain = in_a_terminal(&[("NO_COLOR", "1")]).await;
+    let plain = in_a_terminal("sidecar", &[("NO_COLOR", "1")], "ready").await;
     assert!(!plain.contains('\x1b'), "{plain}");
     // Such as 16:05:09  INFO ready version=…
     let (time, rest) = plain.trim_start().split_once(' ').unwrap();
@@ -115,7 +115,7 @@ async fn the_log_is_for_people_in_a_terminal() {
         rest.trim_start().starts_with("INFO ready version="),
         "{plain}"
     );
-    let json = in_a_terminal(&[("METRICS_HOST_LOG_FORMAT", "json")]).await;
+    let json = in_a_terminal("sidecar", &[("METRICS_HOST_LOG_FORMAT", "json")], "ready").await;
     let ready: Value = serde_json::from_str(&json).unwrap();
     assert_eq!(ready["message"], "ready");
 }
@@ -127,4 +127,23 @@ async fn a_log_for_people_has_no_colours_in_a_file() {
     let find = |line: &str| line.contains("INFO ready").then(|| line.to_owned());
     let line = host.process.line("ready", REACTION, find).await.unwrap();
     assert!(!line.contains('\x1b'), "{line}");
+}
+
+#[tokio::test]
+async fn the_time_of_a_compilation_is_shown_in_a_terminal_alone() {
+    let manifest = stack::workspace("spin.toml");
+    let command = format!(
+        "serve --listen 127.0.0.1:0 --manifest {}",
+        manifest.display()
+    );
+    let shown = in_a_terminal(&command, &[], "compiled").await;
+    assert!(shown.contains("compiling items: "), "{shown:?}");
+
+    let launch = Launch::serve(stack::binary()).unwrap().manifest(&manifest);
+    let host = launch.start().await.unwrap();
+    let lines = host.process.lines();
+    assert!(lines.iter().any(|line| line.contains("compiled")));
+    for line in &lines {
+        serde_json::from_str::<Value>(line).unwrap();
+    }
 }
