@@ -19,8 +19,8 @@ use ingest::{Callers, Ingest};
 use journal::{Journal, JournalMetrics};
 use metric::{ApplicationInfo, Registry};
 use operations::{
-    Addresses, ApplicationUrl, Build, Events, Gate, Links, Notifications, Operations, Readiness,
-    RecentErrors, ScrapeGates, Status, Webhook, sampler,
+    Addresses, ApplicationUrl, Build, Events, Gate, Links, Notifications, Operations, PageConfig,
+    Readiness, RecentErrors, ScrapeGates, Status, Webhook, sampler,
 };
 use request_counts::Component;
 use state_dir::StateDir;
@@ -245,12 +245,15 @@ impl App {
             sources.clone(),
             readiness.clone(),
             addresses,
-            links,
+            PageConfig {
+                build,
+                links,
+                thresholds: config.thresholds,
+            },
             Events {
                 notifications,
                 errors,
             },
-            build,
             Instant::now(),
         ));
         let gates = ScrapeGates::register(config.scrapes.scrapers, &registry);

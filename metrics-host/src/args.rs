@@ -1,6 +1,6 @@
 //! The command line as typed. Values are parsed here, so that every error names the flag and the value.
 
-use crate::build_info;
+use crate::{build_info, monitoring::AlertArgs};
 use bytesize::ByteSize;
 use clap::{Parser, Subcommand};
 use clap_complete::Shell;
@@ -181,6 +181,9 @@ pub(crate) struct CommonArgs {
     /// URL of Grafana, for a link on the status page
     #[arg(long, env = "METRICS_HOST_GRAFANA_URL", value_name = "URL")]
     pub(crate) grafana_url: Option<WebUrl>,
+
+    #[command(flatten)]
+    pub(crate) alerts: AlertArgs,
 
     /// Time to finish requests in flight after SIGTERM or SIGINT
     #[arg(

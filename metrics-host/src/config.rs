@@ -14,7 +14,7 @@ use http_server::{
 };
 use ingest::IngestLimits;
 use journal::{CheckpointLimits, JournalLimits};
-use operations::Links;
+use operations::{Links, Thresholds};
 use otlp::SeriesLimits;
 use request_counts::LabelSpace;
 use std::{path::PathBuf, time::Duration};
@@ -39,6 +39,7 @@ pub(crate) struct Config {
     pub(crate) ingest: IngestLimits,
     pub(crate) journal: JournalLimits,
     pub(crate) links: Links,
+    pub(crate) thresholds: Thresholds,
     pub(crate) application: ApplicationConfig,
     /// Certificate and key, if the application's clients use TLS.
     pub(crate) tls: Option<(PathBuf, PathBuf)>,
@@ -254,6 +255,10 @@ impl Config {
                 prometheus: args.prometheus_url,
                 alertmanager: args.alertmanager_url,
                 grafana: args.grafana_url,
+            },
+            thresholds: Thresholds {
+                error_ratio: args.alerts.error_ratio,
+                latency_seconds: args.alerts.latency_target,
             },
             application: ApplicationConfig::None,
             tls: None,

@@ -49,13 +49,8 @@ pub(crate) struct MonitoringArgs {
     #[arg(long, env = "METRICS_HOST_OBJECTIVE", value_name = "PERCENT", default_value = "99.9", value_parser = value::objective)]
     objective: f64,
 
-    /// Latency that 95 % of user requests keep; a bound of the histogram
-    #[arg(long, env = "METRICS_HOST_LATENCY_TARGET", value_name = "TIME", default_value = "500ms", value_parser = latency)]
-    latency_target: f64,
-
-    /// Share of user requests with a 5xx above which an alert fires
-    #[arg(long, env = "METRICS_HOST_ERROR_RATIO", value_name = "SHARE", default_value = "0.05", value_parser = value::ratio)]
-    error_ratio: f64,
+    #[command(flatten)]
+    alerts: AlertArgs,
 
     /// Internal exceptions per second above which an alert fires
     #[arg(long, env = "METRICS_HOST_EXCEPTION_RATE", value_name = "RATE", default_value = "1", value_parser = value::rate)]
@@ -72,6 +67,18 @@ pub(crate) struct MonitoringArgs {
     /// Folder to write the files to; they replace those of the same name [default: print one text]
     #[arg(long, env = "METRICS_HOST_OUTPUT", value_name = "DIR")]
     output: Option<PathBuf>,
+}
+
+/// Thresholds of the rules, which the status page shows, too.
+#[derive(Debug, clap::Args)]
+pub(crate) struct AlertArgs {
+    /// Latency that 95 % of user requests keep; a bound of the histogram
+    #[arg(long, env = "METRICS_HOST_LATENCY_TARGET", value_name = "TIME", default_value = "500ms", value_parser = latency)]
+    pub(crate) latency_target: f64,
+
+    /// Share of user requests with a 5xx above which an alert fires
+    #[arg(long, env = "METRICS_HOST_ERROR_RATIO", value_name = "SHARE", default_value = "0.05", value_parser = value::ratio)]
+    pub(crate) error_ratio: f64,
 }
 
 /// Settings of `rules`.
@@ -278,8 +285,8 @@ impl MonitoringArgs {
             },
             thresholds: Thresholds {
                 objective: self.objective,
-                latency_seconds: self.latency_target,
-                error_ratio: self.error_ratio,
+                latency_seconds: self.alerts.latency_target,
+                error_ratio: self.alerts.error_ratio,
                 minimum_rate,
                 exception_rate: self.exception_rate,
                 traffic_rate: self.traffic_rate,

@@ -28,7 +28,9 @@ pub use notifications::{Notifications, Webhook, WebhookError};
 pub use readiness::Readiness;
 pub use scrapes::{Gate, ScrapeGates};
 pub use service::Operations;
-pub use status::{Addresses, ApplicationUrl, Events, Links, Status, View, sampler, url};
+pub use status::{
+    Addresses, ApplicationUrl, Events, Links, PageConfig, Status, Thresholds, View, sampler, url,
+};
 pub use web_url::{ParseWebUrlError, WebUrl};
 
 /// Version and commit, shown on the pages.

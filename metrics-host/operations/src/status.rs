@@ -79,6 +79,26 @@ pub struct Links {
     pub grafana: Option<WebUrl>,
 }
 
+/// Thresholds of the alerts, which the charts show.
+#[derive(Clone, Copy, Debug)]
+pub struct Thresholds {
+    /// Share of requests with a 5xx above which `AppHigh5xxErrorRate` fires.
+    pub error_ratio: f64,
+    /// 95th percentile of the latency in seconds above which `AppHighP95Latency` fires.
+    pub latency_seconds: f64,
+}
+
+/// The configuration of the page.
+#[derive(Clone, Debug)]
+pub struct PageConfig {
+    /// Version and commit.
+    pub build: Build,
+    /// Where its links lead.
+    pub links: Links,
+    /// Thresholds of the alerts in Prometheus.
+    pub thresholds: Thresholds,
+}
+
 /// Events that the page shows.
 #[derive(Debug)]
 pub struct Events {
@@ -94,9 +114,8 @@ pub struct Status {
     sources: Sources,
     readiness: Readiness,
     addresses: Addresses,
-    links: Links,
+    config: PageConfig,
     events: Events,
-    build: Build,
     history: Mutex<History>,
 }
 
@@ -113,18 +132,16 @@ impl Status {
         sources: Sources,
         readiness: Readiness,
         addresses: Addresses,
-        links: Links,
+        config: PageConfig,
         events: Events,
-        build: Build,
         now: Instant,
     ) -> Self {
         let status = Self {
             sources,
             readiness,
             addresses,
-            links,
+            config,
             events,
-            build,
             history: Mutex::default(),
         };
         status.sample(now);
@@ -161,7 +178,7 @@ impl Status {
         let charts = (&*history, &moment.sample, wall);
         if let Some(endpoint) = &view.scope.endpoint {
             let errors = self.addresses.api.map(|_| self.events.errors.of(endpoint));
-            let page = EndpointPage::new(self.build, view, charts, &self.links, &marks, errors);
+            let page = EndpointPage::new(&self.config, view, charts, &marks, errors);
             drop(history);
             let status = match page.is_known {
                 true => StatusCode::OK,
@@ -184,15 +201,15 @@ impl Status {
             wall,
         );
         let page = Page {
-            build: self.build,
+            build: self.config.build,
             ready: self.readiness.is_ready(),
             view,
             counted,
             time: page::time(wall),
             addresses: &self.addresses,
-            links: &self.links,
+            links: &self.config.links,
             tiles: page::tiles(&history, sample, &facts, &notifications, view),
-            charts: trends::charts(&history, sample, wall, view, &self.links, &marks),
+            charts: trends::charts(&history, sample, wall, view, &self.config, &marks),
             endpoints: endpoints::Table::new(&history, sample, view),
             alerts: alerts::List::new(&notifications, wall),
             facts,

@@ -218,6 +218,21 @@ async fn the_page_links_to_its_neighbours_where_it_was_told() {
 }
 
 #[tokio::test]
+async fn charts_show_the_thresholds_of_the_rules() {
+    let set = ["--error-ratio", "0.2", "--latency-target", "250ms"];
+    for (args, [ratio, latency]) in [(&[][..], ["5", "500"]), (&set, ["20", "250"])] {
+        let host = stack::sidecar().args(args).start().await.unwrap();
+        let page = get(host.metrics(), "GET /").await;
+        for shown in [
+            format!("alert above {ratio}\u{a0}%"),
+            format!("alert on p95 above {latency}\u{a0}ms"),
+        ] {
+            assert!(page.text().contains(&shown), "{shown}: {}", page.text());
+        }
+    }
+}
+
+#[tokio::test]
 async fn alerts_are_shown_after_a_restart_and_a_damaged_file_does_not_prevent_it() {
     let host = stack::sidecar().start().await.unwrap();
     notify(&host, &message("Watchdog", "firing", "It fires.")).await;

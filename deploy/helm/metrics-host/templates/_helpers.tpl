@@ -63,6 +63,14 @@ readinessProbe:
 {{- add .Values.app.preStopSeconds (mul 2 .Values.app.shutdownGraceSeconds) $linger 10 -}}
 {{- end }}
 
+{{- /* Variables that show the thresholds of the rules on the status page. */ -}}
+{{- define "metrics-host.thresholds" -}}
+{{- with .Values.prometheusRule.thresholds -}}
+- {name: METRICS_HOST_ERROR_RATIO, value: {{ .errorRatio | quote }}}
+- {name: METRICS_HOST_LATENCY_TARGET, value: {{ mulf .latencySeconds 1000000 | int64 }}us}
+{{- end }}
+{{- end }}
+
 {{- /* Values of the placeholders in rules and dashboards, as text: as JSON, since a template returns text. */ -}}
 {{- define "metrics-host.placeholders" -}}
 {{- $status := .Values.links.metricsHost | default (printf "http://%s.%s.svc:9464" (include "metrics-host.name" .) .Release.Namespace) | trimSuffix "/" }}

@@ -1,7 +1,7 @@
 //! The page of an endpoint: methods, statuses, latency, and the last errors that the log has.
 
 use super::{
-    Links,
+    PageConfig,
     charts::Mark,
     history::{History, Kind, Sample},
     page::{self, Tile},
@@ -60,10 +60,9 @@ impl KindRow {
 impl<'a> EndpointPage<'a> {
     /// Describes the endpoints in the scope of `view` as of `now`, with the wall-clock time `wall`.
     pub(super) fn new(
-        build: Build,
+        config: &PageConfig,
         view: &'a View,
         (history, now, wall): (&History, &Sample, Timestamp),
-        links: &Links,
         marks: &[Mark],
         errors: Option<Vec<RequestError>>,
     ) -> Self {
@@ -81,12 +80,12 @@ impl<'a> EndpointPage<'a> {
         });
         let kinds: Vec<_> = rows.filter(|row| row.ever > 0).collect();
         Self {
-            build,
+            build: config.build,
             view,
             time: page::time(wall),
             is_known: !kinds.is_empty(),
             tiles: tiles(now.sum(&view.scope) - start.sum(&view.scope), view),
-            charts: trends::charts(history, now, wall, view, links, marks),
+            charts: trends::charts(history, now, wall, view, config, marks),
             heat_map: trends::heat_map(history, now, view),
             kinds,
             errors,
@@ -160,7 +159,10 @@ fn tiles(late: Totals, view: &View) -> Vec<Tile> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::status::history::{Counters, Place};
+    use crate::status::{
+        Links, Thresholds,
+        history::{Counters, Place},
+    };
     use request_counts::Component;
     use std::{
         sync::Arc,
@@ -203,12 +205,19 @@ mod tests {
             ],
         );
         let view = View::parse("application=shop&component=carts&endpoint=/a");
-        let build = Build {
-            version: "1",
-            revision: "r",
+        let config = PageConfig {
+            build: Build {
+                version: "1",
+                revision: "r",
+            },
+            links: Links::default(),
+            thresholds: Thresholds {
+                error_ratio: 0.05,
+                latency_seconds: 0.5,
+            },
         };
         let time = (&history, &now, Timestamp::UNIX_EPOCH);
-        let page = EndpointPage::new(build, &view, time, &Links::default(), &[], None);
+        let page = EndpointPage::new(&config, &view, time, &[], None);
         let rows: Vec<_> = page
             .kinds
             .iter()
@@ -221,7 +230,7 @@ mod tests {
         ];
         assert_eq!(rows, expected);
         let other = View::parse("endpoint=/c");
-        let page = EndpointPage::new(build, &other, time, &Links::default(), &[], None);
+        let page = EndpointPage::new(&config, &other, time, &[], None);
         assert!(!page.is_known);
     }
 }

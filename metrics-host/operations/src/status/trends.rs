@@ -1,7 +1,7 @@
 //! The charts of requests, errors and latency, each with a text alternative and the values under the pointer.
 
 use super::{
-    Links,
+    PageConfig,
     charts::{self, Axis, Drawing, Line, Mark, bucket_label},
     history::{History, Period, Sample},
     neighbours::{self, Neighbour},
@@ -38,10 +38,6 @@ pub(super) struct HeatMap {
 /// Quantiles in the latency chart, with their names.
 pub(super) const QUANTILES: [f64; 3] = [0.5, 0.95, 0.99];
 pub(super) const QUANTILE_NAMES: [&str; 3] = ["p50", "p95", "p99"];
-/// Ratio of errors above which `AppHigh5xxErrorRate` fires.
-const ERROR_THRESHOLD: f64 = 0.05;
-/// Seconds of the 95th percentile above which `AppHighP95Latency` fires.
-const LATENCY_THRESHOLD: f64 = 0.5;
 
 /// Draws requests, errors and latency of `view` up to `now`, with the wall-clock time `wall`.
 pub(super) fn charts(
@@ -49,7 +45,7 @@ pub(super) fn charts(
     now: &Sample,
     wall: Timestamp,
     view: &View,
-    links: &Links,
+    config: &PageConfig,
     marks: &[Mark],
 ) -> [Chart; 3] {
     let periods = history.periods(now, view.range, &view.scope);
@@ -72,6 +68,9 @@ pub(super) fn charts(
         drawing.svg()
     };
     let marked = marked(marks);
+    let PageConfig {
+        links, thresholds, ..
+    } = config;
     [
         Chart {
             id: "requests",
@@ -87,7 +86,7 @@ pub(super) fn charts(
             title: "5xx responses",
             legend: &[],
             summary: summary(&errors[0], words::percent) + &marked,
-            svg: draw(Axis::Ratio, &errors, Some(ERROR_THRESHOLD)),
+            svg: draw(Axis::Ratio, &errors, Some(thresholds.error_ratio)),
             points: points(&errors, &[""], words::percent, wall, view.range),
             neighbours: neighbours::errors(links, view),
         },
@@ -96,7 +95,7 @@ pub(super) fn charts(
             title: "Latency",
             legend: &QUANTILE_NAMES,
             summary: last_of_each(&latencies) + &marked,
-            svg: draw(Axis::Latency, &latencies, Some(LATENCY_THRESHOLD)),
+            svg: draw(Axis::Latency, &latencies, Some(thresholds.latency_seconds)),
             points: points(
                 &latencies,
                 &QUANTILE_NAMES,
@@ -236,18 +235,5 @@ mod tests {
         let expected =
             r#"[[58.0,"00:01:40","p50 1.00 ms, p95 100 ms"],[344.0,"00:16:40","p50 –, p95 –"]]"#;
         assert_eq!(found.replace('\u{a0}', " "), expected);
-    }
-
-    #[test]
-    fn thresholds_are_those_of_the_alerts() {
-        let rules = include_str!("../../../../alerts/rules/app.yml");
-        for (alert, threshold) in [
-            ("AppHigh5xxErrorRate", ERROR_THRESHOLD),
-            ("AppHighP95Latency", LATENCY_THRESHOLD),
-        ] {
-            let (_, rule) = rules.split_once(&format!("alert: {alert}\n")).unwrap();
-            let (rule, _) = rule.split_once("for:").unwrap();
-            assert!(rule.contains(&format!("> {threshold}\n")), "{rule}");
-        }
     }
 }
