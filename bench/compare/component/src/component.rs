@@ -14,7 +14,7 @@ use std::{
     cell::Cell,
     collections::hash_map::RandomState,
     hash::{BuildHasher, Hasher},
-    sync::LazyLock,
+    sync::{LazyLock, OnceLock},
 };
 
 /// Identifies this instance.
@@ -48,7 +48,12 @@ async fn handle(request: Request) -> Result<Response<FullBody<Bytes>>, Error> {
     Ok(response.body(body).expect("a valid response"))
 }
 
-async fn settings() -> [String; 3] {
+/// Returns the variables, which do not change during an instance's life.
+async fn settings() -> &'static [String; 3] {
+    static SETTINGS: OnceLock<[String; 3]> = OnceLock::new();
+    if let Some(known) = SETTINGS.get() {
+        return known;
+    }
     let mut settings = [const { String::new() }; 3];
     for (setting, name) in settings
         .iter_mut()
@@ -56,7 +61,7 @@ async fn settings() -> [String; 3] {
     {
         *setting = variables::get(name).await.expect("declared in spin.toml");
     }
-    settings
+    SETTINGS.get_or_init(|| settings)
 }
 
 async fn answer(request: Request) -> StatusCode {
@@ -78,11 +83,11 @@ async fn answer(request: Request) -> StatusCode {
 
 /// Counts a request, and reports once the reports before are through. A report that fails is not repeated: the next one
 /// has its counts, as these are totals.
-async fn count(counting: String, application: String, receiver: String, status: StatusCode) {
-    let counter: &dyn Counter = match counting.as_str() {
-        "pushgateway" => pushgateway::Pushed::of(&application, &receiver),
-        "statsd" => statsd::Sent::of(&application, &receiver),
-        "otel" => otel::Exported::of(&application, &receiver),
+async fn count(counting: &str, application: &str, receiver: &str, status: StatusCode) {
+    let counter: &dyn Counter = match counting {
+        "pushgateway" => pushgateway::Pushed::of(application, receiver),
+        "statsd" => statsd::Sent::of(application, receiver),
+        "otel" => otel::Exported::of(application, receiver),
         other => panic!("counting is {other:?}"),
     };
     counter.add(status);

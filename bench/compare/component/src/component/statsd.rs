@@ -9,17 +9,19 @@ use std::{net::UdpSocket, sync::OnceLock};
 /// A socket, and the application's name.
 pub(super) struct Sent {
     application: String,
-    receiver: String,
     socket: UdpSocket,
 }
 
 impl Sent {
     pub(super) fn of(application: &str, receiver: &str) -> &'static Self {
         static SENT: OnceLock<Sent> = OnceLock::new();
-        SENT.get_or_init(|| Self {
-            application: application.into(),
-            receiver: receiver.into(),
-            socket: UdpSocket::bind("127.0.0.1:0").expect("allowed in spin.toml"),
+        SENT.get_or_init(|| {
+            let socket = UdpSocket::bind("127.0.0.1:0").expect("allowed in spin.toml");
+            socket.connect(receiver).expect("allowed in spin.toml");
+            Self {
+                application: application.into(),
+                socket,
+            }
         })
     }
 }
@@ -27,7 +29,7 @@ impl Sent {
 impl Counter for Sent {
     fn add(&self, status: StatusCode) {
         let line = format!("{}.requests.{}:1|c", self.application, status.as_u16());
-        if let Err(error) = self.socket.send_to(line.as_bytes(), &self.receiver) {
+        if let Err(error) = self.socket.send(line.as_bytes()) {
             eprintln!("statsd: {error}");
         }
     }
