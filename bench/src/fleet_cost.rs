@@ -228,10 +228,8 @@ impl Prometheus {
             let wait = Wait::up_to(4 * INTERVAL).every(Duration::from_millis(500));
             let scraped = wait.until("scrapes of all targets", async || {
                 let query = "/api/v1/query?query=count(up%20%3D%3D%201)";
-                let Ok(reply) = http::get(self.address, query).await else {
-                    return Ok(Seen::when(false, 0));
-                };
-                let count = reply.json()["data"]["result"][0]["value"][1]
+                let reply = prometheus::ask(self.address, query).await?;
+                let count = reply["data"]["result"][0]["value"][1]
                     .as_str()
                     .map(str::to_owned);
                 let count = count.and_then(|count| count.parse().ok()).unwrap_or(0);

@@ -1,7 +1,8 @@
 //! Prometheus: the one of this machine, and a newer one.
 
-use crate::{process::Process, root};
-use anyhow::{Context, Result};
+use crate::{http, process::Process, root};
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
 use std::{
     env,
     ffi::OsStr,
@@ -28,6 +29,16 @@ pub fn command(program: impl AsRef<OsStr>, folder: &Path, address: impl Display)
         .arg("--enable-feature=exemplar-storage")
         .arg(format!("--web.listen-address={address}"));
     command
+}
+
+/// Returns the answer of its API at `path`.
+///
+/// # Errors
+/// If it has none yet: it refuses while it starts.
+pub async fn ask(address: impl ToString, path: &str) -> Result<Value> {
+    let reply = http::get(address, path).await?;
+    ensure!(reply.status == 200, "{reply:?}");
+    Ok(reply.json())
 }
 
 /// Returns a folder with the `prometheus` and `promtool` of Debian unstable, which this machine need not have installed. Reports

@@ -52,7 +52,7 @@ impl Prometheus {
         let path: String = query.bytes().map(|byte| format!("%{byte:02x}")).collect();
         let path = format!("/api/v1/query?query={path}");
         let found = until(query, START, async || {
-            let reply = http::get(&self.address, &path).await?.json();
+            let reply = prometheus::ask(&self.address, &path).await?;
             let found = reply["data"]["result"][0].clone();
             Ok(Seen::some((!found.is_null()).then_some(found), reply))
         });

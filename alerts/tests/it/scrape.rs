@@ -2,7 +2,6 @@
 
 use crate::host::serve;
 use alerts::{Addresses, Variant, render};
-use serde_json::Value;
 use std::{fs, time::Duration};
 use testkit::{
     http, port, prometheus,
@@ -32,8 +31,8 @@ async fn prometheus_reads_the_page_as_open_metrics_and_evaluates_every_rule() {
     let prometheus =
         prometheus::start(folder.path(), &address).unwrap_or_else(|error| panic!("{error:#}"));
     let get = async |path: &str| {
-        let reply = http::get(&address, path).await?;
-        anyhow::Ok(serde_json::from_str::<Value>(reply.text())?["data"].clone())
+        let reply = prometheus::ask(&address, path).await?;
+        anyhow::Ok(reply["data"].clone())
     };
     let ask = async |query: &str| {
         let found = get(&format!("/api/v1/query?query={query}")).await?;

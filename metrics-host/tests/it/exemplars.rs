@@ -28,7 +28,7 @@ async fn prometheus_finds_the_trace_of_a_request() {
     let path =
         "/api/v1/query_exemplars?query=app_request_latency_seconds_bucket&start=0&end=9999999999";
     let found = Wait::up_to(Duration::from_secs(20)).until("an exemplar", async || {
-        let found = testkit::http::get(address, path).await?.json();
+        let found = testkit::prometheus::ask(address, path).await?;
         let series = found["data"].as_array().filter(|series| !series.is_empty());
         Ok(Seen::some(series.cloned(), &found))
     });

@@ -182,8 +182,8 @@ impl Recorded {
 async fn by_method(prometheus: SocketAddr, expression: &str) -> Result<Answers> {
     let query = format!("sum by (method) ({expression})");
     let query = form_urlencoded(&query);
-    let reply = testkit::http::get(prometheus, &format!("/api/v1/query?query={query}")).await?;
-    let reply = reply.json();
+    let path = format!("/api/v1/query?query={query}");
+    let reply = testkit::prometheus::ask(prometheus, &path).await?;
     let results = reply["data"]["result"].as_array().unwrap().iter();
     let sums = results.filter_map(|result| {
         let method = REQUESTS

@@ -225,7 +225,7 @@ async fn a_real_prometheus_opens_both_gates() {
         let found = wait.until(query, async || {
             let query = query.replace('[', "%5B").replace(']', "%5D");
             let path = format!("/api/v1/query?query={query}");
-            let reply = testkit::http::get(address, &path).await?.json();
+            let reply = testkit::prometheus::ask(address, &path).await?;
             let value = reply["data"]["result"][0]["value"][1].clone();
             Ok(Seen::when(value == expected, reply))
         });
