@@ -14,6 +14,12 @@ use std::{fmt, fs, path::Path, process::Command};
 
 const INTRODUCTION: &str = "Written by `make bench`; see [the method](../README.md). A cell is the median of its rounds, with \
     the minimum and the maximum. Ratios are taken within a round, so they hold even while the machine's speed varies.";
+/// The tables that the page begins with, by part and title: what a user asks first.
+const LEADING: [(&str, &str); 3] = [
+    ("items", "requests/s, 32 connections"),
+    ("items", "CPU time per request, µs, 32 connections"),
+    ("ingest", "data points/s"),
+];
 const FIGURES: &str = "| measure | goal | reached | spread | |\n|---|---:|---:|---:|---|\n";
 
 /// Findings of one part.
@@ -99,7 +105,7 @@ pub fn machine() -> Result<String> {
 /// # Errors
 /// If a report cannot be read.
 pub fn page(directory: &Path, parts: &[&str]) -> Result<String> {
-    let (mut goals, mut sections) = (String::new(), String::new());
+    let [mut leading, mut goals, mut sections] = [const { String::new() }; 3];
     for part in parts {
         let file = directory.join(format!("{part}.json"));
         if !file.exists() {
@@ -107,6 +113,18 @@ pub fn page(directory: &Path, parts: &[&str]) -> Result<String> {
         }
         let kept: Kept = serde_json::from_slice(&fs::read(&file)?)
             .with_context(|| format!("reading {}", file.display()))?;
+        let tables = &kept.report.tables;
+        let leads = |table: &&Table| LEADING.contains(&(*part, &*table.title));
+        for table in tables.iter().filter(leads) {
+            let bars = false;
+            leading += &format!(
+                "\n{}",
+                Table {
+                    bars,
+                    ..table.clone()
+                }
+            );
+        }
         goals.extend(kept.report.figures.iter().map(Figure::row));
         sections += &format!(
             "\n## {part}\n\n{}\nMeasured {} at {}, profile {}, {}.\n",
@@ -114,7 +132,7 @@ pub fn page(directory: &Path, parts: &[&str]) -> Result<String> {
         );
     }
     Ok(format!(
-        "# Results\n\n{INTRODUCTION}\n\n## Goals\n\n{FIGURES}{goals}{sections}"
+        "# Results\n\n{INTRODUCTION}\n\n## Beside others\n{leading}\n## Goals\n\n{FIGURES}{goals}{sections}"
     ))
 }
 
