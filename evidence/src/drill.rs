@@ -80,6 +80,14 @@ impl Place<'_> {
         let mut monitors = self.system.monitors.iter();
         monitors.all(|monitor| monitor.forwarder.is_some())
     }
+
+    /// Returns how long rules take to see new traffic: two scrapes, a record of their rate and an evaluation.
+    fn settling(&self) -> Duration {
+        Duration::from_secs(match self.variant {
+            Variant::Production | Variant::Demo => 60,
+            Variant::Test => 12,
+        })
+    }
 }
 
 impl<'a> Drill<'a> {
@@ -135,6 +143,8 @@ impl<'a> Drill<'a> {
         let Scenario { cause, traffic, .. } = self.scenario;
         if matches!(cause, Cause::Silence | Cause::Nothing) {
             self.send(traffic);
+            // A rule is inactive before its first evaluation, then pending for the silence of a new system.
+            sleep(self.place.settling()).await;
         }
         self.reach(Stage::Inactive).await?;
         match cause {

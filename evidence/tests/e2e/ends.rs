@@ -11,8 +11,8 @@ use testkit::{
 const PICTURE: Duration = Duration::from_secs(240);
 /// How long an end may take.
 const END: Duration = Duration::from_secs(30);
-/// The processes of a system.
-const SERVERS: usize = 3;
+/// The processes of a system: two applications, Prometheus, Alertmanager.
+const SERVERS: usize = 4;
 
 /// Starts a scenario with a system of its own in `folder`, and returns once it sends traffic, with its servers' ids.
 async fn start(folder: &TempDir) -> (Process, Vec<u32>) {
@@ -67,8 +67,8 @@ async fn the_servers_end_when_their_runner_is_killed() {
 async fn an_interrupt_ends_the_servers_and_the_browser_and_removes_their_folders() {
     let folder = tempfile::tempdir().unwrap();
     let (mut runner, servers) = start(&folder).await;
-    // Of metrics-host, of the other servers, and of the run.
-    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 3);
+    // Of each metrics-host, of the other servers, and of the run.
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 4);
     let started = until("a browser", PICTURE, async || {
         let started = children(runner.pid());
         let more = started.len() > servers.len();

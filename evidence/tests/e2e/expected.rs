@@ -111,8 +111,8 @@ pub(crate) const EXPECTED: &[Expectation] = table! {
         "Error Budget Left" "A" End |drill| One(1.0 - errors(drill) * BURN * 0.002..=1.0);
         "Days of Data" "A" End |_| One(f64::MIN_POSITIVE..=0.1);
         "Burn Rate" "A B C D E" Driven |drill| ratio(drill, BURN);
-        "Requests and Errors" "A" Driven |drill| over_five_minutes(drill, 1.0);
-        "Requests and Errors" "B" Driven |drill| over_five_minutes(drill, errors(drill));
+        "Requests and Errors" "A" Driven |drill| One(about(rate(drill), 0.35));
+        "Requests and Errors" "B" Driven |drill| One(about(rate(drill) * errors(drill), 0.35));
         "Error Ratio by Window" "A B C D E F G" Driven |drill| ratio(drill, 1.0);
         "Error Ratio by Window" "H" End |drill| ratio(drill, 1.0);
         "Errors by Component" "A" Driven |drill| match errors(drill) {
@@ -240,11 +240,6 @@ fn ratio(drill: &Drill<'_>, scale: f64) -> Want {
 fn left(drill: &Drill<'_>, scale: f64) -> Want {
     let lost = about(errors(drill) * scale, 0.3);
     One(1.0 - lost.end()..=1.0 - lost.start())
-}
-
-/// A rate over five minutes of which the traffic so far is everything.
-fn over_five_minutes(drill: &Drill<'_>, part: f64) -> Want {
-    One(about(sent(drill) * part / 300.0, 0.25))
 }
 
 /// The driven alert, of the four.
