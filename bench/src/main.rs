@@ -3,7 +3,7 @@
 use anyhow::{Result, bail, ensure};
 use bench::{
     PARTS, counting, fleet, fleet_cost, growth, ingest, items, latency, memory, overhead,
-    report::{self, DIRTY, Report},
+    report::{self, Report},
     scrape, series,
     setup::Setup,
     startup,
@@ -51,12 +51,7 @@ impl Args {
             self.seconds.is_none() && self.rounds.is_none_or(|rounds| rounds >= FEWEST_ROUNDS),
             "a published figure takes {FEWEST_ROUNDS} rounds of the full time: {elsewhere}"
         );
-        let commit = report::commit()?;
-        ensure!(
-            !commit.ends_with(DIRTY),
-            "files differ from the commit ({commit}), and published figures are of a commit: commit them, or {elsewhere}"
-        );
-        Ok(())
+        report::ensure_committed(elsewhere)
     }
 }
 

@@ -7,7 +7,7 @@ pub use figure::{Figure, Goal};
 pub use table::Table;
 
 use crate::setup::{Setup, output};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use procfs::{CpuInfo, Current};
 use serde::{Deserialize, Serialize};
 use std::{fmt, fs, path::Path, process::Command};
@@ -36,7 +36,7 @@ pub struct Report {
 }
 
 /// The end of the name of a commit that the files differ from.
-pub const DIRTY: &str = "-dirty";
+const DIRTY: &str = "-dirty";
 
 /// A report, and where and when it was made.
 #[derive(Serialize, Deserialize)]
@@ -75,6 +75,19 @@ pub fn keep(directory: &Path, setup: &Setup, part: &str, report: Report) -> Resu
 /// If git does not say.
 pub fn commit() -> Result<String> {
     output(Command::new("git").args(["describe", "--always", "--dirty", "--exclude=*"]))
+}
+
+/// Refuses figures of no commit, which nobody could measure again.
+///
+/// # Errors
+/// If files differ from the commit; the error says `elsewhere`, how to write to another place.
+pub fn ensure_committed(elsewhere: &str) -> Result<()> {
+    let commit = commit()?;
+    ensure!(
+        !commit.ends_with(DIRTY),
+        "files differ from the commit ({commit}), and published figures are of a commit: commit them, or {elsewhere}"
+    );
+    Ok(())
 }
 
 /// Returns the time.

@@ -11,10 +11,7 @@ mod stand;
 mod ways;
 
 use anyhow::{Context, Result, bail, ensure};
-use bench::{
-    report::{self, DIRTY},
-    setup::Setup,
-};
+use bench::{report, setup::Setup};
 use clap::{Parser, Subcommand};
 use facts::{Cell, Facts};
 use futures::{StreamExt, stream};
@@ -129,12 +126,7 @@ impl Run {
             self.way.is_empty() && self.fault.is_none() && self.rounds >= 3,
             "the published facts are of all ways and faults, and of 3 rounds: {elsewhere}"
         );
-        let commit = report::commit()?;
-        ensure!(
-            !commit.ends_with(DIRTY),
-            "files differ from the commit ({commit}): commit them, or {elsewhere}"
-        );
-        Ok(())
+        report::ensure_committed(elsewhere)
     }
 
     fn wants(&self, way: &Way) -> bool {

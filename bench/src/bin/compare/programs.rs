@@ -89,7 +89,13 @@ impl Programs {
         ];
         versions.extend(self.spin.clone());
         if self.statsd.is_ok() {
-            versions.push("statsd 0.9.0".into());
+            let pins = fs::read_to_string(root().join("bench/compare/peers/package.json"))?;
+            let pins: serde_json::Value = serde_json::from_str(&pins)?;
+            let version = pins["dependencies"]["statsd"].as_str();
+            versions.push(format!(
+                "statsd {}",
+                version.context("no version of statsd")?
+            ));
         }
         if self.flask.is_ok() {
             let lock = fs::read_to_string(root().join("bench/flask/requirements.in"))?;
