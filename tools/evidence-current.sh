@@ -10,7 +10,7 @@ if [ "$(field product)" = "$(tools/product.sh)" ] && [ "$(field clean)" = true ]
   echo "$of, and the product is the same now"
   exit
 fi
-of="$of, and the product has changed since: make evidence renews it"
+of="$of, and the product has changed since: run make evidence"
 [ -z "${GITHUB_ACTIONS:-}" ] || echo "::warning file=evidence/report/README.md::$of"
 echo "$of" >&2
 [ -z "${1:-}" ] || exit 1

@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 # scan PATH...: asks no network whether a secret is valid, and shows none.
 scan() {
   tools/linter.sh kingfisher scan --quiet --no-update-check --no-validate --redact --rule-cache-dir target/tools/kingfisher "$@" || {
-    echo "lint-secrets: take it out and revoke it; end the line of a false alarm with the comment kingfisher:ignore" >&2
+    echo "lint-secrets: remove the secret and revoke it; if this is a false alarm, end the line with the comment kingfisher:ignore" >&2
     exit 1
   }
 }

@@ -18,7 +18,7 @@ if [ ${#missing[@]} != 0 ]; then
   apt=(apt-get -qq -o "Dir::Etc::sourcelist=$folder/sources.list" -o Dir::Etc::sourceparts=- -o "Dir::State::lists=$folder/lists"
     -o "Dir::Cache=$folder/cache" -o APT::Sandbox::User=root)
   echo "downloading ${missing[*]} of Debian unstable" >&2
-  "${apt[@]}" update >&2 || tools/skip.sh "$mirror has no suite sid that can be read"
+  "${apt[@]}" update >&2 || tools/skip.sh "the suite sid of $mirror cannot be read"
   for package in "${missing[@]}"; do
     (cd "$folder/cache" && "${apt[@]}" download "$package" >&2)
     dpkg --extract "$folder/cache/${package}"_*.deb "$folder/root"

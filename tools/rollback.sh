@@ -11,7 +11,7 @@ image=${1:-}
 [[ $image =~ ^[^@]+@sha256:[0-9a-f]{64}$ ]] ||
   fail "expected IMAGE=NAME@sha256:<64 hexadecimal digits>, as the notes of a release have it, got \"$image\""
 [ -f .env ] || fail "there is no .env: run \`cp .env.example .env\`"
-[ "$(setting COMPOSE_PROFILES)" = embedded ] || fail "COMPOSE_PROFILES in .env is not embedded: the profile spin is built here, and has no released image"
+[ "$(setting COMPOSE_PROFILES)" = embedded ] || fail "COMPOSE_PROFILES in .env must be embedded: the profile spin is built here and has no released image"
 tools/release/verify.sh "$image"
 docker pull --quiet "$image" >/dev/null || fail "$image cannot be pulled"
 
@@ -29,8 +29,8 @@ check() {
 }
 before=$(setting METRICS_HOST_IMAGE)
 if use "$image" && check; then
-  echo "rollback: $image runs; before, it was ${before:-the one built here}. It stays until METRICS_HOST_IMAGE in .env is changed"
+  echo "rollback: $image runs in place of ${before:-the image built here}, until METRICS_HOST_IMAGE in .env is changed"
   exit
 fi
-use "$before" || fail "$image does not work, and what ran before does not come back: see above"
+use "$before" || fail "$image does not work, and the image that ran before does not start again: see above"
 fail "$image does not work; ${before:-the image built here} is back"

@@ -24,7 +24,7 @@ if [ -n "${STAND_INS_WORK:-}" ]; then
 elif ! daemon_answers; then
   trap 'rm -rf "$work"' EXIT
   own=(unshare --net --mount --pid --fork --kill-child --mount-proc)
-  [ "$(id -u)" = 0 ] || tools/skip.sh "no Docker daemon answers, and starting one takes root"
+  [ "$(id -u)" = 0 ] || tools/skip.sh "no Docker daemon answers, and only root can start one"
   "${own[@]}" true || tools/skip.sh "no Docker daemon answers, and this machine allows no namespaces for one"
   tools/need.sh dockerd:docker.io ip:iproute2
   STAND_INS_WORK=$work "${own[@]}" "$0"

@@ -50,7 +50,7 @@ patient='curl() { command curl --retry 60 --retry-connrefused --retry-delay 1 "$
 runs() {
   local commands pid
   if grep -qE '(^|[ -])spin ' <<<"$2" && ! command -v spin >/dev/null; then
-    echo "test-docs: $1: not run, for there is no Spin on PATH"
+    echo "test-docs: $1: not run: there is no Spin on PATH"
     return
   fi
   commands=$(sed -e "s|127.0.0.1:8080|$api|g; s|127.0.0.1:9464|$metrics|g; s|127.0.0.1:4318|$otlp|g; s|127.0.0.1:3000|$other|g" \

@@ -5,7 +5,7 @@
 await() {
   local deadline=$((SECONDS + $1))
   until "${@:3}"; do
-    [ "$SECONDS" -lt "$deadline" ] || { echo "$2: not so after $1 s" >&2; return 1; }
+    [ "$SECONDS" -lt "$deadline" ] || { echo "timed out after $1 s; expected: $2" >&2; return 1; }
     sleep 0.2
   done
 }

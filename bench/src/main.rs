@@ -23,7 +23,7 @@ const FEWEST_ROUNDS: usize = 5;
 /// Measures metrics-host beside its contenders. The servers are the programs beside this one.
 #[derive(Parser)]
 struct Args {
-    /// Parts to measure; all if absent
+    /// Parts to measure [default: all]
     #[arg(value_parser = PARTS)]
     parts: Vec<String>,
     /// Seconds of each measurement, instead of each part's default

@@ -21,7 +21,7 @@ const ALL: &str = "all";
 /// The run that the repository keeps.
 const REPORT: &str = "evidence/report";
 
-/// Drives one scenario or all, shows each alert become pending, fire, be notified of and resolve, and keeps the evidence.
+/// Drives one scenario or all, watches each alert become pending, fire, notify and resolve, and keeps the evidence.
 ///
 /// Exit code: 0 proven, 1 not proven, 2 could not be run.
 #[derive(Debug, Parser)]
@@ -44,9 +44,9 @@ pub struct Cli {
 pub enum Command {
     /// Write its report again: charts, manifest and README, from its raw files
     Report(Folder),
-    /// Compute every number of its report again, and fail if one is not backed
+    /// Compute every number of its report again, and fail if the raw files do not prove one
     Verify(Folder),
-    /// Run the steps of the pipeline and planted faults that its gates are to stop, and add both to its report
+    /// Run the steps of the pipeline, plant faults that its gates must stop, and add both to its report
     Ci(Folder),
 }
 
@@ -71,25 +71,25 @@ pub struct Args {
     /// Scenario to drive
     #[arg(value_parser = scenario_names())]
     scenario: String,
-    /// Rules for operators, which take their time; by default those of the demo
+    /// Use the rules of production instead of the demo's; they wait longer
     #[arg(long, conflicts_with = "fast")]
     production: bool,
-    /// Rules of the tests: a tenth of the demo's times
+    /// Use the rules of the tests instead, with a tenth of the demo's times
     #[arg(long)]
     fast: bool,
     /// Requests per second [default: the scenario's]
     #[arg(long, value_name = "N", value_parser = rate)]
     rate: Option<f64>,
-    /// Requests at once [default: the scenario's]
+    /// Requests sent at once [default: the scenario's]
     #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..=1000))]
     burst: Option<u32>,
-    /// Faulty requests of a hundred [default: the scenario's]
+    /// Faulty requests in a hundred [default: the scenario's]
     #[arg(long, value_name = "PERCENT", value_parser = value_parser!(u32).range(1..=100))]
     error_share: Option<u32>,
     /// Least duration of the traffic, such as 90s or 2m [default: the scenario's]
     #[arg(long, value_name = "TIME", value_parser = duration)]
     duration: Option<u64>,
-    /// Folder for the evidence [default: target/evidence/SCENARIO, and evidence/report for all on systems of its own]
+    /// Folder for the evidence [default: target/evidence/SCENARIO; evidence/report for `all` without a running system]
     #[arg(long, value_name = "DIR")]
     output: Option<PathBuf>,
     /// Folder with a second version of the programs prometheus and prometheus-alertmanager; both versions watch the same system
@@ -98,8 +98,8 @@ pub struct Args {
     /// Take no screenshots: needs no browser
     #[arg(long)]
     no_screenshots: bool,
-    /// API of a running system; without this and the next three, systems are started. A running system gets no report,
-    /// since it may be of any commit
+    /// API of a running system; without this flag and the next three, the program starts systems itself. A running system
+    /// gets no report, since it may be of any commit
     #[arg(long, value_name = "URL")]
     base_url: Option<Url>,
     /// Metrics and status page of that system [default: http://127.0.0.1:9464]

@@ -18,7 +18,7 @@ digest() { skopeo inspect --raw "$1" | sha256sum | sed 's/^\([0-9a-f]*\) .*/sha2
 wanted=$(digest "$source")
 if answer=$(skopeo inspect --raw "$target" 2>&1 >/dev/null); then
   there=$(digest "$target")
-  [ "$there" = "$wanted" ] || fail "$repository:$tag is $there already, and tags are not moved; it was to become $wanted"
+  [ "$there" = "$wanted" ] || fail "$repository:$tag is already $there, and tags are not moved; expected $wanted"
 else
   # Only a registry that denies the tag permits the write.
   grep -qiE 'manifest unknown|name unknown|not found' <<<"$answer" || fail "cannot tell whether $repository:$tag exists: $answer"

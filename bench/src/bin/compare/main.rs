@@ -49,16 +49,16 @@ enum Task {
 
 #[derive(clap::Args)]
 struct Run {
-    /// Only ways whose name contains this
+    /// Run only ways whose name contains this
     #[arg(long, default_value = "")]
     way: String,
-    /// Only this fault
+    /// Run only this fault
     #[arg(long)]
     fault: Option<String>,
     /// Rounds of the measurement of costs
     #[arg(long, default_value = "3")]
     rounds: usize,
-    /// Cells at a time
+    /// Cells to run at a time
     #[arg(long, default_value = "3")]
     lanes: usize,
     /// Directory of the facts and the page, instead of those that are published
