@@ -194,8 +194,8 @@ pub(crate) struct CommonArgs {
     )]
     pub(crate) shutdown_grace: humantime::Duration,
 
-    /// Become ready once Prometheus has scraped /metrics, and so has a 0 before the first increment, or after this time
-    /// [default: do not wait]
+    /// Become ready only once Prometheus has scraped /metrics, so that it has a 0 before the first increment, or at the
+    /// latest after this time [default: do not wait]
     #[arg(long, env = "METRICS_HOST_READY_AFTER_SCRAPE", value_name = "TIME", value_parser = positive_duration)]
     pub(crate) ready_after_scrape: Option<humantime::Duration>,
 
@@ -280,7 +280,7 @@ pub(crate) struct EdgeArgs {
     #[arg(long, env = "METRICS_HOST_MAX_BODY_SIZE", value_name = "SIZE")]
     pub(crate) max_body_size: Option<ByteSize>,
 
-    /// Maximum concurrent requests inside the application; further ones wait
+    /// Maximum concurrent requests inside the application; further requests wait
     #[arg(long, env = "METRICS_HOST_MAX_CONCURRENT_REQUESTS", value_name = "N", default_value = "1024", value_parser = at_least_one)]
     pub(crate) max_concurrent_requests: usize,
 
@@ -334,7 +334,7 @@ pub(crate) struct ProxyArgs {
     )]
     pub(crate) forwarded_fields: ForwardedFields,
 
-    /// Network of proxies in front of this one whose forwarded fields are believed, such as 10.0.0.0/8; repeatable, or
+    /// Network of proxies in front of this one, such as 10.0.0.0/8, whose forwarded fields are trusted; repeatable, or
     /// separated by commas
     #[arg(
         long = "trusted-proxy",
@@ -345,8 +345,8 @@ pub(crate) struct ProxyArgs {
     )]
     pub(crate) trusted_proxies: Vec<IpNet>,
 
-    /// Command that starts the application, such as `spin up`; {address} and {port} in it, the variable PORT and Spin's
-    /// own tell it where to listen
+    /// Command that starts the application, such as `spin up`; it learns where to listen from {address} and {port} in its
+    /// arguments, or from the variable PORT or SPIN_HTTP_LISTEN_ADDR
     #[arg(last = true, value_name = "COMMAND")]
     pub(crate) command: Vec<OsString>,
 }
@@ -354,7 +354,7 @@ pub(crate) struct ProxyArgs {
 /// Values of `--forwarded-fields`.
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 pub(crate) enum ForwardedFields {
-    /// None; fields that clients send are passed on
+    /// Add none, and pass on those that clients send
     None,
     /// X-Forwarded-For, X-Forwarded-Host and X-Forwarded-Proto
     XForwarded,

@@ -41,7 +41,7 @@ pub(crate) struct MonitoringArgs {
     #[arg(long, env = "METRICS_HOST_STATUS_URL", value_name = "URL")]
     status_url: Option<WebUrl>,
 
-    /// URL to which the name of an alert is added for a link to its runbook [default: /runbooks/ of the status page]
+    /// Base URL of runbooks: links add the name of the alert to it [default: /runbooks/ of the status page]
     #[arg(long, env = "METRICS_HOST_RUNBOOKS_URL", value_name = "URL")]
     runbooks_url: Option<WebUrl>,
 
@@ -60,7 +60,7 @@ pub(crate) struct MonitoringArgs {
     #[arg(long, env = "METRICS_HOST_TRAFFIC_RATE", value_name = "RATE", default_value = "0.05", value_parser = value::rate)]
     traffic_rate: f64,
 
-    /// Name of the Kubernetes object, or what the names of several begin with
+    /// Name of the Kubernetes object; if there are several, the beginning of their names
     #[arg(long, env = "METRICS_HOST_OBJECT_NAME", value_name = "NAME", default_value = "metrics-host", value_parser = object_name)]
     object_name: String,
 
@@ -72,7 +72,7 @@ pub(crate) struct MonitoringArgs {
 /// Thresholds of the rules, which the status page shows, too.
 #[derive(Debug, clap::Args)]
 pub(crate) struct AlertArgs {
-    /// Latency that 95 % of user requests keep; a bound of the histogram
+    /// Latency that 95 % of user requests must not exceed; a bound of the histogram
     #[arg(long, env = "METRICS_HOST_LATENCY_TARGET", value_name = "TIME", default_value = "500ms", value_parser = latency)]
     pub(crate) latency_target: f64,
 
@@ -118,7 +118,7 @@ pub(crate) struct RulesArgs {
     )]
     variant: Waits,
 
-    /// Leave out the alerts about Prometheus and Alertmanager themselves, such as where kube-prometheus brings its own
+    /// Leave out the alerts about Prometheus and Alertmanager themselves, for example where kube-prometheus has its own
     #[arg(long, env = "METRICS_HOST_WITHOUT_ALERTING")]
     without_alerting: bool,
 }
@@ -159,7 +159,7 @@ enum RulesFormat {
 /// Values of `--format` of `dashboards`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum DashboardsFormat {
-    /// Files that Grafana imports and provisions
+    /// Files that Grafana can import or provision
     Json,
     /// ConfigMaps, for the sidecar of Grafana's chart
     ConfigMap,

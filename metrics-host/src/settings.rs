@@ -85,7 +85,7 @@ impl Variables {
                 .with_context(|| format!("--variable: cannot read {}", path.display()))
         };
         let malformed =
-            |path: &Path| format!("--variable: {} has no texts by name", path.display());
+            |path: &Path| format!("--variable: {} must map names to texts", path.display());
         Ok(match self {
             Self::Value(name, value) => BTreeMap::from([(name, value)]),
             Self::File(name, path) => BTreeMap::from([(name, content(&path)?)]),
