@@ -105,7 +105,10 @@ fn refuse(error: &clap::Error) -> ExitCode {
 async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let config = match args.command {
         #[cfg(feature = "serve")]
-        Command::Serve(args) => Config::serve(*args, env::vars())?,
+        Command::Serve(args) => {
+            use_small_pages();
+            Config::serve(*args, env::vars())?
+        }
         Command::Sidecar(args) => Config::sidecar(*args)?,
         Command::Proxy(args) => Config::proxy(*args)?,
         Command::Add(args) => return gateway::add(&args),
@@ -138,6 +141,17 @@ async fn run(args: Args) -> anyhow::Result<ExitCode> {
         signal = &mut shutdown => return Ok(ended_by(signal)),
     };
     app.run(shutdown).await
+}
+
+/// Has the kernel give this process memory in small pages: the heaps of instances are short, and the rest of a huge page
+/// for each is never used. Programs that this process starts inherit it, and `serve` starts none. A kernel that refuses costs
+/// memory alone.
+#[cfg(feature = "serve")]
+fn use_small_pages() {
+    #[cfg(target_os = "linux")]
+    {
+        _ = rustix::thread::disable_transparent_huge_pages(true);
+    }
 }
 
 /// Completes at the first SIGTERM or SIGINT, with its number.

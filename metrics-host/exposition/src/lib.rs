@@ -21,7 +21,7 @@ use open_metrics::Beginning;
 use prometheus::{Encoder, TextEncoder, proto::MetricFamily};
 use request_counts::ApplicationCounts;
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeSet, HashMap},
     io::{self, Write},
     sync::Arc,
     time::SystemTime,
@@ -186,7 +186,10 @@ impl Way {
 pub fn render(sources: &Sources, format: Format) -> io::Result<Vec<u8>> {
     let metrics = &sources.metrics;
     // Before the counts, which therefore have the request of each exemplar.
-    let exemplars = sources.counts.exemplars();
+    let exemplars = match format {
+        Format::OpenMetrics { .. } => sources.counts.exemplars(),
+        Format::Text => HashMap::new(),
+    };
     let counts = sources.request_counts();
     metrics.series.set(gauge(counts.counts.series()));
     let mut foreign = String::new();

@@ -61,10 +61,10 @@ pub(super) type LatencyExemplars = HashMap<(Component, String), Exemplars>;
 
 /// Returns the exemplars of the series `metric` of the family `name`.
 fn exemplars_of(name: &str, metric: &Metric, known: &LatencyExemplars) -> Exemplars {
-    let values = metric.get_label().iter().map(LabelPair::value);
-    match values.collect::<Vec<_>>()[..] {
+    match metric.get_label() {
         [application, component, endpoint] if name == metric::LATENCY.name => {
-            let series = (Component::new(application, component), endpoint.to_owned());
+            let component = Component::new(application.value(), component.value());
+            let series = (component, endpoint.value().to_owned());
             known.get(&series).copied().unwrap_or_default()
         }
         _ => Exemplars::default(),
@@ -147,13 +147,13 @@ fn write_metric(
     exemplars: &Exemplars,
 ) {
     let labels = metric.get_label();
-    let mut sample = |name: &str, suffix: &str, value: f64| {
-        write_sample(page, [name, suffix], labels, None, value);
+    let sample = |page: &mut String, name: [&str; 2], value: f64| {
+        write_sample(page, name, labels, None, value);
         page.push('\n');
     };
     match kind {
-        MetricType::COUNTER => sample(name, "", metric.get_counter().get_value()),
-        MetricType::GAUGE => sample(name, "", metric.get_gauge().get_value()),
+        MetricType::COUNTER => sample(page, [name, ""], metric.get_counter().get_value()),
+        MetricType::GAUGE => sample(page, [name, ""], metric.get_gauge().get_value()),
         MetricType::HISTOGRAM => {
             let histogram = metric.get_histogram();
             let count = histogram.get_sample_count();
@@ -170,12 +170,8 @@ fn write_metric(
                 }
                 page.push('\n');
             }
-            let mut sample = |suffix, value| {
-                write_sample(page, [base, suffix], labels, None, value);
-                page.push('\n');
-            };
-            sample("_sum", histogram.get_sample_sum());
-            sample("_count", count as f64);
+            sample(page, [base, "_sum"], histogram.get_sample_sum());
+            sample(page, [base, "_count"], count as f64);
         }
         // Own families have no others.
         _ => {}
