@@ -1,6 +1,6 @@
 # metrics-host with the items component, built by `make image`. Needs BuildKit.
 
-# The C library of Debian 12: the binary is also released by itself, and runs on machines older than the image.
+# Debian 12: an older C library than that of the runtime image. tools/release/binary.sh builds the binaries of a release.
 ARG RUST_IMAGE=rust:1.95.0-slim-bookworm@sha256:d7482085ff5b415f84dba5647ae71606650bdef00db7aeb69f4b3d170c3e4082
 ARG RUNTIME_IMAGE=gcr.io/distroless/cc-debian13:nonroot@sha256:e792ab3d241a468a4fd7519ddbbebe66b49b5f365771716ea688ad40b6c6f1c2
 # The source of /out for the last stage: the stage `build`, or an image that contains it.
@@ -30,9 +30,6 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
     commit=${REVISION%-dirty} \
     && METRICS_HOST_REVISION=$(printf %.12s "${commit}")${REVISION#"${commit}"} cargo auditable build --locked --profile dist --package metrics-host \
     && install -D -t /out target/dist/metrics-host
-
-FROM scratch AS binary
-COPY --from=build /out/metrics-host /
 
 FROM ${ARTEFACTS} AS artefacts
 

@@ -371,7 +371,7 @@ reproducible: setup ## build the component twice, in different places: the same 
 	@tools/reproducible.sh
 
 .PHONY: release-files
-release-files: ## the image of a release, and what is taken out of it, into target/release-image and target/release-files
+release-files: ## the image of a release, and the component taken out of it, into target/release-image and target/release-files
 	@tools/release/build.sh
 
 .PHONY: rollback

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Builds the image of a release, once, as an OCI archive with its provenance and list of parts: target/release-image. Takes binary and
-# component out of that image, as files: target/release-files, and target/binaries for the plugin. The binary's `add` names the gateway
-# METRICS_HOST_GATEWAY_URL, METRICS_HOST_GATEWAY_DIGEST. Needs buildx with a builder that can write archives.
+# Builds the image of a release, once, as an OCI archive with its provenance and list of parts: target/release-image. Takes the component
+# out of that image, as a file: target/release-files. The `add` of its metrics-host names the gateway METRICS_HOST_GATEWAY_URL,
+# METRICS_HOST_GATEWAY_DIGEST. Needs buildx with a builder that can write archives.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 # shellcheck source=tools/docker.sh
@@ -12,24 +12,15 @@ git diff --quiet HEAD || { echo "release: the tree has changes that are in no co
 # Times of the commit, not of the build: the same sources give the same image.
 SOURCE_DATE_EPOCH=$(git log -1 --format=%ct)
 export SOURCE_DATE_EPOCH
-image=target/release-image/image.tar out=$PWD/target/release-files name=metrics-host-$version-x86_64-linux-gnu
+image=target/release-image/image.tar out=$PWD/target/release-files
 rm -rf "$out"
-mkdir -p "$out" target/release-image target/binaries
+mkdir -p "$out" target/release-image
 docker buildx build \
   --build-arg VERSION="$version" --build-arg REVISION="$(git rev-parse HEAD)" --build-arg CREATED="$(git log -1 --format=%cI)" \
   --build-arg METRICS_HOST_GATEWAY_URL --build-arg METRICS_HOST_GATEWAY_DIGEST \
   --provenance mode=max --sbom true --output "type=oci,dest=$image,rewrite-timestamp=true" .
 tools/release/load.sh "$image" metrics-host:release
 
-work=$(mktemp -d)
 container=$(docker create metrics-host:release)
-trap 'docker rm "$container" >/dev/null; rm -rf "$work"' EXIT
-mkdir "$work/$name"
-docker cp "$container:/metrics-host" "$work/$name/metrics-host"
-docker cp "$container:/app/." "$work/$name"
-cp "$work/$name/metrics-host" target/binaries/metrics-host-linux-amd64
-cp --recursive --parents README.md LICENSE CHANGELOG.md docs alerts/rules deploy/systemd grafana/dashboards "$work/$name"
-cp "$work/$name/target/wasm32-wasip2/component/items_component.wasm" "$out/items_component-$version.wasm"
-# In an order, with owners and times that do not depend on this machine.
-tar --create --gzip --file "$out/$name.tar.gz" --directory "$work" --sort=name --owner=0 --group=0 --numeric-owner \
-  --mtime="@$SOURCE_DATE_EPOCH" "$name"
+trap 'docker rm "$container" >/dev/null' EXIT
+docker cp "$container:/app/target/wasm32-wasip2/component/items_component.wasm" "$out/items_component-$version.wasm"
