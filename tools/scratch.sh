@@ -4,7 +4,7 @@
 work=$(mktemp -d)
 pids=()
 cleanup() {
-  [ $? = 0 ] || tail -n 20 "$work"/*.log >&2
+  [ $? = 0 ] || tail -n 20 "$work"/*.log >&2 2>/dev/null || true
   kill "${pids[@]}" 2>/dev/null || true
   wait
   rm -rf "$work"
