@@ -9,8 +9,6 @@ machine=$(uname -m | sed 's/arm64/aarch64/')
 if [ "$(uname -s)" = Linux ]; then
   os=linux target=$machine-unknown-linux-musl
   tools/need.sh cc:gcc,libc6-dev musl-gcc:musl-tools
-  # The build scripts would look for the compiler under names that Debian does not give it.
-  export "CC_${target//-/_}=musl-gcc"
 else
   os=macos target=$machine-apple-darwin
 fi
