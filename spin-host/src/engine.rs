@@ -61,7 +61,7 @@ pub(crate) fn create(
 fn pool(requests: usize, limits: &HostLimits) -> PoolingAllocationConfig {
     let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
     // A used-up instance keeps its slot until it has sent its telemetry.
-    let slots = |requests: usize| (2 * requests + 16).min(MAX_SLOTS);
+    let slots = |requests: usize| (2 * requests + (4 * requests).min(16)).min(MAX_SLOTS);
     let requests_at_once = limits.instance_concurrency.min(limits.instance_reuse);
     let shared = slots(requests.div_ceil(requests_at_once));
     let instances = slots(requests);

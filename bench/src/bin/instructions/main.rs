@@ -1,9 +1,13 @@
 //! Counts the instructions of hot paths with callgrind and compares them with `bench/instructions.json`.
 //!
-//! The example `hot_paths` walks one path a given number of times; the machine's load does not change the count.
-//! With `--write`, the counts become the new baseline.
+//! The example `hot_paths` walks one path a given number of times, and [`serving`] sends requests to `metrics-host serve`;
+//! the machine's load does not change the count. With `--write`, the counts become the new baseline.
+
+mod callgrind;
+mod serving;
 
 use anyhow::{Context, Result, ensure};
+use callgrind::{Callgrind, Counts, INSTRUCTIONS};
 use serde::{Deserialize, Serialize};
 use std::{
     cmp::Ordering,
@@ -32,15 +36,18 @@ const PATHS: [(&str, u64); 11] = [
     ("replay-1000", 10),
 ];
 
-#[derive(Serialize, Deserialize)]
+#[derive(Default, Serialize, Deserialize)]
 struct Baseline {
     /// Versions of the programs that the counts depend on.
     toolchain: BTreeMap<String, String>,
     /// Instructions of one walk by the path's name.
     instructions: BTreeMap<String, u64>,
+    /// What else one request takes, by its name.
+    others: BTreeMap<String, u64>,
 }
 
-fn main() -> Result<ExitCode> {
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<ExitCode> {
     let machine = env::consts::ARCH;
     ensure!(
         machine == "x86_64",
@@ -50,17 +57,29 @@ fn main() -> Result<ExitCode> {
     let program = program.join("hot_paths");
     let toolchain =
         ["rustc", "valgrind"].map(|program| anyhow::Ok((program.into(), version(program)?)));
-    let shown = Progress::of("counting instructions", PATHS.len());
-    let counts = PATHS.map(|(path, times)| {
-        let counted = count(&program, path, times)?;
-        shown.step();
-        anyhow::Ok((path.into(), counted))
-    });
-    drop(shown);
-    let counted = Baseline {
+    let mut counted = Baseline {
         toolchain: toolchain.into_iter().collect::<Result<_>>()?,
-        instructions: counts.into_iter().collect::<Result<_>>()?,
+        ..Baseline::default()
     };
+    let shown = Progress::of(
+        "counting instructions",
+        PATHS.len() + serving::REQUESTS.len(),
+    );
+    for (path, times) in PATHS {
+        let once = of_one(path, times, async |times| walk(&program, path, times)).await?;
+        counted.add(path, once);
+        shown.step();
+    }
+    let server = serving::Server::prepare().await?;
+    for (name, workload, times) in serving::REQUESTS {
+        let once = of_one(name, times, async |times| {
+            server.serve(workload, times).await
+        })
+        .await?;
+        counted.add(name, once);
+        shown.step();
+    }
+    drop(shown);
     if env::args().any(|arg| arg == "--write") {
         fs::write(FILE, serde_json::to_string_pretty(&counted)? + "\n").context(FILE)?;
         println!("wrote {FILE}");
@@ -68,15 +87,12 @@ fn main() -> Result<ExitCode> {
     }
     let baseline = fs::read(FILE).context(FILE)?;
     let baseline: Baseline = serde_json::from_slice(&baseline).context(FILE)?;
-    println!("| path | instructions | baseline | change | |\n|---|---:|---:|---:|---|");
+    println!("| path | count | baseline | change | |\n|---|---:|---:|---:|---|");
+    let (counts, known) = (counted.rows(), baseline.rows());
     let mut within = true;
-    let paths = baseline
-        .instructions
-        .keys()
-        .chain(counted.instructions.keys());
-    for path in paths.collect::<BTreeSet<_>>() {
-        let count = |of: &Baseline| of.instructions.get(path).copied().unwrap_or(0);
-        let (row, is_within) = compare(path, count(&counted), count(&baseline));
+    for path in known.keys().chain(counts.keys()).collect::<BTreeSet<_>>() {
+        let count = |of: &BTreeMap<String, u64>| of.get(path).copied().unwrap_or(0);
+        let (row, is_within) = compare(path, count(&counts), count(&known));
         println!("{row}");
         within &= is_within;
     }
@@ -95,29 +111,54 @@ fn main() -> Result<ExitCode> {
     Ok(ExitCode::FAILURE)
 }
 
-/// Returns the instructions of one walk in all threads: what 2n walks take more than n. Start-up cancels out.
-fn count(program: &Path, path: &str, times: u64) -> Result<u64> {
-    let collect = |times: u64| {
-        let output = Command::new("valgrind")
-            .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
-            .arg(program)
-            .args([path, &times.to_string()])
-            .output()
-            .context("cannot run valgrind")?;
-        let log = String::from_utf8_lossy(&output.stderr);
-        ensure!(output.status.success(), "{path} failed: {log}");
-        collected(&log).with_context(|| format!("callgrind gave no count: {log}"))
-    };
-    let more = collect(2 * times)?.checked_sub(collect(times)?);
-    Ok(more.with_context(|| format!("{path}: more walks took fewer instructions"))? / times)
+impl Baseline {
+    fn add(&mut self, path: &str, counts: Counts) {
+        for (what, count) in counts {
+            match what {
+                INSTRUCTIONS => self.instructions.insert(path.into(), count),
+                _ => self.others.insert(format!("{path}: {what}"), count),
+            };
+        }
+    }
+
+    /// Returns all counts by the name of their row.
+    fn rows(&self) -> BTreeMap<String, u64> {
+        let mut rows = self.instructions.clone();
+        rows.extend(self.others.clone());
+        rows
+    }
 }
 
-/// Finds the line `==1== Collected : 123`.
-fn collected(log: &str) -> Option<u64> {
-    let (_, count) = log
-        .lines()
-        .find_map(|line| line.split_once("Collected :"))?;
-    count.trim().parse().ok()
+/// Returns what one walk of a path takes: what 2n walks take more than n. Start-up cancels out.
+async fn of_one(
+    path: &str,
+    times: u64,
+    count: impl AsyncFn(u64) -> Result<Counts>,
+) -> Result<Counts> {
+    let (once, twice) = (count(times).await?, count(2 * times).await?);
+    let per_walk = twice.into_iter().map(|(what, count)| {
+        let more = count.checked_sub(once[what]);
+        let more = more.with_context(|| format!("{path}: more walks took fewer {what}"))?;
+        Ok((what, (more + times / 2) / times))
+    });
+    per_walk.collect()
+}
+
+/// Counts the instructions of some walks.
+fn walk(program: &Path, path: &str, times: u64) -> Result<Counts> {
+    let results = tempfile::tempdir()?;
+    let callgrind = Callgrind::new(results.path());
+    let output = Command::new(Callgrind::PROGRAM)
+        .args(callgrind.args())
+        .arg(program)
+        .args([path, &times.to_string()])
+        .output()
+        .context("cannot run valgrind")?;
+    let log = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "{path} failed: {log}");
+    let mut counts = callgrind.counts()?;
+    counts.retain(|what, _| *what == INSTRUCTIONS);
+    Ok(counts)
 }
 
 /// Returns a row of the table, and whether the count is within the limit. 0 stands for a missing count.
@@ -158,12 +199,5 @@ mod tests {
     fn a_path_that_only_one_side_has_is_a_failure() {
         assert!(!compare("gone", 0, 1).1);
         assert!(!compare("new", 1, 0).1);
-    }
-
-    #[test]
-    fn the_count_is_found_in_the_log() {
-        let log = "==7== Events    : Ir\n==7== Collected : 214587\n==7== \n";
-        assert_eq!(collected(log), Some(214_587));
-        assert_eq!(collected("==7== Events    : Ir\n"), None);
     }
 }
