@@ -11,7 +11,7 @@ image=${1:-}
 [[ $image =~ ^[^@]+@sha256:[0-9a-f]{64}$ ]] ||
   fail "expected IMAGE=NAME@sha256:<64 hexadecimal digits>, as the notes of a release have it, got \"$image\""
 [ -f .env ] || fail "there is no .env: run \`cp .env.example .env\`"
-[ "$(setting COMPOSE_PROFILES)" = embedded ] || fail "COMPOSE_PROFILES in .env must be embedded: the profile spin is built here and has no released image"
+[ "$(setting COMPOSE_PROFILES)" = embedded ] || fail "COMPOSE_PROFILES in .env must be embedded: the images of other profiles are not rolled back"
 tools/release/verify.sh "$image"
 docker pull --quiet "$image" >/dev/null || fail "$image cannot be pulled"
 

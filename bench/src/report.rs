@@ -69,12 +69,26 @@ pub fn keep(directory: &Path, setup: &Setup, part: &str, report: Report) -> Resu
     Ok(section)
 }
 
-/// Returns the commit of the repository; it ends with `-dirty` if files differ from it.
+/// What measurements write themselves, as git's patterns of paths that it leaves out.
+const WRITTEN: [&str; 3] = [
+    ":!bench/results",
+    ":!bench/compare/results.json",
+    ":!docs/compare-results.md",
+];
+
+/// Returns the commit of the repository; it ends with `-dirty` if files differ from it that no measurement has written.
 ///
 /// # Errors
 /// If git does not say.
 pub fn commit() -> Result<String> {
-    output(Command::new("git").args(["describe", "--always", "--dirty", "--exclude=*"]))
+    let commit = output(Command::new("git").args(["describe", "--always", "--exclude=*"]))?;
+    let mut changed = Command::new("git");
+    changed.args(["status", "--porcelain", "--untracked-files=no", "--", "."]);
+    let changed = output(changed.args(WRITTEN))?;
+    Ok(match changed.is_empty() {
+        true => commit,
+        false => commit + DIRTY,
+    })
 }
 
 /// Refuses figures of no commit, which nobody could measure again.

@@ -15,8 +15,8 @@ commands and reasons are those of [ways.toml](../bench/compare/ways.toml), and t
 files](../bench/compare/peers/), as their documentation recommends.
 
 Each way serves the same requests, with the statuses 200, 201, 400, 404 and 500, at 150 a second over 16 connections. All counts end in
-VictoriaMetrics, which scrapes once a second or is reported to. A counter is taken to have begun at 0, and a smaller value than the one
-before for a restart: that favours counters that begin anew. A figure is the difference between the answers that clients read and what
+VictoriaMetrics, which scrapes a way once a second unless the way reports by itself. Two assumptions favour counters that begin anew: a
+counter began at 0, and a value smaller than the one before means a restart. A figure is the difference between the answers that clients read and what
 VictoriaMetrics has once its counts are at rest.
 
 Peers that report or save at intervals do so each second, which shortens the run and makes their losses smaller: by default Spin exports
@@ -114,7 +114,7 @@ pub(crate) fn cell(cell: &Cell, way: &Way) -> String {
 
 fn differences(facts: &Facts, ways: &[Way]) -> Result<String> {
     let mut section = String::from(
-        "\n## Differences\n\nBy status, as counted of read. Only statuses that differ are listed.\n\n\
+        "\n## Differences\n\n`12 of 13` are 12 requests counted and 13 answers read, of one status. Only statuses that differ are listed.\n\n\
          | way | fault | counted of read | reason |\n|---|---|---|---|\n",
     );
     for cell in facts.cells.iter().filter(|cell| cell.not_run.is_none()) {

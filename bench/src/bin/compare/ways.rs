@@ -165,7 +165,7 @@ impl Fault {
             ],
             Self::Two => [
                 "two applications",
-                "two applications report to one receiver, and are to be told apart",
+                "two applications report to one receiver, which must tell them apart",
             ],
             Self::Rolled => [
                 "rolled",
