@@ -69,7 +69,7 @@ pub fn keep(directory: &Path, setup: &Setup, part: &str, report: Report) -> Resu
     Ok(section)
 }
 
-/// What measurements write themselves, as git's patterns of paths that it leaves out.
+/// Files that measurements write, as patterns by which git leaves them out.
 const WRITTEN: [&str; 3] = [
     ":!bench/results",
     ":!bench/compare/results.json",

@@ -1,4 +1,4 @@
-//! What callgrind counts of a process.
+//! Callgrind and its counts of a process.
 
 use anyhow::{Context, Result};
 use std::{
@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// What is counted beside instructions: calls of the host's allocator, and crossings of the guest's border both ways.
+/// Counts beside the instructions: calls of the host's allocator, and calls across the guest's border, both ways.
 const ALLOCATIONS: &str = "allocations";
 const CALLS_IN: &str = "calls into the guest";
 const CALLS_OUT: &str = "calls out of the guest";
@@ -28,7 +28,7 @@ impl Callgrind {
     /// The program that runs another.
     pub(crate) const PROGRAM: &str = "valgrind";
 
-    /// Its results will be in `directory`.
+    /// Prepares a run with results in `directory`.
     pub(crate) fn new(directory: &Path) -> Self {
         Self {
             log: directory.join("callgrind.log"),

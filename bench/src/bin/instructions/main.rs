@@ -42,7 +42,7 @@ struct Baseline {
     toolchain: BTreeMap<String, String>,
     /// Instructions of one walk by the path's name.
     instructions: BTreeMap<String, u64>,
-    /// What else one request takes, by its name.
+    /// Allocations and calls of one request, by its name and theirs.
     others: BTreeMap<String, u64>,
 }
 

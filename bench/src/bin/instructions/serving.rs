@@ -28,7 +28,7 @@ const END: Duration = Duration::from_secs(60);
 /// The server that is measured.
 pub(crate) struct Server {
     binary: PathBuf,
-    /// Its component, compiled, and a page of items.
+    /// The state directory, with the compiled component and a page of items.
     state: Arc<TempDir>,
 }
 
