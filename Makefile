@@ -274,12 +274,12 @@ compare: build gateway ## drive the same traffic and faults through other ways t
 	tools/build-component.sh axum-component
 	tools/build-component.sh peer-component
 	tools/need.sh node:nodejs || echo "without Node.js, StatsD is not run" >&2
-	cargo build --locked --release --package bench --bin compare
+	cargo build --locked --release --workspace --bin compare
 	target/release/compare run $(COMPARE)
 
 .PHONY: compare-verify
 compare-verify: setup ## compute docs/compare-results.md again from the raw facts: fails if a byte differs
-	cargo build --quiet --locked --release --package bench --bin compare
+	cargo build --quiet --locked --release --workspace --bin compare
 	target/release/compare verify
 
 # PROFILE="list --contender native": the workloads are show, list, create and mixed
@@ -290,7 +290,7 @@ profile: component test-components ## print where the CPU time of a workload goe
 
 .PHONY: soak
 soak: build ## serve mixed traffic for SOAK_SECONDS (600) beside a sidecar: every answer counted once, nothing piles up
-	cargo build --locked --release --package bench
+	cargo build --locked --release --workspace --bin soak
 	target/release/soak
 
 # Skipped only as a step of the pipeline: alone it fails where it can build no image.
