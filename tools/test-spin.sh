@@ -14,14 +14,12 @@ target/release/metrics-host sidecar --metrics-listen 127.0.0.1:0 --otlp-listen 1
   --addresses-file "$work/addresses.json" >"$work/sidecar.log" 2>&1 &
 pids=($!)
 await 30 "the sidecar says where it listens" test -s "$work/addresses.json"
-# address NAME: prints where the sidecar listens.
-address() { sed -n "s/.*\"$1\": *\"\([^\"]*\)\".*/\1/p" "$work/addresses.json"; }
 
 # Spin takes no port 0.
 port=$(tools/free-port.sh)
-SPIN_VARIABLE_TELEMETRY_HOST=$(address otlp) SPIN_VARIABLE_FAULT_INJECTION=on \
+SPIN_VARIABLE_TELEMETRY_HOST=$(address "$work/addresses.json" otlp) SPIN_VARIABLE_FAULT_INJECTION=on \
   spin up --listen "127.0.0.1:$port" --state-dir "$work/spin" >"$work/spin.log" 2>&1 &
 pids+=($!)
 await 60 "the component under Spin is ready" answers "http://127.0.0.1:$port/health/ready"
 
-ITEMS_URL=http://127.0.0.1:$port METRICS_URL=http://$(address metrics) ITEMS_DRILLS=on make --no-print-directory test-running
+ITEMS_URL=http://127.0.0.1:$port METRICS_URL=http://$(address "$work/addresses.json" metrics) ITEMS_DRILLS=on make --no-print-directory test-running

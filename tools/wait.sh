@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Sourced: how to wait.
+# Sourced: how to wait for a server, and where it listens.
 
 # await SECONDS WHAT COMMAND...: runs the command until it succeeds; fails if it does not in that time.
 await() {
@@ -12,3 +12,6 @@ await() {
 
 # answers URL: tells whether a GET succeeds.
 answers() { curl --silent --fail --max-time 5 --output /dev/null "$1"; }
+
+# address FILE NAME: prints the address of a listener, as metrics-host writes it into its file of addresses.
+address() { sed -n "s/.*\"$2\": *\"\([^\"]*\)\".*/\1/p" "$1"; }

@@ -28,14 +28,12 @@ grep -qF "metrics-host $version (" <<<"$said" || fail "expected version $version
   --listen 127.0.0.1:0 --metrics-listen 127.0.0.1:0 --otlp-listen off >"$work/serve.log" 2>&1 &
 pid=$!
 pids+=("$pid")
-# address NAME: prints where metrics-host listens.
-address() { sed -n "s/.*\"$1\": *\"\([^\"]*\)\".*/\1/p" "$root/state/addresses.json"; }
 # It compiles the component first.
 await 120 "metrics-host says where it listens" test -s "$root/state/addresses.json"
-await 120 "the items application is ready" answers "http://$(address metrics)/-/ready"
-status=$(curl --silent --output /dev/null --write-out '%{http_code}' "http://$(address api)/items")
+await 120 "the items application is ready" answers "http://$(address "$root/state/addresses.json" metrics)/-/ready"
+status=$(curl --silent --output /dev/null --write-out '%{http_code}' "http://$(address "$root/state/addresses.json" api)/items")
 [ "$status" = 200 ] || fail "expected 200 for GET /items, got $status"
-page=$(curl --silent --show-error --fail "http://$(address metrics)/metrics")
+page=$(curl --silent --show-error --fail "http://$(address "$root/state/addresses.json" metrics)/metrics")
 grep -Eq '^app_requests_total\{.*endpoint="/items".*http_status="200".*\} 1$' <<<"$page" ||
   fail "expected one request, got: $(grep '^app_requests_total.* [1-9]' <<<"$page")"
 kill "$pid"

@@ -17,17 +17,15 @@ cleanup() {
   rm -rf "$work"
 }
 trap cleanup EXIT
-# address NAME: prints where metrics-host listens.
-address() { sed -n "s/.*\"$1\": *\"\([^\"]*\)\".*/\1/p" "$work/addresses.json"; }
 # counts PATH COMMAND...: the command, a proxy, counts a GET of PATH.
 counts() {
   rm -f "$work/addresses.json"
   "${@:2}" >"$work/proxy.log" 2>&1 &
   pid=$!
   await 30 "metrics-host says where it listens" test -s "$work/addresses.json"
-  await 60 "what it stands in front of listens" answers "http://$(address metrics)/-/ready"
-  answers "http://$(address api)$1" || fail "expected an answer to GET $1"
-  curl --silent --show-error --fail "http://$(address metrics)/metrics" >"$work/page"
+  await 60 "what it stands in front of listens" answers "http://$(address "$work/addresses.json" metrics)/-/ready"
+  answers "http://$(address "$work/addresses.json" api)$1" || fail "expected an answer to GET $1"
+  curl --silent --show-error --fail "http://$(address "$work/addresses.json" metrics)/metrics" >"$work/page"
   grep -Eq '^app_requests_total\{.*application="smoke".*http_status="200".*\} 1$' "$work/page" ||
     fail "expected one request, got: $(grep '^app_requests_total.* [1-9]' "$work/page")"
   # As Ctrl-C does, but to this process alone: it ends what it started by SIGTERM, and takes over its exit code.
