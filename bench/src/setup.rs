@@ -82,7 +82,10 @@ impl Setup {
 }
 
 /// Runs a command at the root of the repository and returns what it prints.
-pub(crate) fn output(command: &mut Command) -> Result<String> {
+///
+/// # Errors
+/// If it cannot be run, or fails; what it says of that is passed on.
+pub fn output(command: &mut Command) -> Result<String> {
     let program = command.get_program().to_string_lossy().into_owned();
     let output = command
         .current_dir(root())

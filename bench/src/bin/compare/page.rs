@@ -16,8 +16,8 @@ files](../bench/compare/peers/), as their documentation recommends.
 
 Each way serves the same requests, with the statuses 200, 201, 400, 404 and 500, at 150 a second over 16 connections. All counts end in
 VictoriaMetrics, which scrapes a way once a second unless the way reports by itself. Two assumptions favour counters that begin anew: a
-counter began at 0, and a value smaller than the one before means a restart. A figure is the difference between the answers that clients read and what
-VictoriaMetrics has once its counts are at rest.
+counter began at 0, and a value smaller than the one before means a restart. A figure is the difference between the answers that clients
+read and what VictoriaMetrics has once its counts are at rest.
 
 Peers that report or save at intervals do so each second, which shortens the run and makes their losses smaller: by default Spin exports
 its metrics each minute, StatsD flushes every ten seconds, and the Pushgateway saves every five minutes, if at all.

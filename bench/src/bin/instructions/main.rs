@@ -7,6 +7,7 @@ mod callgrind;
 mod serving;
 
 use anyhow::{Context, Result, ensure};
+use bench::setup::output;
 use callgrind::{Callgrind, Counts, INSTRUCTIONS};
 use serde::{Deserialize, Serialize};
 use std::{
@@ -40,10 +41,8 @@ const PATHS: [(&str, u64); 11] = [
 struct Baseline {
     /// Versions of the programs that the counts depend on.
     toolchain: BTreeMap<String, String>,
-    /// Instructions of one walk by the path's name.
-    instructions: BTreeMap<String, u64>,
-    /// Allocations and calls of one request, by its name and theirs.
-    others: BTreeMap<String, u64>,
+    /// Instructions of one walk by the path's name; allocations and calls of one request by its name and theirs.
+    counts: BTreeMap<String, u64>,
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -55,8 +54,10 @@ async fn main() -> Result<ExitCode> {
     );
     let program = env::current_exe()?.with_file_name("examples");
     let program = program.join("hot_paths");
-    let toolchain =
-        ["rustc", "valgrind"].map(|program| anyhow::Ok((program.into(), version(program)?)));
+    let toolchain = ["rustc", "valgrind"].map(|program| {
+        let version = output(Command::new(program).arg("--version"))?;
+        anyhow::Ok((program.into(), version))
+    });
     let mut counted = Baseline {
         toolchain: toolchain.into_iter().collect::<Result<_>>()?,
         ..Baseline::default()
@@ -88,11 +89,11 @@ async fn main() -> Result<ExitCode> {
     let baseline = fs::read(FILE).context(FILE)?;
     let baseline: Baseline = serde_json::from_slice(&baseline).context(FILE)?;
     println!("| path | count | baseline | change | |\n|---|---:|---:|---:|---|");
-    let (counts, known) = (counted.rows(), baseline.rows());
     let mut within = true;
-    for path in known.keys().chain(counts.keys()).collect::<BTreeSet<_>>() {
-        let count = |of: &BTreeMap<String, u64>| of.get(path).copied().unwrap_or(0);
-        let (row, is_within) = compare(path, count(&counts), count(&known));
+    let paths = baseline.counts.keys().chain(counted.counts.keys());
+    for path in paths.collect::<BTreeSet<_>>() {
+        let count = |of: &Baseline| of.counts.get(path).copied().unwrap_or(0);
+        let (row, is_within) = compare(path, count(&counted), count(&baseline));
         println!("{row}");
         within &= is_within;
     }
@@ -114,18 +115,12 @@ async fn main() -> Result<ExitCode> {
 impl Baseline {
     fn add(&mut self, path: &str, counts: Counts) {
         for (what, count) in counts {
-            match what {
-                INSTRUCTIONS => self.instructions.insert(path.into(), count),
-                _ => self.others.insert(format!("{path}: {what}"), count),
+            let name = match what {
+                INSTRUCTIONS => path.to_owned(),
+                _ => format!("{path}: {what}"),
             };
+            self.counts.insert(name, count);
         }
-    }
-
-    /// Returns all counts by the name of their row.
-    fn rows(&self) -> BTreeMap<String, u64> {
-        let mut rows = self.instructions.clone();
-        rows.extend(self.others.clone());
-        rows
     }
 }
 
@@ -173,13 +168,6 @@ fn compare(path: &str, counted: u64, baseline: u64) -> (String, bool) {
     let change = 100.0 * (counted as f64 / baseline as f64 - 1.0);
     let row = format!("| {path} | {counted} | {baseline} | {change:+.2} % | {verdict} |");
     (row, is_within)
-}
-
-fn version(program: &str) -> Result<String> {
-    let output = Command::new(program).arg("--version").output();
-    let output = output.with_context(|| format!("cannot run {program}"))?;
-    ensure!(output.status.success(), "{program} --version failed");
-    Ok(String::from_utf8(output.stdout)?.trim().to_owned())
 }
 
 #[cfg(test)]
