@@ -149,23 +149,23 @@ test-kind: ## roll the chart out on a cluster of kind, under load: no count is l
 .PHONY: test-faults
 test-faults: build test-components ## break what surrounds the service, for minutes: every answer is still counted once
 	tools/build-languages.sh
-	FAULTS=full $(CARGO_TEST) --package metrics-host --test it -- --test-threads=1 faults:: javascript_with_traps
+	FAULTS=full $(CARGO_TEST) --workspace --test it -- --test-threads=1 faults:: javascript_with_traps
 
 .PHONY: evidence
 evidence: build setup-test ## drive every alert for real, in about 12 minutes, and write evidence/report
-	cargo build --locked --release --package evidence
+	cargo build --locked --release --workspace --bin evidence
 	newer=$$(tools/newer.sh prometheus prometheus-alertmanager) || echo "with the installed versions of Prometheus and Alertmanager alone" >&2
 	target/release/evidence all $${newer:+--second "$$newer"}
 	target/release/evidence verify
 
 .PHONY: evidence-ci
 evidence-ci: setup setup-test ## run the pipeline's steps and the planted faults, and record them in evidence/report/ci
-	cargo build --locked --release --package evidence
+	cargo build --locked --release --workspace --bin evidence
 	target/release/evidence ci evidence/report
 
 .PHONY: evidence-verify
 evidence-verify: setup setup-test ## check the report in evidence/report: every number is computed again from the raw files
-	cargo build --locked --release --package evidence
+	cargo build --locked --release --workspace --bin evidence
 	target/release/evidence verify evidence/report
 
 .PHONY: test-running

@@ -1,12 +1,16 @@
 #!/usr/bin/env bash
-# ci.sh [TARGET...]: makes these targets, by default all that ci.yml makes, until one fails. Then prints a table of their steps, and by
-# default what only GitHub can do. STEP_RECORDS=FILE keeps the records that the table is made from.
+# ci.sh [TARGET...]: makes these targets, by default all that ci.yml makes and then those of ALSO="TARGET...", until one fails. Then prints
+# a table of their steps, and by default what only GitHub can do. STEP_RECORDS=FILE keeps the records that the table is made from.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit
 tools/need.sh jq || exit
 
 targets=("$@")
-[ $# != 0 ] || mapfile -t targets < <(sed -n 's/^ *run: make //p' .github/workflows/ci.yml | tr ' ' '\n')
+if [ $# = 0 ]; then
+  mapfile -t targets < <(sed -n 's/^ *run: make //p' .github/workflows/ci.yml | tr ' ' '\n')
+  read -ra also <<<"${ALSO:-}"
+  targets+=("${also[@]}")
+fi
 export STEP_RECORDS=${STEP_RECORDS:-target/step-records.jsonl}
 mkdir -p "$(dirname "$STEP_RECORDS")"
 : >"$STEP_RECORDS"
