@@ -1,25 +1,24 @@
 #!/usr/bin/env bash
-# ci.sh [TARGET...]: makes these targets, by default all that ci.yml makes and then those of ALSO="TARGET...", until one fails. Then prints
-# a table of their steps, and by default what only GitHub can do. STEP_RECORDS=FILE keeps the records that the table is made from.
+# ci.sh [TARGET...]: makes these targets, by default all that ci.yml makes, until one fails. Then prints a table of their steps, and by
+# default what only GitHub can do. JOBS=N makes N targets side by side, ALSO="TARGET..." others after them, one by one. STEP_RECORDS=FILE
+# keeps the records that the table is made from.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit
 tools/need.sh jq || exit
 
 targets=("$@")
-if [ $# = 0 ]; then
-  mapfile -t targets < <(sed -n 's/^ *run: make //p' .github/workflows/ci.yml | tr ' ' '\n')
-  read -ra also <<<"${ALSO:-}"
-  targets+=("${also[@]}")
-fi
+[ $# != 0 ] || mapfile -t targets < <(sed -n 's/^ *run: make //p' .github/workflows/ci.yml | tr ' ' '\n')
+read -ra also <<<"${ALSO:-}"
 export STEP_RECORDS=${STEP_RECORDS:-target/step-records.jsonl}
 mkdir -p "$(dirname "$STEP_RECORDS")"
 : >"$STEP_RECORDS"
 start=$SECONDS
-make --no-print-directory "${targets[@]}" </dev/null
+make --no-print-directory ${JOBS:+--jobs="$JOBS"} "${targets[@]}" </dev/null &&
+  { [ ${#also[@]} = 0 ] || MAKEFLAGS='' make --no-print-directory "${also[@]}" </dev/null; }
 code=$?
 
 ended() { jq --raw-output 'select(.kind == "step").name' "$STEP_RECORDS"; }
-MAKEFLAGS='' STEP_LIST=yes make --silent "${targets[@]}" | grep -vxFf <(ended) |
+MAKEFLAGS='' STEP_LIST=yes make --silent "${targets[@]}" "${also[@]}" | grep -vxFf <(ended) |
   jq --raw-input --compact-output '{kind: "step", name: ., seconds: null, code: null, skipped: null, log: ""}' >>"$STEP_RECORDS"
 printf '\n%-22s %8s  %s\n' step seconds result
 jq --raw-output 'select(.kind == "step") | [.name, .seconds // "-",
