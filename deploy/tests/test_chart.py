@@ -176,8 +176,8 @@ class Chart(unittest.TestCase):
                 documents(render("--set", IMAGE).replace(field, field.upper()))
 
     def test_the_environment_is_that_of_metrics_host(self):
-        arguments = (ROOT / "metrics-host/src/args.rs").read_text()
-        known = set(re.findall(r'env = "(METRICS_HOST_[A-Z_]+)"', arguments))
+        sources = [file.read_text() for file in (ROOT / "metrics-host/src").rglob("*.rs")]
+        known = set(re.findall(r'env = "(METRICS_HOST_[A-Z_]+)"', "\n".join(sources)))
         seen = set()
         for values in VALUES:
             for pod in pods(documents(render("--values", values))):
