@@ -191,9 +191,11 @@ lint-rust: setup ## clippy on both targets with warnings denied
 	cargo clippy --locked --profile component --target wasm32-wasip2 --lib --examples --package axum-component --package buffered-http --package candidate-component --package clients-component --package conformance-component --package items-component --package request-telemetry --package metrics-gateway --package middleware-component --package misbehaving-component --package otel-component --package peer-component --package synchronous-component --package world-component -- --deny warnings
 
 .PHONY: lint-dependencies
-lint-dependencies: setup ## licences, sources and bans of the dependencies: deny.toml
-	cargo fetch --locked
-	tools/linter.sh cargo-deny --locked --offline check bans licenses sources
+lint-dependencies: setup ## licences, sources and bans of the dependencies, also those of the fuzz targets: deny.toml
+	@for manifest in Cargo.toml fuzz/Cargo.toml; do
+		cargo fetch --locked --manifest-path "$$manifest"
+		tools/linter.sh cargo-deny --locked --offline --manifest-path "$$manifest" --config deny.toml check bans licenses sources
+	done
 
 .PHONY: lint-workflows
 lint-workflows: ## pins, zizmor, actionlint and schemas of what is in .github
