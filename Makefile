@@ -176,7 +176,7 @@ test-running: ## test a service that runs already: ITEMS_URL=http://… METRICS_
 	$(CARGO_TEST) --quiet --package metrics-host --test it -- --list | sed -n 's/: test$$//p' | grep -vE '^(items|counts)::'
 
 .PHONY: lint
-lint: lint-format lint-versions lint-evidence lint-prose lint-docs lint-workflows lint-deploy lint-alerts lint-secrets lint-dependencies lint-rust ## every check that runs none of the code
+lint: lint-format lint-versions lint-evidence lint-prose lint-docs lint-workflows lint-deploy lint-alerts lint-secrets lint-dependencies lint-rust lint-fuzz ## every check that runs none of the code
 
 .PHONY: lint-format
 lint-format: setup ## formatting
@@ -189,6 +189,11 @@ LINTED := --workspace
 lint-rust: setup ## clippy on both targets with warnings denied
 	cargo clippy --locked --release $(LINTED) --all-targets -- --deny warnings
 	cargo clippy --locked --profile component --target wasm32-wasip2 --lib --examples --package axum-component --package buffered-http --package candidate-component --package clients-component --package conformance-component --package items-component --package request-telemetry --package metrics-gateway --package middleware-component --package misbehaving-component --package otel-component --package peer-component --package synchronous-component --package world-component -- --deny warnings
+
+.PHONY: lint-fuzz
+lint-fuzz: setup ## clippy on the fuzz targets, a workspace of their own
+	@tools/need.sh c++:g++
+	cargo clippy --locked --release --manifest-path fuzz/Cargo.toml --target-dir target -- --deny warnings
 
 .PHONY: lint-dependencies
 lint-dependencies: setup ## licences, sources and bans of the dependencies, also those of the fuzz targets: deny.toml

@@ -8,7 +8,7 @@ use opentelemetry_proto::tonic::collector::{
     logs::v1::ExportLogsServiceRequest, metrics::v1::ExportMetricsServiceRequest,
     trace::v1::ExportTraceServiceRequest,
 };
-use otlp::{Amount, Encoding, Identities, Labels, Point, PointValue};
+use otlp::{Amount, Encoding, Identities, Labels, Point, PointValue, SpanRoutes};
 use prost::Message;
 use request_counts::LabelSpace;
 
@@ -79,9 +79,10 @@ fn check_value(point: &Point, kind: Kind) {
 }
 
 fn check_spans(message: &ExportTraceServiceRequest) {
-    let spans = otlp::requests(message);
-    let requests: u64 = spans.requests.iter().map(|(_, requests)| requests.requests()).sum();
-    assert_eq!(requests, spans.ends_unix_nanos.len() as u64);
+    let spans = otlp::requests(message, &mut SpanRoutes::default());
+    let requests: u64 = spans.requests.values().map(|of| of.requests.requests()).sum();
+    let ends: usize = spans.requests.values().map(|of| of.ends_unix_nanos.len()).sum();
+    assert_eq!(requests, ends as u64);
     let all = message
         .resource_spans
         .iter()
