@@ -195,12 +195,17 @@ lint-fuzz: setup ## clippy on the fuzz targets, a workspace of their own
 	@tools/need.sh c++:g++
 	cargo clippy --locked --release --manifest-path fuzz/Cargo.toml --target-dir target -- --deny warnings
 
+# $(call DENY,FLAGS,CHECKS): cargo-deny on the workspace and on the fuzz targets, by default with all its checks.
+define DENY
+for manifest in Cargo.toml fuzz/Cargo.toml; do
+	cargo fetch --locked --manifest-path "$$manifest"
+	tools/linter.sh cargo-deny --locked $(1) --manifest-path "$$manifest" --config deny.toml check $(2)
+done
+endef
+
 .PHONY: lint-dependencies
 lint-dependencies: setup ## licences, sources and bans of the dependencies, also those of the fuzz targets: deny.toml
-	@for manifest in Cargo.toml fuzz/Cargo.toml; do
-		cargo fetch --locked --manifest-path "$$manifest"
-		tools/linter.sh cargo-deny --locked --offline --manifest-path "$$manifest" --config deny.toml check bans licenses sources
-	done
+	@$(call DENY,--offline,bans licenses sources)
 
 .PHONY: lint-workflows
 lint-workflows: ## pins, zizmor, actionlint and schemas of what is in .github
@@ -329,10 +334,7 @@ ci: ## the steps of the pipeline, in its order, as far as this machine can; a ta
 .PHONY: audit
 audit: setup ## the dependencies, also those of the fuzz targets, against the advisory database
 	@git ls-remote --exit-code --heads https://github.com/rustsec/advisory-db >/dev/null 2>&1 || tools/skip.sh "the advisory database cannot be reached"
-	for manifest in Cargo.toml fuzz/Cargo.toml; do
-		cargo fetch --locked --manifest-path "$$manifest"
-		tools/linter.sh cargo-deny --locked --manifest-path "$$manifest" --config deny.toml check
-	done
+	$(call DENY)
 
 GITLEAKS := 8.30.1
 GITLEAKS_SHA256 := 551f6fc83ea457d62a0d98237cbad105af8d557003051f41f3e7ca7b3f2470eb
