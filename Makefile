@@ -78,7 +78,7 @@ setup-services: setup-test ## install the servers of tests: Redis, PostgreSQL wi
 	compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || tools/need.sh a-postgresql-server:postgresql
 
 .PHONY: test
-test: test-crates test-sdk test-accessibility test-languages test-conformance e2e test-instructions test-compose test-release-files test-quick-start ## everything a change must pass
+test: test-crates test-sdk test-accessibility test-languages test-conformance e2e test-instructions test-compose test-release-files test-quick-start test-deploy ## everything a change must pass
 
 # Of the binaries, those with tests: a harness of metrics-host would link Wasmtime once more. The end-to-end tests mostly wait, and are a step of their own: they can run beside the others. The first line finds tests that are in neither.
 .PHONY: test-crates
