@@ -7,6 +7,8 @@ SHELL := tools/step.sh
 .DELETE_ON_ERROR:
 
 HOST := target/release/metrics-host
+# The target of programs that are built as those of a release.
+TARGET = $(shell rustc --print host-tuple)
 PROMETHEUS := promtool:prometheus amtool:prometheus-alertmanager
 # The profile of the tests is the one of `make build`: nothing is compiled twice.
 CARGO_TEST := cargo test --locked --release
@@ -276,9 +278,9 @@ fuzz: setup ## feed made-up input to every parser, FUZZ_SECONDS=60 for each fuzz
 
 # Parts and flags: make bench BENCH="items latency --rounds 2 --seconds 0.5 --results target/short"
 .PHONY: bench
-bench: component test-components ## measure metrics-host beside a native server, Spin and Flask, into bench/results: 20 minutes, and 10 to build
-	cargo build --locked --profile dist --package metrics-host --package bench --bins
-	target/dist/bench $(BENCH)
+bench: component test-components ## measure metrics-host beside a native server, Spin and Flask, into bench/results: 80 minutes, and 60 to build
+	tools/dist.sh $(TARGET) native bench
+	target/$(TARGET)/dist/bench $(BENCH)
 
 # Flags of `compare run`: make compare COMPARE="--way Pushgateway --fault killed --rounds 1 --results target/short"
 .PHONY: compare
@@ -297,8 +299,8 @@ compare-verify: setup ## compute docs/compare-results.md again from the raw fact
 # PROFILE="list --contender native": the workloads are show, list, create and mixed
 .PHONY: profile
 profile: component test-components ## print where the CPU time of a workload goes (Linux, with perf)
-	cargo build --locked --profile dist --package metrics-host --package bench --bins
-	target/dist/profile $(PROFILE)
+	tools/dist.sh $(TARGET) native profile
+	target/$(TARGET)/dist/profile $(PROFILE)
 
 .PHONY: soak
 soak: build ## serve mixed traffic for SOAK_SECONDS (600) beside a sidecar: every answer counted once, nothing piles up

@@ -25,6 +25,8 @@ use testkit::{
 const MOST_UNEXPECTED: u64 = 100;
 /// Load of each kind before the first round.
 const WARM_UP: Duration = Duration::from_millis(500);
+/// Longest shutdown.
+const END: Duration = Duration::from_secs(30);
 
 /// A running contender.
 pub struct Contender {
@@ -122,6 +124,19 @@ impl Contender {
             cost,
             others,
         })
+    }
+
+    /// Ends its processes, each with SIGTERM, the one in front first.
+    ///
+    /// # Errors
+    /// If one does not end in time, or fails.
+    pub async fn end(self) -> Result<()> {
+        let sidecar = self.sidecar.map(|sidecar| sidecar.process);
+        let processes = [self.front, Some(self.process), sidecar];
+        for process in processes.into_iter().flatten() {
+            process.terminate(END).await?;
+        }
+        Ok(())
     }
 
     /// Returns what its processes took so far.

@@ -243,6 +243,20 @@ async fn check(sidecar: &Host, acknowledged: [(&str, u64); 2]) -> Result<()> {
     Ok(())
 }
 
+/// Posts exports and batches of every kind, each for `time`.
+///
+/// # Errors
+/// If one is not acknowledged in full.
+pub async fn post_all(otlp: SocketAddr, time: Duration) -> Result<()> {
+    for export in EXPORTS {
+        export.post(otlp, None, time).await?;
+    }
+    for template in [thousand(), single()] {
+        post_batches(otlp, &template, time).await?;
+    }
+    Ok(())
+}
+
 /// Posts numbered batches, those of an instance over one connection and one at a time.
 pub async fn post_batches(otlp: SocketAddr, template: &Template, time: Duration) -> Result<Tally> {
     static SENDERS: AtomicU64 = AtomicU64::new(0);

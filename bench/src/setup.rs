@@ -69,7 +69,10 @@ impl Setup {
     }
 
     /// Starts a sidecar with its journal on disk.
-    pub(crate) async fn sidecar(&self) -> Result<Host> {
+    ///
+    /// # Errors
+    /// If it does not start.
+    pub async fn sidecar(&self) -> Result<Host> {
         self.sidecar_at(&self.scratch()?, &[]).await
     }
 

@@ -9,7 +9,7 @@ cd "$(dirname "$0")/../.."
 
 version=$(tools/version.sh)
 git diff --quiet HEAD || { echo "release: the tree has changes that are in no commit" >&2; exit 1; }
-# Times of the commit, not of the build: the same sources give the same image.
+# Times of the commit, not of the build.
 SOURCE_DATE_EPOCH=$(git log -1 --format=%ct)
 export SOURCE_DATE_EPOCH
 image=target/release-image/image.tar out=$PWD/target/release-files
@@ -17,7 +17,7 @@ rm -rf "$out"
 mkdir -p "$out" target/release-image
 docker buildx build \
   --build-arg VERSION="$version" --build-arg REVISION="$(git rev-parse HEAD)" --build-arg CREATED="$(git log -1 --format=%cI)" \
-  --build-arg METRICS_HOST_GATEWAY_URL --build-arg METRICS_HOST_GATEWAY_DIGEST \
+  --build-arg METRICS_HOST_GATEWAY_URL --build-arg METRICS_HOST_GATEWAY_DIGEST --build-arg PGO=on \
   --provenance mode=max --sbom true --output "type=oci,dest=$image,rewrite-timestamp=true" .
 tools/release/load.sh "$image" metrics-host:release
 

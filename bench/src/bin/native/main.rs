@@ -10,7 +10,11 @@ use anyhow::Result;
 use clap::Parser;
 use std::{net::SocketAddr, path::PathBuf};
 use store::Store;
-use tokio::net::TcpListener;
+use tokio::{
+    net::TcpListener,
+    select,
+    signal::unix::{SignalKind, signal},
+};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -32,6 +36,9 @@ async fn main() -> Result<()> {
     let args = Args::parse();
     let store = Store::open(&args.database)?;
     let listener = TcpListener::bind(args.listen).await?;
-    api::serve(listener, store).await?;
-    Ok(())
+    let mut end = signal(SignalKind::terminate())?;
+    select! {
+        served = api::serve(listener, store) => served,
+        _ = end.recv() => Ok(()),
+    }
 }
