@@ -26,6 +26,7 @@ if [ "${PGO:-on}" != off ]; then
     # Cargo does not see that a profile has changed.
     rm -rf "$profile.of" "$work/raw" "target/$target/dist"
     LLVM_PROFILE_FILE=$work/raw/%p-%m.profraw "$counting/train"
+    # Sparse: what the traffic did not reach is compiled as ever, and not for size.
     "$(rustc --print sysroot)/lib/rustlib/$(rustc --print host-tuple)/bin/llvm-profdata" merge --sparse --output "$profile" "$work/raw"
     echo "$trained" >"$profile.of"
   fi
