@@ -3,7 +3,8 @@
 //! A part of the benchmark ([`items`], [`latency`], [`overhead`], [`counting`], [`startup`], [`memory`], [`growth`],
 //! [`ingest`], [`scrape`],
 //! [`series`], [`fleet`], [`fleet_cost`]) is a function from a [`setup`] to a [`report`]. The binary `bench` runs the parts, and the binary `soak`
-//! uses the same servers and clients. The binary `instructions` counts the instructions of hot paths, and `profile` shows who takes the CPU time.
+//! uses the same servers and clients. The binary `instructions` counts the instructions of hot paths, `profile` shows who takes the CPU time, and
+//! `train` trains profile-guided optimisation.
 
 pub mod contender;
 pub mod counting;
