@@ -7,9 +7,9 @@ pub use hop::Hop;
 pub use kind::*;
 
 use crate::{
-    setup::Setup,
+    setup::{END, Setup},
     usage::{Cost, Cpu},
-    workload::{ROWS, Workload},
+    workload::{ROWS, Workload, in_turn},
 };
 use anyhow::{Context, Result, ensure};
 use std::{cell::Cell, fs, net::SocketAddr, process, sync::Arc, time::Duration};
@@ -25,8 +25,6 @@ use testkit::{
 const MOST_UNEXPECTED: u64 = 100;
 /// Load of each kind before the first round.
 const WARM_UP: Duration = Duration::from_millis(500);
-/// Longest shutdown.
-const END: Duration = Duration::from_secs(30);
 
 /// A running contender.
 pub struct Contender {
@@ -81,9 +79,7 @@ impl Contender {
         rate: Option<f64>,
         time: Duration,
     ) -> Result<Tally> {
-        let requests = workload.requests();
-        let plan = move |index: usize| requests[index % requests.len()].clone();
-        let load = Load::new(self.address, plan)
+        let load = Load::new(self.address, in_turn(workload.requests()))
             .connections(connections)
             .time(time)
             .quick_ack(self.kind.quick_ack);

@@ -5,7 +5,7 @@
 use crate::{
     report::{Figure, Goal, Report, Table},
     setup::Setup,
-    workload::Workload,
+    workload::{Workload, in_turn},
 };
 use anyhow::{Context, Result, ensure};
 use futures::future::try_join_all;
@@ -107,9 +107,7 @@ async fn start(setup: &Setup, database: &Postgres, replicas: usize) -> Result<Ve
 /// Sends requests over all connections, which the replicas share.
 async fn load(replicas: &[Host], workload: Workload, time: Duration) -> Result<Tally> {
     let loads = replicas.iter().map(async |replica| {
-        let requests = workload.requests();
-        let plan = move |index: usize| requests[index % requests.len()].clone();
-        let load = Load::new(replica.api(), plan)
+        let load = Load::new(replica.api(), in_turn(workload.requests()))
             .connections(CONNECTIONS / replicas.len())
             .time(time);
         load.run().await?.complete()

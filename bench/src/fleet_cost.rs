@@ -7,7 +7,7 @@ use crate::{
     report::{Figure, Goal, Report, Table},
     setup::Setup,
     usage::{Cost, Usage},
-    workload::Workload,
+    workload::{Workload, in_turn},
 };
 use anyhow::Result;
 use axum::{Router, extract::State, routing};
@@ -168,10 +168,7 @@ pub async fn measure(setup: &Setup) -> Result<Report> {
 async fn page_of_a_replica(setup: &Setup) -> Result<String> {
     let replica = Launch::serve(&setup.binaries.join("metrics-host"))?.state(&setup.scratch()?);
     let replica = replica.start().await?;
-    let requests = Workload::Mixed.requests();
-    let load = Load::new(replica.api(), move |index| {
-        requests[index % requests.len()].clone()
-    });
+    let load = Load::new(replica.api(), in_turn(Workload::Mixed.requests()));
     load.connections(4).count(2000).run().await?.complete()?;
     let page = http::get(replica.metrics(), "/metrics").await?;
     Ok(page.text().to_owned())

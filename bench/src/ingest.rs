@@ -6,6 +6,7 @@ use crate::{
     report::{Figure, Goal, Report, Table},
     setup::{Setup, output},
     usage::Usage,
+    workload::in_turn,
 };
 use anyhow::{Result, ensure};
 use futures::future::try_join_all;
@@ -198,8 +199,11 @@ impl Export {
             Ok(Planned::new(&post, ""))
         });
         let bodies = bodies.collect::<Result<Vec<_>>>()?;
-        let plan = move |index: usize| bodies[index % bodies.len()].clone();
-        post(Load::new(to, plan).connections(CONNECTIONS), time).await
+        post(
+            Load::new(to, in_turn(bodies)).connections(CONNECTIONS),
+            time,
+        )
+        .await
     }
 }
 

@@ -14,6 +14,9 @@ use testkit::{
     root,
 };
 
+/// Longest shutdown.
+pub const END: Duration = Duration::from_secs(30);
+
 /// The same for every part.
 #[derive(Debug)]
 pub struct Setup {

@@ -62,6 +62,11 @@ impl Workload {
     }
 }
 
+/// Returns the plan that sends `requests` in turn, again and again.
+pub fn in_turn(requests: Vec<Planned>) -> impl Fn(usize) -> Planned + Clone {
+    move |index| requests[index % requests.len()].clone()
+}
+
 fn page(after: i64) -> Planned {
     get(&format!("/items?limit={ROWS}&after={after}"))
 }

@@ -1,12 +1,12 @@
 //! Trains profile-guided optimisation: sends mixed traffic to the programs beside this one, which count what they execute, and ends
-//! them so that they write it down. `tools/pgo.sh` builds and runs it.
+//! them so that they write it down. `tools/dist.sh` builds and runs it.
 
 use anyhow::Result;
 use bench::{
     contender::{EMBEDDED, Kind, NATIVE, OFF, OTLP, Roster, SERVE_PROXY, STORELESS},
     ingest, scrape,
-    setup::Setup,
-    workload::{CREATE, Workload},
+    setup::{END, Setup},
+    workload::{CREATE, Workload, in_turn},
 };
 use std::time::{Duration, Instant};
 use testkit::{
@@ -25,8 +25,6 @@ const OTHERS: &str = "metrics-host/tests/misbehaving/spin.toml";
 const TIME: Duration = Duration::from_secs(1);
 /// Duration of the scrapes beside posts of every kind.
 const SCRAPED: Duration = Duration::from_secs(5);
-/// Longest shutdown.
-const END: Duration = Duration::from_secs(30);
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
@@ -71,7 +69,7 @@ async fn send_to_others(setup: &Setup) -> Result<()> {
         get("/sync/error"),
     ];
     let requests = requests.map(|request| Planned::new(&request, ""));
-    let plan = move |index: usize| requests[index % requests.len()].clone();
+    let plan = in_turn(requests.into());
     for connections in CONNECTIONS {
         let load = Load::new(host.api(), plan.clone()).connections(connections);
         load.time(TIME).run().await?.complete()?;

@@ -2,7 +2,7 @@
 
 use crate::callgrind::{Callgrind, Counts};
 use anyhow::Result;
-use bench::workload::{CREATE, ROWS, Workload};
+use bench::workload::{CREATE, ROWS, Workload, in_turn};
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
@@ -64,9 +64,8 @@ impl Server {
         let args: Vec<_> = args.iter().map(String::as_str).collect();
         let launch = Self::launch(&self.binary)?.state(&self.state);
         let host = launch.by(Callgrind::PROGRAM, &args).start().await?;
-        let requests = workload.requests();
-        let plan = move |index: usize| requests[index % requests.len()].clone();
-        let load = Load::new(host.api(), plan).count(usize::try_from(times)?);
+        let load =
+            Load::new(host.api(), in_turn(workload.requests())).count(usize::try_from(times)?);
         load.run().await?.complete()?;
         host.process.terminate(END).await?;
         callgrind.counts()

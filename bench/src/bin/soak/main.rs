@@ -3,7 +3,11 @@
 mod report;
 
 use anyhow::Result;
-use bench::{scrape, setup::Setup, usage::Usage};
+use bench::{
+    scrape,
+    setup::{END, Setup},
+    usage::Usage,
+};
 use clap::Parser;
 use futures::future::try_join_all;
 use report::{Observed, Report, State};
@@ -29,8 +33,6 @@ const STILL: Duration = Duration::from_secs(3);
 const DRAIN: Duration = Duration::from_secs(60);
 /// Interval of the looks.
 const POLL: Duration = Duration::from_millis(250);
-/// Longest shutdown.
-const END: Duration = Duration::from_secs(30);
 
 /// Serves mixed traffic beside a sidecar, and compares the answers with the counts.
 #[derive(Parser)]
