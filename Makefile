@@ -278,7 +278,7 @@ fuzz: setup ## feed made-up input to every parser, FUZZ_SECONDS=60 for each fuzz
 
 # Parts and flags: make bench BENCH="items latency --rounds 2 --seconds 0.5 --results target/short"
 .PHONY: bench
-bench: component test-components ## measure metrics-host beside a native server, Spin and Flask, into bench/results: 80 minutes, and 60 to build
+bench: component test-components ## measure metrics-host beside a native server, Spin and Flask, into bench/results: an hour, and 40 minutes to build
 	tools/dist.sh $(TARGET) native bench
 	target/$(TARGET)/dist/bench $(BENCH)
 
