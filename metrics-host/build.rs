@@ -4,15 +4,15 @@ use std::{env, path::Path, process::Command};
 
 fn main() {
     println!("cargo::rerun-if-env-changed=METRICS_HOST_REVISION");
+    let given = env::var("METRICS_HOST_REVISION").ok();
     // The reflog changes with every commit. Naming a missing file would cause a rebuild each time.
     let reflog = "../.git/logs/HEAD";
-    if Path::new(reflog).exists() {
+    if given.is_none() && Path::new(reflog).exists() {
         println!("cargo::rerun-if-changed={reflog}");
     } else {
         println!("cargo::rerun-if-changed=build.rs");
     }
-    let revision = env::var("METRICS_HOST_REVISION")
-        .ok()
+    let revision = given
         .or_else(git_revision)
         .unwrap_or_else(|| "unknown".into());
     println!("cargo::rustc-env=METRICS_HOST_REVISION={revision}");

@@ -5,7 +5,7 @@
 
 use super::senders::LastBatch;
 use metric::Kind;
-use otlp::{Amount, Labels, Metric, Replacement, Series, SeriesValue, Track};
+use otlp::{Amount, Changed, Labels, Metric, Names, Replacement, Series, SeriesValue, Track};
 use postcard::{take_from_bytes, to_extend};
 use request_counts::{
     ApplicationCounts, Component, ComponentFailure, RequestCounts, RequestLabels, Status,
@@ -32,7 +32,7 @@ pub(super) struct Entry {
 pub(super) struct Image {
     pub(super) id: u64,
     /// Metric and labels of a new series.
-    pub(super) names: Option<(Arc<Metric>, Labels)>,
+    pub(super) names: Option<Names>,
     pub(super) series: Series,
 }
 
@@ -78,18 +78,18 @@ impl Entry {
         let mut metrics = Vec::new();
         let mut indices = HashMap::new();
         let mut heads: Vec<(SeriesHead<'_>, &Series)> = Vec::new();
-        for (id, known, is_new) in otlp.series() {
-            if stored(&known.series).is_none() {
+        for (id, Changed { series, new }) in otlp.series() {
+            if stored(series).is_none() {
                 continue;
             }
-            let names = is_new.then(|| {
-                let index = *indices.entry(&*known.metric.name).or_insert_with(|| {
-                    metrics.push(&known.metric);
+            let names = new.as_ref().map(|(metric, labels)| {
+                let index = *indices.entry(&*metric.name).or_insert_with(|| {
+                    metrics.push(metric);
                     metrics.len() - 1
                 });
-                (index, known.labels.as_str())
+                (index, labels.as_str())
             });
-            heads.push(((id, names, known.series.seen), &known.series));
+            heads.push(((id, names, series.seen), series));
         }
         let is_empty = self.senders.is_empty()
             && self.reported.is_empty()

@@ -95,6 +95,7 @@ impl Group {
                 .fold_target(&mut self.otlp, target, limits, uptime);
         }
         let mut uncounted = Uncounted::new();
+        self.otlp.reserve(change.points.len());
         for point in change.points {
             match state.otlp.fold(&mut self.otlp, point, limits, uptime) {
                 Ok(Folded::Counted) => {}

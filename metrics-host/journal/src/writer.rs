@@ -138,8 +138,8 @@ impl Writer {
         let mut state = lock(&self.state);
         let pending = &mut self.checkpoints.pending;
         let sums = group.otlp.series();
-        let sums = sums.filter(|(_, known, _)| known.series.is_on_disk());
-        pending.series.extend(sums.map(|(id, ..)| id));
+        let sums = sums.filter(|(_, changed)| changed.series.is_on_disk());
+        pending.series.extend(sums.map(|(id, _)| id));
         state.set(entry, pending);
         state.otlp.replace(group.otlp);
         group.ends.note(&mut state, unix_seconds());

@@ -38,7 +38,9 @@ pub use metrics::Points;
 pub use point::{Amount, Family, Identity, Point, PointValue, Stream};
 pub use reply::{Signal, reply};
 pub use resource::Target;
-pub use series::{Expired, Folded, Known, Metric, OtlpSeries, Refused, Replacement, SeriesLimits};
+pub use series::{
+    Changed, Expired, Folded, Known, Metric, Names, OtlpSeries, Refused, Replacement, SeriesLimits,
+};
 pub use spans::{SpanRequests, SpanRoutes, Spans, requests};
 pub use tracks::{LegacyTracks, Track};
 pub use uncounted::{REJECTION_REASONS, Rejections, SKIP_REASONS, Uncounted};

@@ -9,6 +9,7 @@ use crate::{
     value::Series,
 };
 use foldhash::quality::RandomState;
+use indexmap::IndexMap;
 use metric::Kind;
 use request_counts::LabelSpace;
 use std::{
@@ -77,10 +78,16 @@ pub struct Known {
     pub series: Series,
 }
 
-impl Known {
-    fn is(&self, identity: &Identity) -> bool {
-        self.labels == identity.labels && self.metric.name == identity.family.name
-    }
+/// Metric and labels of a series.
+pub type Names = (Arc<Metric>, Labels);
+
+/// A series that a transaction changes.
+#[derive(Clone, Debug)]
+pub struct Changed {
+    /// The series.
+    pub series: Series,
+    /// Its names if it is new. Others are not touched: that costs an access to memory for each series.
+    pub new: Option<Names>,
 }
 
 /// The numbers of a metric's series.
@@ -99,8 +106,8 @@ struct SeenTarget {
 /// The parts of an [`OtlpSeries`] that a transaction replaces.
 #[derive(Debug, Default)]
 pub struct Replacement {
-    /// Changed series by number.
-    series: HashMap<u64, Known, RandomState>,
+    /// Changed series by number, in the order of the points: series that are reported together stand together in memory.
+    series: IndexMap<u64, Changed, RandomState>,
     /// Numbers of new series, by metric.
     new: HashMap<String, NewSeries, RandomState>,
     new_series: usize,
@@ -117,13 +124,14 @@ struct NewSeries {
 }
 
 impl Replacement {
-    /// Returns the changed series with their numbers and whether they are new.
-    pub fn series(&self) -> impl Iterator<Item = (u64, &Known, bool)> {
-        self.series.iter().map(|(id, known)| {
-            let new = self.new.get(&known.metric.name);
-            let is_new = new.is_some_and(|new| new.ids.get(&known.labels) == Some(id));
-            (*id, known, is_new)
-        })
+    /// Makes room for the series of `points` data points.
+    pub fn reserve(&mut self, points: usize) {
+        self.series.reserve(points);
+    }
+
+    /// Returns the changed series with their numbers.
+    pub fn series(&self) -> impl Iterator<Item = (u64, &Changed)> {
+        self.series.iter().map(|(id, changed)| (*id, changed))
     }
 }
 
@@ -296,10 +304,10 @@ impl OtlpSeries {
         };
         let id = self.find(replacement, identity)?;
         // Changed in place if the transaction has changed it before.
-        if let Some(known) = id.and_then(|id| replacement.series.get_mut(&id)) {
-            let tracks_before = known.series.tracks.len();
-            let (folded, _) = known.series.fold(value, report, origin, room);
-            let new_tracks = known.series.tracks.len().saturating_sub(tracks_before);
+        if let Some(Changed { series, .. }) = id.and_then(|id| replacement.series.get_mut(&id)) {
+            let tracks_before = series.tracks.len();
+            let (folded, _) = series.fold(value, report, origin, room);
+            let new_tracks = series.tracks.len().saturating_sub(tracks_before);
             replacement.new_tracks += new_tracks;
             return folded;
         }
@@ -316,17 +324,14 @@ impl OtlpSeries {
         // Last, so that a metric whose points were all rejected is not created.
         if is_changed {
             replacement.new_tracks += series.tracks.len().saturating_sub(tracks_before);
-            let labels = identity.labels.clone();
-            let (id, metric) = match known {
-                Some((id, known)) => (id, Arc::clone(&known.metric)),
-                None => self.number(replacement, identity),
+            let (id, new) = match known {
+                Some((id, _)) => (id, None),
+                None => {
+                    let (id, metric) = self.number(replacement, identity);
+                    (id, Some((metric, identity.labels.clone())))
+                }
             };
-            let known = Known {
-                metric,
-                labels,
-                series,
-            };
-            replacement.series.insert(id, known);
+            replacement.series.insert(id, Changed { series, new });
         }
         folded
     }
@@ -342,10 +347,15 @@ impl OtlpSeries {
     ) -> Result<Option<u64>, &'static str> {
         let Identity { family, labels, .. } = identity;
         let last = identity.last_id.load(Relaxed);
-        let committed = self.known.get(&last).map(|known| &**known);
-        let known = committed.or_else(|| replacement.series.get(&last));
-        if let Some(known) = known.filter(|known| known.is(identity)) {
-            return if known.metric.kind == family.kind {
+        let committed = self.known.get(&last);
+        let committed = committed.map(|known| (&known.metric, &known.labels));
+        let new = || replacement.series.get(&last)?.new.as_ref();
+        let names = committed.or_else(|| new().map(|(metric, labels)| (metric, labels)));
+        if let Some((metric, known)) = names
+            && known == labels
+            && metric.name == family.name
+        {
+            return if metric.kind == family.kind {
                 Ok(Some(last))
             } else {
                 Err("type")
@@ -444,21 +454,38 @@ impl OtlpSeries {
 
     /// Applies `replacement`.
     pub fn replace(&mut self, replacement: Replacement) {
-        for (id, known) in replacement.series {
-            self.put(id, known);
+        for (id, Changed { series, new }) in replacement.series {
+            match new {
+                Some((metric, labels)) => self.put(
+                    id,
+                    Known {
+                        metric,
+                        labels,
+                        series,
+                    },
+                ),
+                None => self.set(id, series),
+            }
         }
         self.last_id += replacement.new_series as u64;
         self.targets.extend(replacement.targets);
     }
 
+    /// Sets the value of a series that is known.
+    fn set(&mut self, id: u64, series: Series) {
+        if let Some(known) = self.known.get_mut(&id) {
+            self.tracks -= known.series.tracks.len();
+            self.tracks += series.tracks.len();
+            known.series = series;
+        }
+    }
+
     /// Puts a series in place of the one with its number, or adds it.
     fn put(&mut self, id: u64, known: Known) {
-        self.tracks += known.series.tracks.len();
-        if let Some(before) = self.known.get_mut(&id) {
-            self.tracks -= before.series.tracks.len();
-            before.series = known.series;
-            return;
+        if self.known.contains_key(&id) {
+            return self.set(id, known.series);
         }
+        self.tracks += known.series.tracks.len();
         let metric = match self.metrics.entry(known.metric.name.clone()) {
             Entry::Occupied(metric) => metric.into_mut(),
             Entry::Vacant(vacant) => vacant.insert(MetricSeries {
