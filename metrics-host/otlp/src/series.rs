@@ -86,7 +86,7 @@ pub type Names = (Arc<Metric>, Labels);
 pub struct Changed {
     /// The series.
     pub series: Series,
-    /// Its names if it is new. Others are not touched: that costs an access to memory for each series.
+    /// The names of a new series. `None` if it exists: a look at its names costs an access to memory.
     pub new: Option<Names>,
 }
 
