@@ -19,7 +19,7 @@ use http_body::Body;
 use http_body_util::{Either, Full};
 use std::{
     future::poll_fn,
-    pin::{Pin, pin},
+    pin::Pin,
     sync::{Arc, atomic::Ordering::Relaxed},
     task::Poll,
     time::Duration,
@@ -86,20 +86,18 @@ pub(crate) async fn deliver(
         head: Some(head),
         progress,
     };
-    let body = {
-        let body = pin!(deliverable(
-            head.headers(),
-            body,
-            outcome,
-            permit,
-            stall_timeout,
-            is_held_up
-        ));
-        match future::select(body, caller.cancellation()).await {
-            Left((body, _)) => body,
-            Right(_) => return,
-        }
-    };
+    // The guest still writes a short body whole if the caller has left: many guests trap when they cannot. One that is
+    // held up gets no more time for it.
+    let is_held_up = || !caller.is_canceled() && is_held_up();
+    let body = deliverable(
+        head.headers(),
+        body,
+        outcome,
+        permit,
+        stall_timeout,
+        is_held_up,
+    )
+    .await;
     _ = caller.send(match body {
         Ok(body) => Ok(head.send(body)),
         Err(error) => {

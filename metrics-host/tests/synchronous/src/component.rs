@@ -49,7 +49,10 @@ impl wasip2::exports::http::incoming_handler::Guest for Component {
             }
             "/late" => {
                 sleep(number);
-                Body::begin(out, &[]).end_with("late");
+                let body = Body::begin(out, &[]);
+                // The host sees here if the client has left. It must take the body all the same.
+                sleep(5);
+                body.end_with("late");
             }
             // Bodies that take their time.
             "/events" => events(Body::begin(out, &[EVENTS]), number, 6),
