@@ -82,7 +82,7 @@ impl Entry {
             if stored(series).is_none() {
                 continue;
             }
-            let names = new.as_ref().map(|(metric, labels)| {
+            let names = new.as_ref().map(|Names { metric, labels }| {
                 let index = *indices.entry(&*metric.name).or_insert_with(|| {
                     metrics.push(metric);
                     metrics.len() - 1
@@ -153,15 +153,14 @@ impl Entry {
             let (id, names, seen) = head;
             let names = names.map(|(index, labels)| {
                 let metric = metrics.get(index).cloned();
-                Some((metric?, Labels::from_text(labels)))
+                let metric = metric.ok_or_else(|| format!("series {id} has no metric"))?;
+                let labels = Labels::from_text(labels);
+                Ok::<_, String>(Names { metric, labels })
             });
-            if names == Some(None) {
-                return Err(format!("series {id} has no metric"));
-            }
             let stored = stored.ok_or_else(|| format!("series {id} has no value"))?;
             images.push(Image {
                 id,
-                names: names.flatten(),
+                names: names.transpose()?,
                 series: restored(stored, seen, uptime),
             });
         }

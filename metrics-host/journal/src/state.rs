@@ -55,20 +55,13 @@ impl State {
     /// Sets a series of a generic OTLP sender as an entry of the log has it.
     pub(super) fn set_series(&mut self, image: Image, pending: &mut Pending) {
         let Image { id, names, series } = image;
-        let names = names.or_else(|| {
-            let known = self.otlp.get(id)?;
-            Some((known.metric.clone(), known.labels.clone()))
-        });
-        let Some((metric, labels)) = names else {
+        let names = names.or_else(|| Some(self.otlp.get(id)?.names.clone()));
+        let Some(names) = names else {
             // It was forgotten later, and a checkpoint that did not end deleted its row.
             tracing::warn!(id, "a series in the log has no row any more");
             return;
         };
-        let known = Known {
-            metric,
-            labels,
-            series,
-        };
+        let known = Known { names, series };
         pending.series.insert(id);
         pending.series.extend(self.otlp.restore(id, known));
     }

@@ -8,7 +8,7 @@ use super::{
     store::{Reason, Store},
 };
 use metric::Kind;
-use otlp::{Amount, Known, Labels, LegacyTracks, Metric, OtlpSeries, Series, Track};
+use otlp::{Amount, Known, Labels, LegacyTracks, Metric, Names, OtlpSeries, Series, Track};
 use request_counts::{
     ApplicationCounts, Component, ComponentFailure, RequestCounts, RequestLabels,
 };
@@ -84,8 +84,7 @@ impl Reporter {
 pub(super) enum SeriesRow {
     Put {
         id: u64,
-        metric: Arc<Metric>,
-        labels: Labels,
+        names: Names,
         seen: u64,
         sum: Vec<u8>,
     },
@@ -99,8 +98,7 @@ impl SeriesRow {
             let stored = stored(&known.series)?;
             Some(Self::Put {
                 id,
-                metric: Arc::clone(&known.metric),
-                labels: known.labels.clone(),
+                names: known.names.clone(),
                 seen: known.series.seen,
                 sum: postcard::to_allocvec(&stored).expect("memory takes all bytes"),
             })
@@ -118,8 +116,7 @@ impl Store {
             match row {
                 SeriesRow::Put {
                     id,
-                    metric,
-                    labels,
+                    names: Names { metric, labels },
                     seen,
                     sum,
                 } => {
@@ -356,9 +353,9 @@ impl Store {
             let metric = metrics.get(name).cloned();
             let metric = metric.ok_or_else(|| Reason::Damaged(format!("no metric {name:?}")))?;
             let labels = row.get_ref(1)?.as_str().map_err(damaged("otlp_series"))?;
+            let labels = Labels::from_text(labels);
             let known = Known {
-                metric,
-                labels: Labels::from_text(labels),
+                names: Names { metric, labels },
                 series: read_sum(row, last_seen)?,
             };
             all.restore(from_sql(row.get(2)?), known);

@@ -70,16 +70,20 @@ pub struct Metric {
 /// A series with its names.
 #[derive(Clone, Debug)]
 pub struct Known {
-    /// The metric.
-    pub metric: Arc<Metric>,
-    /// The labels.
-    pub labels: Labels,
+    /// The names.
+    pub names: Names,
     /// The series.
     pub series: Series,
 }
 
-/// Metric and labels of a series.
-pub type Names = (Arc<Metric>, Labels);
+/// The names of a series, which no other series has.
+#[derive(Clone, Debug)]
+pub struct Names {
+    /// The metric.
+    pub metric: Arc<Metric>,
+    /// The labels.
+    pub labels: Labels,
+}
 
 /// A series that a transaction changes.
 #[derive(Clone, Debug)]
@@ -184,17 +188,17 @@ impl OtlpSeries {
     pub fn restore(&mut self, id: u64, known: Known) -> Vec<u64> {
         let mut replaced = vec![];
         // A metric gets another type only after all its series were forgotten.
-        let before = self.metrics.get(&known.metric.name);
-        if before.is_some_and(|before| before.metric.kind != known.metric.kind) {
-            let before = self.metrics.remove(&known.metric.name);
+        let before = self.metrics.get(&known.names.metric.name);
+        if before.is_some_and(|before| before.metric.kind != known.names.metric.kind) {
+            let before = self.metrics.remove(&known.names.metric.name);
             replaced.extend(
                 before
                     .into_iter()
                     .flat_map(|before| before.ids.into_values()),
             );
         }
-        let same_names = self.metrics.get(&known.metric.name);
-        let same_names = same_names.and_then(|metric| metric.ids.get(&known.labels));
+        let same_names = self.metrics.get(&known.names.metric.name);
+        let same_names = same_names.and_then(|metric| metric.ids.get(&known.names.labels));
         replaced.extend(same_names.filter(|other| **other != id));
         for id in &replaced {
             if let Some(known) = self.known.remove(id) {
@@ -328,7 +332,8 @@ impl OtlpSeries {
                 Some((id, _)) => (id, None),
                 None => {
                     let (id, metric) = self.number(replacement, identity);
-                    (id, Some((metric, identity.labels.clone())))
+                    let labels = identity.labels.clone();
+                    (id, Some(Names { metric, labels }))
                 }
             };
             replacement.series.insert(id, Changed { series, new });
@@ -348,14 +353,13 @@ impl OtlpSeries {
         let Identity { family, labels, .. } = identity;
         let last = identity.last_id.load(Relaxed);
         let committed = self.known.get(&last);
-        let committed = committed.map(|known| (&known.metric, &known.labels));
-        let new = || replacement.series.get(&last)?.new.as_ref();
-        let names = committed.or_else(|| new().map(|(metric, labels)| (metric, labels)));
-        if let Some((metric, known)) = names
-            && known == labels
-            && metric.name == family.name
+        let committed = committed.map(|known| &known.names);
+        let names = committed.or_else(|| replacement.series.get(&last)?.new.as_ref());
+        if let Some(names) = names
+            && names.labels == *labels
+            && names.metric.name == family.name
         {
-            return if metric.kind == family.kind {
+            return if names.metric.kind == family.kind {
                 Ok(Some(last))
             } else {
                 Err("type")
@@ -456,14 +460,7 @@ impl OtlpSeries {
     pub fn replace(&mut self, replacement: Replacement) {
         for (id, Changed { series, new }) in replacement.series {
             match new {
-                Some((metric, labels)) => self.put(
-                    id,
-                    Known {
-                        metric,
-                        labels,
-                        series,
-                    },
-                ),
+                Some(names) => self.put(id, Known { names, series }),
                 None => self.set(id, series),
             }
         }
@@ -486,15 +483,15 @@ impl OtlpSeries {
             return self.set(id, known.series);
         }
         self.tracks += known.series.tracks.len();
-        let metric = match self.metrics.entry(known.metric.name.clone()) {
+        let metric = match self.metrics.entry(known.names.metric.name.clone()) {
             Entry::Occupied(metric) => metric.into_mut(),
             Entry::Vacant(vacant) => vacant.insert(MetricSeries {
-                metric: Arc::clone(&known.metric),
+                metric: Arc::clone(&known.names.metric),
                 ids: BTreeMap::new(),
             }),
         };
-        metric.ids.insert(known.labels.clone(), id);
-        let sender = known.labels.value(SENDER);
+        metric.ids.insert(known.names.labels.clone(), id);
+        let sender = known.names.labels.value(SENDER);
         match self.senders.get_mut(&*sender) {
             Some(count) => *count += 1,
             None => {
@@ -507,20 +504,20 @@ impl OtlpSeries {
     /// Forgets the names of a series. Returns the name of its metric if it was the last one.
     fn forget(&mut self, known: &Known) -> Option<String> {
         self.tracks -= known.series.tracks.len();
-        let sender = &*known.labels.value(SENDER);
+        let sender = &*known.names.labels.value(SENDER);
         if let Some(count) = self.senders.get_mut(sender) {
             *count -= 1;
             if *count == 0 {
                 self.senders.remove(sender);
             }
         }
-        let metric = self.metrics.get_mut(&known.metric.name)?;
-        metric.ids.remove(&known.labels);
+        let metric = self.metrics.get_mut(&known.names.metric.name)?;
+        metric.ids.remove(&known.names.labels);
         if !metric.ids.is_empty() {
             return None;
         }
-        self.metrics.remove(&known.metric.name);
-        Some(known.metric.name.clone())
+        self.metrics.remove(&known.names.metric.name);
+        Some(known.names.metric.name.clone())
     }
 
     /// Forgets what was not reported for long. A series is forgotten with its tracks: if its sender returns, it starts
@@ -867,9 +864,9 @@ mod tests {
     fn a_restored_series_takes_the_place_of_one_with_its_names() {
         let known = |kind, tracks: &OtlpSeries| {
             let mut known = tracks.known.values().next().unwrap().clone();
-            known.metric = Arc::new(Metric {
+            known.names.metric = Arc::new(Metric {
                 kind,
-                ..(*known.metric).clone()
+                ..(*known.names.metric).clone()
             });
             *known
         };
