@@ -1,10 +1,10 @@
-//! Part `memory`: resident memory idle and under load, and the sizes of files.
+//! Part `memory`: memory idle and under load, and the sizes of files.
 
 use crate::{
     contender::{Contender, EMBEDDED, FLASK, Kind, NATIVE, OFF, OTLP, Roster, SPIN},
     report::{Figure, Goal, Report, Table},
     setup::Setup,
-    usage::resident_mib,
+    usage::{proportional_mib, resident_mib},
     workload::Workload,
 };
 use anyhow::{Context, Result};
@@ -17,6 +17,7 @@ const CONNECTIONS: usize = 256;
 const SAMPLE: Duration = Duration::from_millis(20);
 const KINDS: [Kind; 6] = [NATIVE, EMBEDDED, OFF, OTLP, SPIN, FLASK];
 const LOADED: &str = "most under load";
+const RESIDENT: &str = "the same, resident";
 
 /// Measures it.
 ///
@@ -25,16 +26,18 @@ const LOADED: &str = "most under load";
 pub async fn measure(setup: &Setup) -> Result<Report> {
     let rounds = setup.rounds(5);
     let time = setup.time(3.0);
-    let mut table = Table::new(format!("resident MiB, {CONNECTIONS} connections"), 1);
+    let mut table = Table::new(format!("MiB, {CONNECTIONS} connections"), 1);
     let mut notes = Vec::new();
     for _ in progress::over("round", 1..=rounds) {
         // Started anew: a process keeps memory that it used once.
         let roster = Roster::start(setup, &KINDS).await?;
         for contender in &roster.contenders {
             let mut push = |column, mib| table.push(contender.kind.name, column, mib);
-            push("idle", resident_mib(contender.process.pid())?);
-            push(LOADED, most_under_load(contender, time).await?);
-            push("after it", resident_mib(contender.process.pid())?);
+            push("idle", proportional_mib(contender.process.pid())?);
+            let [proportional, resident] = most_under_load(contender, time).await?;
+            push(LOADED, proportional);
+            push("after it", proportional_mib(contender.process.pid())?);
+            push(RESIDENT, resident);
         }
         notes = roster.notes();
     }
@@ -47,12 +50,13 @@ pub async fn measure(setup: &Setup) -> Result<Report> {
         let metadata = fs::metadata(&file).with_context(|| format!("no {}", file.display()))?;
         notes.push(format!("size of {what}: {} KiB", metadata.len() / 1024));
     }
-    let what = format!("resident memory under load, {CONNECTIONS} connections, embedded, MiB");
+    let what = format!("memory under load, {CONNECTIONS} connections, embedded, MiB");
     let loaded = table.values(EMBEDDED.name, LOADED);
     let figure = Figure::new(what, loaded, 1, Goal::AtMost(64.0));
     Ok(Report {
         method: format!(
-            "Resident memory of a contender's processes (without its sidecar) under mixed load at saturation, {rounds} rounds of {} s.",
+            "Memory of a contender's processes (without its sidecar) under mixed load at saturation, {rounds} rounds of {} s. \
+             A page that several processes or instances share counts once; in the resident memory, once for each.",
             time.as_secs_f64()
         ),
         notes,
@@ -61,13 +65,18 @@ pub async fn measure(setup: &Setup) -> Result<Report> {
     })
 }
 
-async fn most_under_load(contender: &Contender, time: Duration) -> Result<f64> {
+/// Returns the most proportional and resident memory.
+async fn most_under_load(contender: &Contender, time: Duration) -> Result<[f64; 2]> {
+    let pid = contender.process.pid();
     let mut load = pin!(contender.load(Workload::Mixed, CONNECTIONS, None, time));
-    let mut most: f64 = 0.0;
+    let mut most = [0.0; 2];
     loop {
         tokio::select! {
             loaded = &mut load => return loaded.map(|_| most),
-            () = sleep(SAMPLE) => most = most.max(resident_mib(contender.process.pid())?),
+            () = sleep(SAMPLE) => {
+                let now = [proportional_mib(pid)?, resident_mib(pid)?];
+                most = [0, 1].map(|kind: usize| most[kind].max(now[kind]));
+            }
         }
     }
 }

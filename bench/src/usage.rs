@@ -43,6 +43,21 @@ pub fn resident_mib(pid: u32) -> Result<f64> {
     of_tree(pid, |pid| Ok(Usage::of(pid)?.resident_mib))
 }
 
+/// Returns the proportional memory of a process and all its descendants, in MiB: a page that several mappings share
+/// counts once in all, as in the memory limit of a container.
+///
+/// # Errors
+/// If there is no such process.
+pub fn proportional_mib(pid: u32) -> Result<f64> {
+    of_tree(pid, |pid| {
+        let maps = Process::new(pid.try_into()?)?.smaps_rollup()?;
+        let mut maps = maps.memory_map_rollup.into_iter();
+        let bytes = maps.find_map(|map| map.extension.map.get("Pss").copied());
+        let bytes = bytes.context("the system does not report shared memory")?;
+        Ok(bytes as f64 / f64::from(1 << 20))
+    })
+}
+
 /// CPU time and context switches of processes.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Cost {
@@ -194,11 +209,13 @@ mod tests {
         let own = Usage::of(process::id()).unwrap();
         let of_child = Usage::of(child.id()).unwrap().resident_mib;
         let (tree, all) = (tree(process::id()), resident_mib(process::id()).unwrap());
+        let shared_once = proportional_mib(process::id()).unwrap();
         child.kill().unwrap();
         child.wait().unwrap();
         assert!(tree[0] == process::id() && tree.contains(&child.id()));
         // Other tests of this process allocate and free meanwhile, so its own share cannot be compared.
         assert!(own.peak_mib >= own.resident_mib && all > of_child);
         assert!(own.resident_mib > 0.0 && own.descriptors > 2);
+        assert!(shared_once > 0.0 && shared_once < all);
     }
 }
