@@ -32,11 +32,12 @@ pub async fn measure(setup: &Setup) -> Result<Report> {
         // Started anew: a process keeps memory that it used once.
         let roster = Roster::start(setup, &KINDS).await?;
         for contender in &roster.contenders {
+            let pid = contender.process.pid();
             let mut push = |column, mib| table.push(contender.kind.name, column, mib);
-            push("idle", proportional_mib(contender.process.pid())?);
+            push("idle", proportional_mib(pid)?);
             let [proportional, resident] = most_under_load(contender, time).await?;
             push(LOADED, proportional);
-            push("after it", proportional_mib(contender.process.pid())?);
+            push("after it", proportional_mib(pid)?);
             push(RESIDENT, resident);
         }
         notes = roster.notes();
@@ -69,13 +70,13 @@ pub async fn measure(setup: &Setup) -> Result<Report> {
 async fn most_under_load(contender: &Contender, time: Duration) -> Result<[f64; 2]> {
     let pid = contender.process.pid();
     let mut load = pin!(contender.load(Workload::Mixed, CONNECTIONS, None, time));
-    let mut most = [0.0; 2];
+    let (mut proportional, mut resident) = (0.0_f64, 0.0_f64);
     loop {
         tokio::select! {
-            loaded = &mut load => return loaded.map(|_| most),
+            loaded = &mut load => return loaded.map(|_| [proportional, resident]),
             () = sleep(SAMPLE) => {
-                let now = [proportional_mib(pid)?, resident_mib(pid)?];
-                most = [0, 1].map(|kind: usize| most[kind].max(now[kind]));
+                proportional = proportional.max(proportional_mib(pid)?);
+                resident = resident.max(resident_mib(pid)?);
             }
         }
     }
